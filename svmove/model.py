@@ -1,0 +1,187 @@
+"""What is: the words in which libvirt and the host are described. Facts only, no behaviour but look-ups.
+
+Sizes are bytes. Paths are the host's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class DomainState(StrEnum):
+    RUNNING = "running"
+    PAUSED = "paused"
+    OFF = "off"
+    OTHER = "other"  # crashed, shutting down, suspended to RAM: nothing may be started on it
+
+
+class SourceKind(StrEnum):
+    FILE = "file"
+    BLOCK = "block"
+    NETWORK = "network"
+    VOLUME = "volume"  # type='volume': `path` is what its pool says
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """A <mirror> element: a block copy (or active commit) that QEMU has on this disk."""
+
+    job: str  # "copy", "active-commit"
+    path: str | None
+    ready: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """One <disk> of a domain's XML."""
+
+    target: str  # "vda"
+    device: str  # disk, cdrom, floppy, lun
+    kind: SourceKind
+    path: str | None  # None: empty drive or a network source
+    format: str
+    # Backing files below the top, nearest first. Only the live XML knows them.
+    chain: tuple[str, ...] = ()
+    mirror: Mirror | None = None
+    serial: str | None = None
+    bus: str | None = None
+    read_only: bool = False
+    shareable: bool = False
+    transient: bool = False
+    encrypted: bool = False
+    pool: str | None = None  # of a type='volume' source
+    volume: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
+    name: str
+    uuid: str
+    state: DomainState
+    persistent: bool
+    live: tuple[Disk, ...]  # empty when the domain is off
+    inactive: tuple[Disk, ...]  # empty when it is transient
+    snapshots: tuple[str, ...] = ()
+    checkpoints: tuple[str, ...] = ()
+    # "backup" while a backup job runs on the domain, "" for none.
+    job: str = ""
+    # The id of the move that says it owns the domain.
+    marker: str | None = None
+
+    def disk(self, target: str) -> Disk | None:
+        return next((disk for disk in self.live if disk.target == target), None)
+
+    def inactive_disk(self, target: str) -> Disk | None:
+        return next((disk for disk in self.inactive if disk.target == target), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    name: str
+    type: str  # dir, fs, netfs, logical, rbd, ...
+    active: bool
+    path: str | None
+    capacity: int = 0
+    allocation: int = 0
+    available: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    pool: str
+    name: str
+    path: str
+    capacity: int
+    allocation: int
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What an image file says of itself (qemu-img info)."""
+
+    format: str
+    virtual_bytes: int
+    allocated_bytes: int
+    cluster_bytes: int | None = None
+    compat: str | None = None
+    extended_l2: bool = False
+    lazy_refcounts: bool = False
+    data_file: str | None = None
+    encrypted: bool = False
+    internal_snapshots: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A block job's progress. ``end <= 1`` carries no information (libvirt's placeholders)."""
+
+    kind: str  # "copy", "pull", "commit", "active-commit", "backup"
+    done: int
+    end: int
+
+    @property
+    def remaining(self) -> int | None:
+        return None if self.end <= 1 else self.end - self.done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """The QEMU process of a domain."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """As libvirt counts them: 9_000_000 is 9.0.0. Of the REMOTE daemon and its QEMU."""
+
+    libvirt: int
+    qemu: int
+
+
+class EventKind(StrEnum):
+    READY = "ready"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    REASON = "reason"  # QEMU's own words on why a job failed; libvirt's event has none
+    STOPPED = "stopped"  # the domain is off
+    PAUSED = "paused"
+    IO_ERROR = "io-error"  # QEMU paused the guest because a write failed
+    DISCONNECTED = "disconnected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    kind: EventKind
+    target: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """All that a plan is made from, gathered at one moment."""
+
+    domain: Domain
+    pools: tuple[Pool, ...]
+    # By path: the volume that libvirt knows there, and what the image says of itself.
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
+    images: Mapping[str, Image] = field(default_factory=dict)
+    # Volume names in each pool of interest, taken or not.
+    names: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # Paths that other domains name in their XML, with one domain's name each.
+    used_elsewhere: Mapping[str, str] = field(default_factory=dict)
+    # Bytes per second of earlier moves, by (pool, pool).
+    past_rates: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    versions: Versions = Versions(libvirt=0, qemu=0)
+    scratch_free: int = 0
+    # Targets that a block job, not ours, holds.
+    jobs: Mapping[str, str] = field(default_factory=dict)
+    can_read_host: bool = True
+
+    def pool(self, name: str) -> Pool | None:
+        return next((pool for pool in self.pools if pool.name == name), None)

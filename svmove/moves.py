@@ -1,0 +1,181 @@
+"""What is wanted, planned, seen on the way, and come out: the records of a move."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Format(StrEnum):
+    KEEP = "keep"
+    RAW = "raw"
+    QCOW2 = "qcow2"
+
+
+class Verify(StrEnum):
+    CUTOVER = "cutover"
+    NONE = "none"
+
+
+class Level(StrEnum):
+    REFUSE = "refuse"
+    WARN = "warn"
+    NOTE = "note"
+
+
+class State(StrEnum):
+    DONE = "done"
+    ALREADY_THERE = "already-there"
+    REFUSED = "refused"
+    ROLLED_BACK = "rolled-back"
+    HELD = "held"
+
+
+class GuestOn(StrEnum):
+    SOURCE = "source"
+    DESTINATION = "destination"
+    OFF = "off"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskRequest:
+    """One --disk: what is left None comes from the request."""
+
+    target: str
+    pool: str | None = None
+    format: Format | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    domain: str
+    to: str | None
+    disks: tuple[DiskRequest, ...] = ()  # empty: all that can move
+    format: Format = Format.KEEP
+    bandwidth: int | None = None  # bytes/s over all disks; None: the policy's
+    verify: Verify = Verify.CUTOVER
+    keep_source: bool = False
+    max_pause: float | None = None  # seconds; None: the policy's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    level: Level
+    code: str  # stable, docs/findings.md
+    text: str
+    remedy: str | None = None
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSpec:
+    """A volume to be made in a pool. `cluster_bytes` and below are qcow2's."""
+
+    pool: str
+    name: str
+    path: str
+    format: str
+    capacity: int
+    cluster_bytes: int | None = None
+    compat: str | None = None
+    extended_l2: bool = False
+    lazy_refcounts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskPlan:
+    target: str
+    source: str  # path
+    source_format: str
+    pool_from: str | None  # None: in no pool
+    volume_from: str | None
+    destination: VolumeSpec
+    copy_bytes: int  # estimate: what is allocated
+    bandwidth: int | None  # this disk's share
+    delete_source: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    move: str  # the id
+    domain: str
+    uuid: str
+    method: str
+    disks: tuple[DiskPlan, ...]
+    there: tuple[str, ...]  # targets that are already where they should be
+    verify: Verify
+    max_pause: float
+    granularity: int | None
+    buffer: int
+    findings: tuple[Finding, ...]
+    copy_bytes: int
+    copy_seconds: float
+    created: float  # Unix time
+
+    @property
+    def refused(self) -> bool:
+        return any(finding.level is Level.REFUSE for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mismatch:
+    """An extent in which source and destination differ."""
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskOutcome:
+    target: str
+    pool_from: str | None
+    pool_to: str
+    source: str
+    destination: str
+    format: str
+    virtual_bytes: int
+    # Allocated at the destination when the copy was ready. QEMU's own count has the holes in it.
+    copied_bytes: int
+    verify: Verify
+    verified: bool
+    mismatches: tuple[Mismatch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seconds:
+    total: float = 0.0
+    copy: float = 0.0
+    pause: float = 0.0
+    verify: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    code: str
+    text: str
+    guest_on: GuestOn
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    move: str | None
+    domain: str
+    state: State
+    method: str
+    disks: tuple[DiskOutcome, ...]
+    seconds: Seconds
+    findings: tuple[Finding, ...]
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One moment of a move, for whoever looks on."""
+
+    move: str
+    phase: str
+    target: str | None = None  # None: of the whole move
+    done: int = 0
+    end: int = 0
+    text: str | None = None

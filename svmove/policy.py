@@ -1,0 +1,99 @@
+"""The policy: every limit, reserve and default that a person may want to change, with its reason.
+
+Units: bytes, bytes per second, seconds. In a policy file they are written as people write them
+(``max_pause = "500ms"``); `svmove.policy_file` reads it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from svmove.units import MiB
+
+# pydantic reads this when a policy file is loaded: a misspelt key must not be silently ignored.
+_STRICT: Mapping[str, Any] = {"extra": "forbid"}
+
+
+def _unit(default: Any, unit: str) -> Any:
+    return field(default=default, metadata={"unit": unit})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovePolicy:
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    # The longest time that the guest may stand still. VMware's own limit is 100 s; a guest's disk timeout is
+    # 30 s; applications begin to notice at a second or two.
+    max_pause: float = _unit(2.0, "duration")
+    # What a pivot and the start of the export need once the guest stands still: 26 to 90 ms measured under
+    # TCG on 2 cores. The rest of max_pause is there to drain what is still dirty.
+    pivot_reserve: float = _unit(0.25, "duration")
+    # A drain that did not fit may fit a moment later. More attempts would be more pauses for the guest.
+    cutover_attempts: int = 3
+    attempt_wait: float = _unit(1.0, "duration")
+    # Whole-move limit of the copy; None: as fast as it goes.
+    bandwidth: int | None = _unit(None, "rate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorPolicy:
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    # None: QEMU's choice (64 KiB or the target's cluster size).
+    granularity: int | None = _unit(None, "size")
+    # QEMU's default is 16 MiB; 64 MiB quadruples its largest request (buf_size / 16 requests in flight).
+    buffer: int = _unit(64 * MiB, "size")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpacePolicy:
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    # Left free at the destination beyond what is allocated at the source: a guest grows while it is copied.
+    reserve: int = _unit(256 * MiB, "size")
+    # Below this the verification gives way. QEMU pauses the guest when the scratch file can't grow.
+    scratch_reserve: int = _unit(512 * MiB, "size")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyPolicy:
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    # Slices compared at once, and their size: docs/internals.md has the measurements.
+    workers: int = 4
+    slice: int = _unit(256 * MiB, "size")
+    # A held move lists the extents that differ; more than this many say "all over" just as well.
+    max_mismatches: int = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Limits of every retry in the program. Only reads and idempotent acts are retried."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    attempts: int = 6
+    first_wait: float = _unit(0.2, "duration")
+    longest_wait: float = _unit(5.0, "duration")
+    # A libvirt daemon that is restarted (package upgrade) is back within this time.
+    reconnect: float = _unit(60.0, "duration")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathPolicy:
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    # Local disk for the verification's scratch files and socket; None: beside the journal.
+    scratch: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    move: MovePolicy = MovePolicy()
+    mirror: MirrorPolicy = MirrorPolicy()
+    space: SpacePolicy = SpacePolicy()
+    verify: VerifyPolicy = VerifyPolicy()
+    retry: RetryPolicy = RetryPolicy()
+    paths: PathPolicy = PathPolicy()

@@ -1,0 +1,161 @@
+"""What a move needs of the outside world, as protocols: the hypervisor, its host, a clock.
+
+`svmove.virt` and `svmove.host` have the real ones; a test hands in its own and can stop the world between
+any two calls. Every method may raise `UnreachableError`; what else it raises, it says.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from svmove.model import Domain, Event, Image, Job, Pool, Process, Versions, Volume
+from svmove.moves import Progress, VolumeSpec
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Unix time, for records."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds, for durations and deadlines; never persisted."""
+        ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Events(Protocol):
+    def next(self, timeout: float) -> Event | None:
+        """The next event of the domain, or None after `timeout` seconds."""
+        ...
+
+
+class Hypervisor(Protocol):
+    """A libvirt daemon. A domain is named by its UUID, a disk by its target, a volume by pool and name."""
+
+    @property
+    def uri(self) -> str: ...
+    def versions(self) -> Versions: ...
+    def domain_names(self) -> tuple[str, ...]: ...
+    def find_domain(self, name: str) -> Domain:
+        """Raises NotFoundError with the nearest names."""
+        ...
+
+    def domain(self, uuid: str) -> Domain:
+        """Raises NotFoundError."""
+        ...
+
+    def paths_in_use(self, *, besides: str) -> Mapping[str, str]:
+        """Every path that a domain other than `besides` (a UUID) names, live or inactive → its name."""
+        ...
+
+    def pools(self) -> tuple[Pool, ...]: ...
+    def refresh_pool(self, pool: str) -> None: ...
+    def volume_names(self, pool: str) -> frozenset[str]: ...
+    def volume_at(self, path: str) -> Volume | None: ...
+    def create_volume(self, spec: VolumeSpec) -> Volume: ...
+    def delete_volume(self, pool: str, name: str) -> None:
+        """Idempotent: a volume that is gone is deleted."""
+        ...
+
+    def start_copy(
+        self,
+        uuid: str,
+        target: str,
+        destination: VolumeSpec,
+        *,
+        bandwidth: int | None,
+        granularity: int | None,
+        buffer: int,
+    ) -> None: ...
+    def job(self, uuid: str, target: str) -> Job | None: ...
+    def set_bandwidth(self, uuid: str, target: str, bandwidth: int | None) -> None: ...
+    def request_pivot(self, uuid: str, target: str) -> None:
+        """Returns at once; the event COMPLETED tells. Raises NotReadyError when the job is alive but not ready."""
+        ...
+
+    def cancel_copy(self, uuid: str, target: str) -> None:
+        """Returns at once; the event CANCELED tells. Idempotent: no job, no error."""
+        ...
+
+    def suspend(self, uuid: str) -> None: ...
+    def resume(self, uuid: str) -> None: ...
+    def begin_export(self, uuid: str, scratch: Mapping[str, str], socket: str) -> None:
+        """Freezes the disks named by `scratch` (target → scratch file) as they are now, behind an NBD socket."""
+        ...
+
+    def end_export(self, uuid: str, socket: str) -> None:
+        """Ends the export behind `socket`, and no other backup. Idempotent."""
+        ...
+
+    def exports(self, uuid: str, socket: str) -> bool:
+        """Whether the export behind `socket` is still there."""
+        ...
+
+    def set_marker(self, uuid: str, move: str | None) -> None: ...
+    def events(self, uuid: str) -> AbstractContextManager[Events]: ...
+    def reconnect(self) -> None:
+        """Opens the connection anew, with back-off. Raises UnreachableError when the policy's time is over."""
+        ...
+
+
+class Host(Protocol):
+    """The machine that the hypervisor runs on. Methods raise HostError."""
+
+    def can_see(self, process: Process) -> bool:
+        """Whether this user may look into the QEMU process and read its disks."""
+        ...
+
+    def image(self, path: str, format_: str) -> Image: ...
+    def process(self, uuid: str) -> Process | None:
+        """The QEMU process of a domain, found by its UUID."""
+        ...
+
+    def holds(self, process: Process, path: str) -> bool:
+        """Whether the process has the file (by device and inode) open."""
+        ...
+
+    def holders(self, path: str) -> tuple[int, ...]:
+        """The pids of all processes that have the file open."""
+        ...
+
+    def identity(self, path: str) -> str | None:
+        """Device and inode, or None when there is no such file."""
+        ...
+
+    def allocated(self, path: str) -> int: ...
+    def free(self, path: str) -> int:
+        """Bytes free on the file system of the nearest existing folder."""
+        ...
+
+    def make_scratch(self, folder: str, files: Mapping[str, int], owner: Process) -> None:
+        """A folder that QEMU may write in, with an empty qcow2 (path → virtual bytes) for each entry."""
+        ...
+
+    def remove_scratch(self, folder: str) -> None:
+        """Idempotent. Removes the files that `make_scratch` makes, and nothing else."""
+        ...
+
+    def compare(
+        self,
+        source: str,
+        format_: str,
+        socket: str,
+        export: str,
+        offset: int,
+        length: int,
+        advanced: Callable[[int], bool],
+    ) -> int | None:
+        """Compares a slice of an image with the same slice of an NBD export, bit for bit.
+
+        Returns the offset in the image of the first difference, or None. `advanced(bytes)` is called as it
+        goes on; when it returns False, UnverifiedError is raised.
+        """
+        ...
+
+
+class Cancel(Protocol):
+    def is_set(self) -> bool: ...
+
+
+Listener = Callable[[Progress], None]
