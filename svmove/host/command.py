@@ -1,0 +1,101 @@
+"""Commands as argument lists: never a shell, never a name that could be read as an option."""
+
+import json
+import subprocess
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from svmove.errors import HostError, UnverifiedError
+
+
+def run(argv: Sequence[str], *, timeout: float = 60.0) -> str:
+    """The command's standard output. Raises HostError when it can't be run, fails, or takes too long."""
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise HostError(
+            f"{argv[0]} is not installed", remedy=f"apt-get install {_PACKAGES.get(argv[0], argv[0])}"
+        ) from error
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+        raise HostError(f"{argv[0]}: {error}") from error
+    if done.returncode != 0:
+        raise HostError(f"{argv[0]} {argv[1]}: {_last_line(done.stderr) or f'exit code {done.returncode}'}")
+    return done.stdout
+
+
+_PACKAGES = {"qemu-img": "qemu-utils"}
+
+
+def image_info(path: str, format_: str) -> dict[str, Any]:
+    """`qemu-img info` of one image, also while a guest has it open (-U). Raises HostError."""
+    document: dict[str, Any] = json.loads(run(["qemu-img", "info", "--output=json", "-U", "-f", format_, "--", path]))
+    return document
+
+
+def create_qcow2(path: str, virtual_bytes: int) -> None:
+    run(["qemu-img", "create", "-q", "-f", "qcow2", "--", path, str(virtual_bytes)])
+
+
+def compare_images(
+    source: dict[str, Any], exported: dict[str, Any], length: int, advanced: Callable[[int], bool]
+) -> int | None:
+    """The offset of the first difference of two images of `length` bytes, given as QEMU block options.
+
+    `qemu-img compare` exits with 0 for equal, 1 for different, more for an error, and prints its progress
+    as "(12.50/100%)" with carriage returns.
+
+    Raises:
+        HostError: it can't be run, or could not read one of the images.
+        UnverifiedError: `advanced` returned False.
+    """
+    argv = ["qemu-img", "compare", "-p", "json:" + json.dumps(source), "json:" + json.dumps(exported)]
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+    output, errors = process.stdout, process.stderr
+    assert output is not None
+    assert errors is not None
+    seen, said = 0, ""
+    try:
+        for chunk in iter(lambda: output.readline(64), ""):
+            said = (said + chunk)[-4096:]
+            part = said.rpartition("/100%)")[0].rpartition("(")[2]
+            now = min(int(length * float(part) / 100), length) if _is_number(part) else seen
+            if not advanced(now - seen):
+                raise UnverifiedError("the verification was stopped")
+            seen = now
+        code = process.wait()
+        if code == 0:
+            advanced(length - seen)
+            return None
+        offset = said.partition("Content mismatch at offset ")[2].partition("!")[0]
+        if code == 1 and offset.isdigit():
+            return int(offset)
+        raise HostError(f"qemu-img compare: {_last_line(errors.read()) or f'exit code {code}'}")
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        output.close()
+        errors.close()
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdigit()
+
+
+def _last_line(text: str) -> str:
+    return text.strip().rpartition("\n")[2]

@@ -1,0 +1,155 @@
+"""`Host` for the machine that svmove itself runs on."""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from svmove.errors import HostError
+from svmove.host import command
+from svmove.model import Image, Process
+
+# stat counts 512-byte blocks, whatever the file system's own block size is.
+_BLOCK = 512
+
+
+class LocalHost:
+    def can_see(self, process: Process) -> bool:
+        # /proc/PID/fd of another user's process, and that user's 0600 images, are for root alone.
+        return os.geteuid() in (0, process.uid)
+
+    def image(self, path: str, format_: str) -> Image:
+        info = command.image_info(path, format_)
+        specific = info.get("format-specific", {}).get("data", {})
+        return Image(
+            format=info["format"],
+            virtual_bytes=info["virtual-size"],
+            allocated_bytes=info.get("actual-size", 0),
+            cluster_bytes=info.get("cluster-size") if info["format"] == "qcow2" else None,
+            compat=specific.get("compat"),
+            extended_l2=bool(specific.get("extended-l2", False)),
+            lazy_refcounts=bool(specific.get("lazy-refcounts", False)),
+            data_file=specific.get("data-file"),
+            encrypted=bool(info.get("encrypted", False)),
+            internal_snapshots=tuple(snapshot["name"] for snapshot in info.get("snapshots", ())),
+        )
+
+    def process(self, uuid: str) -> Process | None:
+        # By the command line, not by a pid file: those move with the daemon's folders and namespaces.
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            with suppress(OSError):  # ended while we looked
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+                if b"-uuid" in words and words[words.index(b"-uuid") + 1] == uuid.encode():
+                    status = folder.stat()
+                    return Process(pid=int(folder.name), uid=status.st_uid, gid=status.st_gid)
+        return None
+
+    def holds(self, process: Process, path: str) -> bool:
+        try:
+            wanted = _file_id(os.stat(path))
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise HostError(f"{path}: {error.strerror}") from error
+        return wanted in _open_files(Path(f"/proc/{process.pid}"), tolerant=False)
+
+    def holders(self, path: str) -> tuple[int, ...]:
+        try:
+            wanted = _file_id(os.stat(path))
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise HostError(f"{path}: {error.strerror}") from error
+        return tuple(
+            int(folder.name)
+            for folder in Path("/proc").iterdir()
+            if folder.name.isdigit() and wanted in _open_files(folder, tolerant=True)
+        )
+
+    def identity(self, path: str) -> str | None:
+        try:
+            return _file_id(os.stat(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise HostError(f"{path}: {error.strerror}") from error
+
+    def allocated(self, path: str) -> int:
+        try:
+            return os.stat(path).st_blocks * _BLOCK
+        except OSError as error:
+            raise HostError(f"{path}: {error.strerror}") from error
+
+    def free(self, path: str) -> int:
+        folder = Path(path)
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        try:
+            return shutil.disk_usage(folder).free
+        except OSError as error:
+            raise HostError(f"{folder}: {error.strerror}") from error
+
+    def make_scratch(self, folder: str, files: Mapping[str, int], owner: Process) -> None:
+        try:
+            # QEMU's user must reach the folder; what lies beside it is nobody's business.
+            Path(folder).parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+            Path(folder).mkdir(mode=0o700, exist_ok=True)
+            os.chown(folder, owner.uid, owner.gid)
+            for path, virtual_bytes in files.items():
+                command.create_qcow2(path, virtual_bytes)
+                os.chown(path, owner.uid, owner.gid)
+        except OSError as error:
+            raise HostError(f"{error.filename or folder}: {error.strerror}") from error
+
+    def remove_scratch(self, folder: str) -> None:
+        try:
+            for path in Path(folder).glob("*"):
+                if path.suffix == ".qcow2" or path.is_socket():
+                    path.unlink(missing_ok=True)
+            Path(folder).rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise HostError(f"{error.filename or folder}: {error.strerror}") from error
+
+    def compare(
+        self,
+        source: str,
+        format_: str,
+        socket: str,
+        export: str,
+        offset: int,
+        length: int,
+        advanced: Callable[[int], bool],
+    ) -> int | None:
+        slice_ = {"driver": "raw", "offset": offset, "size": length}
+        left = {"driver": "file", "filename": source}
+        if format_ != "raw":
+            left = {"driver": format_, "file": left}  # type: ignore[dict-item]
+        right = {"driver": "nbd", "server": {"type": "unix", "path": socket}, "export": export}
+        found = command.compare_images({**slice_, "file": left}, {**slice_, "file": right}, length, advanced)
+        return None if found is None else offset + found
+
+
+def _file_id(status: os.stat_result) -> str:
+    if stat.S_ISBLK(status.st_mode):
+        return f"block:{status.st_rdev}"
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def _open_files(process: Path, *, tolerant: bool) -> set[str]:
+    found = set()
+    try:
+        for descriptor in (process / "fd").iterdir():
+            with suppress(OSError):  # closed since it was listed
+                found.add(_file_id(descriptor.stat()))
+    except OSError as error:
+        if not tolerant:
+            raise HostError(
+                f"can't look into process {process.name}: {error.strerror}", remedy="run svmove as root"
+            ) from error
+    return found

@@ -1,0 +1,1 @@
+"""The only room that imports libvirt. No virDomain and no libvirtError leaves it."""

@@ -1,0 +1,147 @@
+"""One connection to a libvirt daemon: opened, retried, found dead, opened again.
+
+Invariants: libvirt's event loop runs in a thread of its own before the first connection is opened (libvirt
+delivers no event otherwise); every libvirtError is translated here, and nowhere else.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import libvirt
+import tenacity
+
+from svmove.errors import HypervisorError, NotFoundError, NotReadyError, SvmoveError, UnreachableError
+from svmove.policy import RetryPolicy
+
+T = TypeVar("T")
+
+# A peer that is silent for 5 s × 3 is gone; without this a dead SSH tunnel would hang a move for ever.
+_KEEPALIVE_INTERVAL = 5
+_KEEPALIVE_COUNT = 3
+
+_MISSING = {
+    libvirt.VIR_ERR_NO_DOMAIN: "domain",
+    libvirt.VIR_ERR_NO_STORAGE_POOL: "pool",
+    libvirt.VIR_ERR_NO_STORAGE_VOL: "volume",
+}
+_loop = threading.Lock()
+_loop_runs = False
+
+
+def _ignore(_context: Any, _error: Any) -> None:
+    """libvirt prints every error to stderr unless it is given a handler."""
+
+
+def _start_event_loop() -> None:
+    global _loop_runs
+    with _loop:
+        if _loop_runs:
+            return
+        libvirt.registerErrorHandler(_ignore, None)
+        libvirt.virEventRegisterDefaultImpl()
+
+        def run() -> None:
+            while True:
+                libvirt.virEventRunDefaultImpl()
+
+        threading.Thread(target=run, name="libvirt-events", daemon=True).start()
+        _loop_runs = True
+
+
+class Connection:
+    """Raises UnreachableError when the daemon can't be reached at all."""
+
+    def __init__(self, uri: str, retry: RetryPolicy) -> None:
+        self.uri = uri
+        self._retry = retry
+        _start_event_loop()
+        self.raw = self._open()
+
+    def _open(self) -> Any:
+        try:
+            raw = libvirt.open(self.uri)
+            with suppress(libvirt.libvirtError):  # the test driver has no keep-alive
+                raw.setKeepAlive(_KEEPALIVE_INTERVAL, _KEEPALIVE_COUNT)
+        except libvirt.libvirtError as error:
+            raise UnreachableError(
+                f"can't connect to libvirt at {self.uri}: {error.get_error_message()}", remedy=_remedy(error)
+            ) from error
+        except ValueError as error:  # a NUL or a lone surrogate in the URI
+            raise UnreachableError(f"not a libvirt URI: {self.uri!r}") from error
+        return raw
+
+    def close(self) -> None:
+        with suppress(libvirt.libvirtError):
+            self.raw.close()
+
+    def reopen(self) -> None:
+        self.close()
+        for attempt in tenacity.Retrying(
+            stop=tenacity.stop_after_delay(self._retry.reconnect),
+            wait=self._wait(),
+            retry=tenacity.retry_if_exception_type(UnreachableError),
+            reraise=True,
+        ):
+            with attempt:
+                self.raw = self._open()
+
+    def ask(self, call: Callable[[Any], T]) -> T:
+        """Runs `call(connection)`, which must be a read or an idempotent act, retrying what is transient."""
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self._retry.attempts),
+            wait=self._wait(),
+            retry=tenacity.retry_if_exception(lambda e: isinstance(e, HypervisorError) and e.transient),
+            reraise=True,
+        )
+        for attempt in retrying:
+            with attempt:
+                return self.once(call)
+        raise AssertionError("tenacity either returns or raises")
+
+    def once(self, call: Callable[[Any], T]) -> T:
+        """Runs `call(connection)` once: for acts that must not be repeated blindly."""
+        with self.translated():
+            return call(self.raw)
+
+    def _wait(self) -> Any:
+        return tenacity.wait_exponential_jitter(
+            initial=self._retry.first_wait, max=self._retry.longest_wait, jitter=self._retry.first_wait
+        )
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        try:
+            yield
+        except libvirt.libvirtError as error:
+            raise self._translate(error) from error
+        except UnicodeEncodeError as error:
+            raise HypervisorError(f"not valid UTF-8: {error.object!r}") from error
+
+    def _translate(self, error: Any) -> SvmoveError:
+        number, text = error.get_error_code(), error.get_error_message() or str(error)
+        if error.get_error_domain() == libvirt.VIR_FROM_RPC or not self.alive():
+            return UnreachableError(f"lost libvirt at {self.uri}: {text}", remedy=_remedy(error))
+        if number in _MISSING:
+            return NotFoundError(_MISSING[number], "", text=text)
+        if number == libvirt.VIR_ERR_BLOCK_COPY_ACTIVE:
+            return NotReadyError(text, number=number)
+        # "cannot acquire state change lock": another client works on the domain just now.
+        transient = number in (libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_RESOURCE_BUSY)
+        return HypervisorError(text, number=number, transient=transient)
+
+    def alive(self) -> bool:
+        try:
+            return bool(self.raw.isAlive())
+        except libvirt.libvirtError:
+            return False
+
+
+def _remedy(error: Any) -> str:
+    text = error.get_error_message() or ""
+    if "Permission denied" in text or error.get_error_code() == libvirt.VIR_ERR_AUTH_FAILED:
+        return "run svmove as root (sudo), or name another daemon with --connect"
+    if "No such file" in text or "refused" in text:
+        return "start libvirtd (systemctl start libvirtd), or name another daemon with --connect"
+    return "check --connect, and that the daemon runs: virsh -c URI version"

@@ -1,0 +1,284 @@
+"""`Hypervisor` on libvirt. Each method is one idea of libvirt's; the order of calls is the move's business."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
+from typing import Any
+
+import libvirt
+
+from svmove.errors import HypervisorError, NotFoundError
+from svmove.model import Domain, DomainState, Job, Pool, Versions, Volume
+from svmove.moves import VolumeSpec
+from svmove.policy import RetryPolicy
+from svmove.virt import xml
+from svmove.virt.connection import Connection
+from svmove.virt.events import EventQueue, subscribed
+
+_STATES = {
+    libvirt.VIR_DOMAIN_RUNNING: DomainState.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: DomainState.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: DomainState.PAUSED,
+    libvirt.VIR_DOMAIN_SHUTOFF: DomainState.OFF,
+}
+_JOBS = {
+    libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_PULL: "pull",
+    libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_COPY: "copy",
+    libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT: "commit",
+    libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT: "active-commit",
+    libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP: "backup",
+}
+
+
+class LibvirtHypervisor:
+    """Raises UnreachableError at once when the daemon can't be reached."""
+
+    def __init__(self, uri: str, retry: RetryPolicy) -> None:
+        self._connection = Connection(uri, retry)
+
+    @property
+    def uri(self) -> str:
+        return self._connection.uri
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def reconnect(self) -> None:
+        self._connection.reopen()
+
+    def versions(self) -> Versions:
+        # getVersion asks the remote daemon for the version of its QEMU, getLibVersion for the daemon's own.
+        return self._connection.ask(lambda c: Versions(libvirt=c.getLibVersion(), qemu=c.getVersion()))
+
+    # Domains
+
+    def domain_names(self) -> tuple[str, ...]:
+        return self._connection.ask(lambda c: tuple(sorted(domain.name() for domain in c.listAllDomains())))
+
+    def find_domain(self, name: str) -> Domain:
+        try:
+            return self._connection.ask(lambda c: self._domain(c, c.lookupByName(name)))
+        except NotFoundError:
+            raise NotFoundError("domain", name, self.domain_names()) from None
+
+    def domain(self, uuid: str) -> Domain:
+        return self._connection.ask(lambda c: self._domain(c, c.lookupByUUIDString(uuid)))
+
+    def _domain(self, c: Any, domain: Any) -> Domain:
+        state = _STATES.get(domain.state()[0], DomainState.OTHER)
+        persistent, active = bool(domain.isPersistent()), bool(domain.isActive())
+        live = xml.parse(domain.XMLDesc(0)) if active else None
+        inactive = xml.parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)) if persistent else None
+        first = live if live is not None else inactive
+
+        def volume_path(pool: str, volume: str) -> str | None:
+            return _volume_path(c, pool, volume)
+
+        return Domain(
+            name=domain.name(),
+            uuid=domain.UUIDString(),
+            state=state,
+            persistent=persistent,
+            live=() if live is None else xml.disks(live, volume_path),
+            inactive=() if inactive is None else xml.disks(inactive, volume_path),
+            snapshots=tuple(_unless_unsupported(domain.snapshotListNames)),
+            checkpoints=tuple(point.getName() for point in _unless_unsupported(domain.listAllCheckpoints)),
+            job="backup" if active and _backup_xml(domain) else "",
+            marker=None if first is None else xml.marker(first),
+        )
+
+    def paths_in_use(self, *, besides: str) -> Mapping[str, str]:
+        def read(c: Any) -> dict[str, str]:
+            used: dict[str, str] = {}
+            for domain in c.listAllDomains():
+                if domain.UUIDString() == besides:
+                    continue
+                for flags in (0, libvirt.VIR_DOMAIN_XML_INACTIVE):
+                    with suppress(libvirt.libvirtError):  # gone since it was listed, or transient
+                        described = xml.parse(domain.XMLDesc(flags))
+                        for path in xml.paths(described, lambda p, v: _volume_path(c, p, v)):
+                            used[path] = domain.name()
+            return used
+
+        return self._connection.ask(read)
+
+    def set_marker(self, uuid: str, move: str | None) -> None:
+        def write(c: Any) -> None:
+            domain = c.lookupByUUIDString(uuid)
+            flags = 0
+            if domain.isActive():
+                flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+            if domain.isPersistent():
+                flags |= libvirt.VIR_DOMAIN_AFFECT_CONFIG
+            element = None if move is None else xml.marker_element(move)
+            domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, element, xml.MARKER_KEY, xml.MARKER_URI, flags)
+
+        try:
+            self._connection.ask(write)
+        except HypervisorError as error:
+            # Removing what isn't there is this error in libvirt.
+            if move is not None or error.number != libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+                raise
+
+    def suspend(self, uuid: str) -> None:
+        self._connection.ask(lambda c: c.lookupByUUIDString(uuid).suspend())
+
+    def resume(self, uuid: str) -> None:
+        try:
+            self._connection.ask(lambda c: c.lookupByUUIDString(uuid).resume())
+        except HypervisorError:
+            if self.domain(uuid).state is not DomainState.RUNNING:  # somebody else may have been quicker
+                raise
+
+    # Pools and volumes
+
+    def pools(self) -> tuple[Pool, ...]:
+        return self._connection.ask(
+            lambda c: tuple(sorted((_pool(p) for p in c.listAllStoragePools()), key=lambda p: p.name))
+        )
+
+    def refresh_pool(self, pool: str) -> None:
+        self._connection.ask(lambda c: c.storagePoolLookupByName(pool).refresh())
+
+    def volume_names(self, pool: str) -> frozenset[str]:
+        return self._connection.ask(lambda c: frozenset(c.storagePoolLookupByName(pool).listVolumes()))
+
+    def volume_at(self, path: str) -> Volume | None:
+        def read(c: Any) -> Volume:
+            volume = c.storageVolLookupByPath(path)
+            return _volume(volume.storagePoolLookupByVolume().name(), volume)
+
+        with suppress(NotFoundError):
+            return self._connection.ask(read)
+        return None
+
+    def create_volume(self, spec: VolumeSpec) -> Volume:
+        return self._connection.once(
+            lambda c: _volume(spec.pool, c.storagePoolLookupByName(spec.pool).createXML(xml.volume(spec)))
+        )
+
+    def delete_volume(self, pool: str, name: str) -> None:
+        with suppress(NotFoundError):
+            self._connection.ask(lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name).delete())
+
+    # Block jobs
+
+    def start_copy(
+        self,
+        uuid: str,
+        target: str,
+        destination: VolumeSpec,
+        *,
+        bandwidth: int | None,
+        granularity: int | None,
+        buffer: int,
+    ) -> None:
+        parameters = {libvirt.VIR_DOMAIN_BLOCK_COPY_BUF_SIZE: buffer}
+        if bandwidth is not None:
+            parameters[libvirt.VIR_DOMAIN_BLOCK_COPY_BANDWIDTH] = bandwidth
+        if granularity is not None:
+            parameters[libvirt.VIR_DOMAIN_BLOCK_COPY_GRANULARITY] = granularity
+        # A persistent domain needs TRANSIENT_JOB ("domain is not transient"); the volume exists: REUSE_EXT.
+        flags = libvirt.VIR_DOMAIN_BLOCK_COPY_REUSE_EXT | libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB
+        described = xml.copy_destination(destination)
+        self._connection.once(lambda c: c.lookupByUUIDString(uuid).blockCopy(target, described, parameters, flags))
+
+    def job(self, uuid: str, target: str) -> Job | None:
+        flags = libvirt.VIR_DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES
+        info = self._connection.ask(lambda c: c.lookupByUUIDString(uuid).blockJobInfo(target, flags))
+        if not info:
+            return None
+        return Job(kind=_JOBS.get(info["type"], "unknown"), done=info["cur"], end=info["end"])
+
+    def set_bandwidth(self, uuid: str, target: str, bandwidth: int | None) -> None:
+        flags = libvirt.VIR_DOMAIN_BLOCK_JOB_SPEED_BANDWIDTH_BYTES
+        self._connection.ask(lambda c: c.lookupByUUIDString(uuid).blockJobSetSpeed(target, bandwidth or 0, flags))
+
+    def request_pivot(self, uuid: str, target: str) -> None:
+        # ASYNC, because a synchronous pivot holds the domain's lock for as long as it takes.
+        flags = libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT | libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_ASYNC
+        self._connection.once(lambda c: c.lookupByUUIDString(uuid).blockJobAbort(target, flags))
+
+    def cancel_copy(self, uuid: str, target: str) -> None:
+        # ASYNC, because a synchronous abort waits for a stalled destination.
+        flags = libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_ASYNC
+        try:
+            self._connection.ask(lambda c: c.lookupByUUIDString(uuid).blockJobAbort(target, flags))
+        except HypervisorError:
+            if self.job(uuid, target) is not None:
+                raise
+
+    def begin_export(self, uuid: str, scratch: Mapping[str, str], socket: str) -> None:
+        def begin(c: Any) -> None:
+            domain = c.lookupByUUIDString(uuid)
+            # The scratch files exist: formatting them here would lengthen the guest's pause.
+            flags = libvirt.VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL
+            domain.backupBegin(xml.backup(scratch, socket), None, flags)
+
+        self._connection.once(begin)
+
+    def end_export(self, uuid: str, socket: str) -> None:
+        def end(c: Any) -> None:
+            domain = c.lookupByUUIDString(uuid)
+            if domain.isActive() and socket in _backup_xml(domain):
+                domain.abortJob()
+
+        self._connection.ask(end)
+
+    def exports(self, uuid: str, socket: str) -> bool:
+        return self._connection.ask(lambda c: socket in _backup_xml(c.lookupByUUIDString(uuid)))
+
+    def events(self, uuid: str) -> AbstractContextManager[EventQueue]:
+        return subscribed(self._connection, uuid)
+
+
+def _pool(pool: Any) -> Pool:
+    _state, capacity, allocation, available = pool.info()
+    described = xml.parse(pool.XMLDesc(0))
+    return Pool(
+        name=pool.name(),
+        type=described.get("type", ""),
+        active=bool(pool.isActive()),
+        path=described.findtext("target/path"),
+        capacity=capacity,
+        allocation=allocation,
+        available=available,
+    )
+
+
+def _volume(pool: str, volume: Any) -> Volume:
+    _type, capacity, allocation = volume.info()
+    described = xml.parse(volume.XMLDesc(0))
+    format_ = described.find("target/format")
+    return Volume(
+        pool=pool,
+        name=volume.name(),
+        path=volume.path(),
+        capacity=capacity,
+        allocation=allocation,
+        format=None if format_ is None else format_.get("type"),
+    )
+
+
+def _volume_path(c: Any, pool: str, volume: str) -> str | None:
+    try:
+        return str(c.storagePoolLookupByName(pool).storageVolLookupByName(volume).path())
+    except libvirt.libvirtError:  # the pool is inactive or the volume gone: no path is known
+        return None
+
+
+def _backup_xml(domain: Any) -> str:
+    try:
+        return str(domain.backupGetXMLDesc())
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_BACKUP, libvirt.VIR_ERR_NO_SUPPORT):
+            return ""
+        raise
+
+
+def _unless_unsupported(call: Any) -> Any:
+    try:
+        return call()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
+            return ()
+        raise

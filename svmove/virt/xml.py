@@ -1,0 +1,177 @@
+"""Domain XML read, and the XML that libvirt is given, built with lxml so that no name can break it."""
+
+from collections.abc import Callable, Mapping
+
+from lxml import etree
+from lxml.builder import E
+
+from svmove.errors import HypervisorError
+from svmove.model import Disk, Mirror, SourceKind
+from svmove.moves import VolumeSpec
+
+MARKER_URI = "https://svmove.org/xmlns/domain/1"
+MARKER_KEY = "svmove"
+
+# No network, no entities, no DTD: the XML comes from a daemon that may be somebody else's.
+_PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+
+VolumePath = Callable[[str, str], str | None]
+
+
+def parse(text: str) -> etree._Element:
+    return etree.fromstring(text.encode(), parser=_PARSER)
+
+
+def disks(domain: etree._Element, volume_path: VolumePath) -> tuple[Disk, ...]:
+    """The <disk> elements of a domain; `volume_path(pool, volume)` resolves those of type='volume'."""
+    return tuple(_disk(element, volume_path) for element in domain.iterfind("devices/disk"))
+
+
+def _disk(element: etree._Element, volume_path: VolumePath) -> Disk:
+    source, target, driver = element.find("source"), element.find("target"), element.find("driver")
+    kind, path = _source(element, volume_path)
+    pool = source.get("pool") if source is not None else None
+    volume = source.get("volume") if source is not None else None
+    return Disk(
+        target=_get(target, "dev") or "",
+        bus=_get(target, "bus"),
+        device=element.get("device", "disk"),
+        kind=kind,
+        path=path,
+        format=_get(driver, "type") or "raw",
+        chain=tuple(_chain(element, volume_path)),
+        mirror=_mirror(element, volume_path),
+        serial=element.findtext("serial"),
+        read_only=element.find("readonly") is not None,
+        shareable=element.find("shareable") is not None,
+        transient=element.find("transient") is not None,
+        encrypted=element.find("source/encryption") is not None or element.find("encryption") is not None,
+        pool=pool,
+        volume=volume,
+    )
+
+
+def _source(element: etree._Element, volume_path: VolumePath) -> tuple[SourceKind, str | None]:
+    """The kind and path of whatever carries a type and a <source>: <disk>, <backingStore>, <mirror>."""
+    source = element.find("source")
+    match element.get("type"):
+        case "file":
+            return SourceKind.FILE, _get(source, "file")
+        case "block":
+            return SourceKind.BLOCK, _get(source, "dev")
+        case "network":
+            return SourceKind.NETWORK, None
+        case "volume" if source is not None:
+            return SourceKind.VOLUME, volume_path(source.get("pool", ""), source.get("volume", ""))
+        case _:
+            return SourceKind.OTHER, None
+
+
+def _chain(element: etree._Element, volume_path: VolumePath) -> list[str]:
+    """Paths below the top; a network backing file stands as its protocol and name."""
+    paths = []
+    below = element.find("backingStore")
+    while below is not None and below.get("type"):
+        path = _source(below, volume_path)[1]
+        source = below.find("source")
+        paths.append(path or f"{_get(source, 'protocol')}:{_get(source, 'name')}")
+        below = below.find("backingStore")
+    return paths
+
+
+def _mirror(element: etree._Element, volume_path: VolumePath) -> Mirror | None:
+    mirror = element.find("mirror")
+    if mirror is None:
+        return None
+    return Mirror(job=mirror.get("job", ""), path=_source(mirror, volume_path)[1], ready=mirror.get("ready") == "yes")
+
+
+def _get(element: etree._Element | None, name: str) -> str | None:
+    return None if element is None else element.get(name)
+
+
+def marker(domain: etree._Element) -> str | None:
+    """The id of the move that owns the domain."""
+    element = domain.find(f"metadata/{{{MARKER_URI}}}move")
+    return None if element is None else element.get("id")
+
+
+def marker_element(move: str) -> str:
+    return _text(E.move(id=move))
+
+
+def paths(domain: etree._Element, volume_path: VolumePath) -> set[str]:
+    """Every path that a domain names as storage: tops, backing files, mirrors, kernels, firmware."""
+    found = {
+        path
+        for name in ("disk", "backingStore", "mirror")
+        for element in domain.iter(name)
+        if (path := _source(element, volume_path)[1])
+    }
+    boot = (domain.findtext(f"os/{name}") for name in ("kernel", "initrd", "nvram", "loader"))
+    return found | {path for path in boot if path}
+
+
+def copy_destination(spec: VolumeSpec) -> str:
+    """The <disk> that virDomainBlockCopy wants; type='volume' is not translated there, so it names the file."""
+    return _text(
+        E.disk(
+            E.source(file=_xmlable(spec.path)),
+            E.driver(name="qemu", type=spec.format),
+            type="file",
+            device="disk",
+        )
+    )
+
+
+def volume(spec: VolumeSpec) -> str:
+    target = E.target(E.format(type=spec.format))
+    if spec.format == "qcow2":
+        if spec.compat is not None:
+            target.append(E.compat(spec.compat))
+        if spec.cluster_bytes is not None:
+            target.append(E.clusterSize(str(spec.cluster_bytes), unit="B"))
+        features = E.features()
+        if spec.lazy_refcounts:
+            features.append(E.lazy_refcounts())
+        if spec.extended_l2:
+            features.append(E.extended_l2())
+        target.append(features)
+    return _text(
+        E.volume(
+            E.name(_xmlable(spec.name)),
+            E.capacity(str(spec.capacity), unit="B"),
+            E.allocation("0", unit="B"),
+            target,
+        )
+    )
+
+
+def backup(scratch: Mapping[str, str], socket: str) -> str:
+    """A pull-mode backup that exports each disk of `scratch` under its target's name."""
+    exported = [
+        E.disk(
+            E.driver(type="qcow2"),
+            E.scratch(file=_xmlable(path)),
+            name=target,
+            backup="yes",
+            type="file",
+            exportname=target,
+        )
+        for target, path in scratch.items()
+    ]
+    return _text(E.domainbackup(E.server(transport="unix", socket=socket), E.disks(*exported), mode="pull"))
+
+
+def _xmlable(text: str) -> str:
+    try:
+        E.probe(text)
+    except ValueError as error:
+        raise HypervisorError(
+            f"a name that XML can't carry: {text!r}", remedy="rename it without control characters"
+        ) from error
+    return text
+
+
+def _text(element: etree._Element) -> str:
+    return etree.tostring(element, encoding="unicode")
