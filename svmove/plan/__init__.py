@@ -1,0 +1,1 @@
+"""Pure planning: inventory + policy + request → Plan. No I/O, and no clock but the time handed in."""

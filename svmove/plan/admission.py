@@ -1,0 +1,34 @@
+"""The table of checks: each looks at the plan's facts and yields findings with their remedies.
+
+A check that finds nothing to object to yields nothing. `refuse` stops the move before anything is touched,
+`warn` and `note` are told. The codes are part of the JSON contract (docs/findings.md).
+"""
+
+from collections.abc import Callable, Iterator
+
+from svmove.moves import Finding
+from svmove.plan import disk_checks, domain_checks, pool_checks
+from svmove.plan.case import Case
+
+CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    domain_checks.state,
+    domain_checks.ownership,
+    domain_checks.permission,
+    disk_checks.unknown,
+    pool_checks.pools,
+    disk_checks.shapes,
+    domain_checks.snapshots,
+    disk_checks.layers,
+    disk_checks.jobs,
+    disk_checks.configuration,
+    disk_checks.sharing,
+    pool_checks.names,
+    pool_checks.space,
+    pool_checks.scratch,
+    domain_checks.pause,
+    disk_checks.told,
+)
+
+
+def judge(case: Case) -> tuple[Finding, ...]:
+    return tuple(finding for check in CHECKS for finding in check(case))

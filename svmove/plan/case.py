@@ -1,0 +1,32 @@
+"""What a check may look at, and how it says no."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from svmove.model import Inventory
+from svmove.moves import Finding, Level, Request
+from svmove.plan.choice import Choice
+from svmove.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    request: Request
+    inventory: Inventory
+    policy: Policy
+    choices: tuple[Choice, ...]  # without those that are already there
+    max_pause: float  # seconds
+
+
+def refuse(code: str, text: str, remedy: str | None, target: str | None = None) -> Finding:
+    return Finding(level=Level.REFUSE, code=code, text=text, remedy=remedy, target=target)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """A remedy: the names that were perhaps meant, or else all that there are."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(close) + "?"
+    return "there are: " + ", ".join(names) if names else None

@@ -1,0 +1,111 @@
+"""Which disks a request means, where each goes and as what: before anything is judged."""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from svmove.model import Disk, Image, Inventory, Pool, Volume
+from svmove.moves import DiskRequest, Finding, Format, Level, Request, VolumeSpec
+
+# QEMU counts in sectors, and rounds a raw file's odd tail up.
+_SECTOR = 512
+_SUFFIXES = {".raw": "raw", ".img": "raw", ".qcow2": "qcow2", ".qcow": "qcow2"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One disk with all that is known of it. What is None could not be found out, which admission judges."""
+
+    disk: Disk
+    asked: DiskRequest
+    named: bool  # by --disk, not by default
+    image: Image | None
+    volume: Volume | None
+    pool_name: str | None
+    pool: Pool | None
+    destination: VolumeSpec | None
+
+    @property
+    def there(self) -> bool:
+        """Nothing to do: the pool is the one it is in, and format and name are as asked."""
+        return (
+            self.volume is not None
+            and self.volume.pool == self.pool_name
+            and (self.destination is None or self.destination.format == self.disk.format)
+            and (self.asked.name is None or self.asked.name == self.volume.name)
+        )
+
+
+def choose(request: Request, inventory: Inventory) -> tuple[tuple[Choice, ...], tuple[Finding, ...]]:
+    """The disks of the request, and what is to be said about those that are left out or don't exist."""
+    if not request.disks:
+        asked = [DiskRequest(target=disk.target) for disk in inventory.domain.live]
+        choices = [_choice(one, request, inventory, named=False) for one in asked]
+        left_out = {c.disk.target: why for c in choices if (why := _immovable(c.disk)) is not None}
+        findings = tuple(
+            Finding(level=level, code=code, text=f"{target} stays: {text}", target=target)
+            for target, (level, code, text) in left_out.items()
+        )
+        return tuple(c for c in choices if c.disk.target not in left_out), findings
+    known = {disk.target for disk in inventory.domain.live}
+    return tuple(_choice(one, request, inventory, named=True) for one in request.disks if one.target in known), ()
+
+
+def _immovable(disk: Disk) -> tuple[Level, str, str] | None:
+    """Why a disk that nobody named is left where it is."""
+    if disk.device in ("cdrom", "floppy"):
+        return Level.NOTE, disk.device, f"a {disk.device} is not moved"
+    if disk.transient:
+        return Level.WARN, "transient-disk", "it is <transient/>, its writes are thrown away at the end"
+    if disk.shareable:
+        return Level.WARN, "shareable", "it is shareable, another guest may write to it"
+    return None
+
+
+def _choice(asked: DiskRequest, request: Request, inventory: Inventory, *, named: bool) -> Choice:
+    disk = inventory.domain.disk(asked.target)
+    assert disk is not None
+    image = inventory.images.get(disk.path) if disk.path else None
+    volume = inventory.volumes.get(disk.path) if disk.path else None
+    pool_name = asked.pool or request.to
+    pool = inventory.pool(pool_name) if pool_name else None
+    destination = None
+    if pool is not None and pool.path is not None and image is not None:
+        destination = _destination(asked, request, disk, image, pool)
+    return Choice(
+        disk=disk,
+        asked=asked,
+        named=named,
+        image=image,
+        volume=volume,
+        pool_name=pool_name,
+        pool=pool,
+        destination=destination,
+    )
+
+
+def _destination(asked: DiskRequest, request: Request, disk: Disk, image: Image, pool: Pool) -> VolumeSpec:
+    wanted = asked.format or request.format
+    format_ = disk.format if wanted is Format.KEEP else wanted.value
+    name = asked.name or _name(PurePosixPath(disk.path or disk.target).name, format_)
+    # The source's options are kept; a raw source has none, and QEMU's defaults are right for it.
+    keeps = format_ == "qcow2" and image.format == "qcow2"
+    return VolumeSpec(
+        pool=pool.name,
+        name=name,
+        path=str(PurePosixPath(pool.path or "/") / name),
+        format=format_,
+        capacity=-(-image.virtual_bytes // _SECTOR) * _SECTOR,
+        cluster_bytes=image.cluster_bytes if keeps else None,
+        # libvirt's own default is compat 0.10, which has neither zero clusters nor lazy refcounts.
+        compat=(image.compat if keeps else "1.1") if format_ == "qcow2" else None,
+        extended_l2=keeps and image.extended_l2,
+        lazy_refcounts=keeps and image.lazy_refcounts,
+    )
+
+
+def _name(name: str, format_: str) -> str:
+    """The source's file name; a suffix that names the other format is changed to what it becomes."""
+    path = PurePosixPath(name)
+    if _SUFFIXES.get(path.suffix, format_) == format_:
+        return name
+    return path.stem + ("." + format_)

@@ -1,0 +1,163 @@
+"""Checks of each disk: its shape, what lies below it, who else works on it."""
+
+from collections.abc import Iterator
+
+from svmove.model import SourceKind
+from svmove.moves import Finding, Level
+from svmove.plan.case import Case, nearest, refuse
+
+FORMATS = ("raw", "qcow2")
+
+
+def unknown(case: Case) -> Iterator[Finding]:
+    known = {disk.target for disk in case.inventory.domain.live}
+    if not known:  # off: said already
+        return
+    for asked in case.request.disks:
+        if asked.target not in known:
+            yield refuse(
+                "no-such-disk",
+                f"domain {case.inventory.domain.name} has no disk {asked.target!r}",
+                nearest(asked.target, known),
+                asked.target,
+            )
+
+
+def shapes(case: Case) -> Iterator[Finding]:
+    """Disks that libvirt would copy, or start to copy, to no good end."""
+    for choice in case.choices:
+        disk, target = choice.disk, choice.disk.target
+        if disk.device not in ("disk", "lun"):
+            yield refuse(disk.device, f"{target} is a {disk.device}, which is not moved", "leave it out", target)
+        elif disk.device == "lun":
+            yield refuse(
+                "lun",
+                f"{target} is a SCSI LUN passed through, which no file can replace",
+                "leave it out",
+                target,
+            )
+        elif disk.transient:
+            yield refuse(
+                "transient-disk",
+                f"{target} is <transient/>: its writes are thrown away at the end",
+                "leave it out",
+                target,
+            )
+        elif disk.shareable:
+            yield refuse("shareable", f"{target} is shareable: another guest may write to it", "leave it out", target)
+        elif disk.path is None or disk.kind not in (SourceKind.FILE, SourceKind.VOLUME):
+            yield refuse(
+                "unsupported-source",
+                f"{target} is not on a file; this version moves files",
+                "leave it out",
+                target,
+            )
+        elif disk.format not in FORMATS:
+            yield refuse(
+                "unsupported-format",
+                f"{target} has format {disk.format}; svmove moves {' and '.join(FORMATS)}",
+                None,
+                target,
+            )
+        elif disk.encrypted or (choice.image is not None and choice.image.encrypted):
+            yield refuse("encrypted", f"{target} is encrypted; a plain copy would lose that", "leave it out", target)
+        elif choice.image is not None and choice.image.data_file is not None:
+            yield refuse("data-file", f"{target} keeps its data in {choice.image.data_file!r}", "leave it out", target)
+        elif choice.image is None and case.inventory.can_read_host:
+            yield refuse(
+                "unreadable",
+                f"{target}: qemu-img can't read {disk.path}",
+                "check the file: qemu-img info -U",
+                target,
+            )
+
+
+def layers(case: Case) -> Iterator[Finding]:
+    """External snapshots and templates below a disk, internal snapshots in it."""
+    for choice in case.choices:
+        target = choice.disk.target
+        if choice.disk.chain:
+            yield refuse(
+                "backing-chain",
+                f"{target} has an external snapshot or a template below it: {', '.join(choice.disk.chain)}",
+                f"merge it: virsh blockpull {case.inventory.domain.name} {target} --wait",
+                target,
+            )
+        if choice.image is not None and choice.image.internal_snapshots:
+            yield refuse(
+                "internal-snapshots",
+                f"{target} has internal snapshots: {', '.join(choice.image.internal_snapshots)}",
+                "delete them: virsh snapshot-delete, or qemu-img snapshot -d while the guest is off",
+                target,
+            )
+
+
+def jobs(case: Case) -> Iterator[Finding]:
+    for choice in case.choices:
+        target = choice.disk.target
+        job = case.inventory.jobs.get(target) or (choice.disk.mirror.job if choice.disk.mirror else None)
+        if job is not None and case.inventory.domain.marker is None:
+            yield refuse(
+                "block-job",
+                f"a block job ({job}) of somebody else runs on {target}",
+                f"wait for it, or end it: virsh blockjob {case.inventory.domain.name} {target} --abort",
+                target,
+            )
+
+
+def configuration(case: Case) -> Iterator[Finding]:
+    """libvirt silently skips the inactive XML after a pivot when its disk is missing or another one."""
+    domain = case.inventory.domain
+    if not domain.persistent:
+        return
+    for choice in case.choices:
+        live, inactive = choice.disk, domain.inactive_disk(choice.disk.target)
+        if inactive is None:
+            text = f"{live.target} is not in the inactive XML"
+        elif (inactive.path, inactive.format, inactive.device) != (live.path, live.format, live.device):
+            after = f"{inactive.path} ({inactive.format})"
+            text = f"{live.target} is {live.path} ({live.format}) live, but {after} after the next start"
+        else:
+            continue
+        yield refuse(
+            "inactive-differs",
+            text,
+            f"make both the same: virsh edit {domain.name}, or virsh attach-disk --config",
+            live.target,
+        )
+
+
+def sharing(case: Case) -> Iterator[Finding]:
+    for choice in case.choices:
+        other = case.inventory.used_elsewhere.get(choice.disk.path or "")
+        if other is not None:
+            yield refuse(
+                "used-elsewhere",
+                f"{choice.disk.path} is used by domain {other} as well",
+                "detach it there first",
+                choice.disk.target,
+            )
+
+
+def told(case: Case) -> Iterator[Finding]:
+    """What changes, and is none the worse for it, but must be known."""
+    for choice in case.choices:
+        target, spec = choice.disk.target, choice.destination
+        if choice.image is not None and choice.volume is None and not case.request.keep_source:
+            yield Finding(
+                level=Level.NOTE,
+                code="not-in-a-pool",
+                text=f"{target} is in no pool: {choice.disk.path} is copied, and kept afterwards",
+                remedy="remove it yourself when the move is done",
+                target=target,
+            )
+        if case.inventory.domain.checkpoints and spec is not None:
+            lost = spec.format == "raw"
+            yield Finding(
+                level=Level.WARN if lost else Level.NOTE,
+                code="checkpoints",
+                text=f"{target}: "
+                + ("raw can't carry dirty bitmaps" if lost else "libvirt carries dirty bitmaps over, errors ignored"),
+                remedy="make the next backup a full one" + ("" if lost else " if libvirt says that the bitmap is gone"),
+                target=target,
+            )

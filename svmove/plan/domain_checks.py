@@ -1,0 +1,65 @@
+"""Checks of the domain as a whole: may it be worked on, by us, now?"""
+
+from collections.abc import Iterator
+
+from svmove.model import DomainState
+from svmove.moves import Finding
+from svmove.plan.case import Case, refuse
+from svmove.units import show_duration
+
+
+def state(case: Case) -> Iterator[Finding]:
+    domain = case.inventory.domain
+    if domain.state is DomainState.OFF:
+        yield refuse(
+            "domain-off",
+            f"domain {domain.name} is off; this version moves running guests",
+            "start it (virsh start), or move the volumes with qemu-img convert while it is off",
+        )
+    elif domain.state is DomainState.OTHER:
+        yield refuse("domain-state", f"domain {domain.name} is neither running nor paused", "wait until it is")
+
+
+def ownership(case: Case) -> Iterator[Finding]:
+    domain = case.inventory.domain
+    if domain.marker is not None:
+        yield refuse(
+            "move-running",
+            f"move {domain.marker} owns domain {domain.name}",
+            f"wait for it, or finish it: svmove resume {domain.marker}",
+        )
+    if domain.job:
+        yield refuse(
+            "domain-job",
+            f"a {domain.job} runs on domain {domain.name}",
+            "wait for it, or end it: virsh domjobabort",
+        )
+
+
+def permission(case: Case) -> Iterator[Finding]:
+    if case.inventory.domain.live and not case.inventory.can_read_host:
+        yield refuse(
+            "no-permission",
+            "this user may not look into the guest's QEMU process and its images",
+            "run svmove as root (sudo)",
+        )
+
+
+def snapshots(case: Case) -> Iterator[Finding]:
+    domain = case.inventory.domain
+    if domain.snapshots and case.choices:
+        yield refuse(
+            "snapshots",
+            f"domain {domain.name} has snapshots: {', '.join(domain.snapshots)}; this version does not move them",
+            "delete them: virsh snapshot-delete, or wait for a version that moves them",
+        )
+
+
+def pause(case: Case) -> Iterator[Finding]:
+    if case.max_pause <= case.policy.move.pivot_reserve:
+        yield refuse(
+            "pause-too-short",
+            f"a pause of {show_duration(case.max_pause)} can't be promised: a pivot alone needs up to "
+            f"{show_duration(case.policy.move.pivot_reserve)}",
+            "allow more than that: --max-pause 500ms",
+        )

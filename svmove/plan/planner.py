@@ -1,0 +1,97 @@
+"""Request + inventory + policy → Plan."""
+
+from collections.abc import Sequence
+
+from svmove.errors import UsageError
+from svmove.model import Inventory
+from svmove.moves import DiskPlan, Finding, Level, Plan, Request
+from svmove.plan import admission, estimate
+from svmove.plan.case import Case
+from svmove.plan.choice import Choice, choose
+from svmove.policy import Policy
+
+
+def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: str, now: float) -> Plan:
+    """Never raises for what the inventory says: that is in the plan's findings.
+
+    Raises:
+        UsageError: the request contradicts itself.
+    """
+    _consistent(request)
+    choices, findings = choose(request, inventory)
+    to_move = tuple(choice for choice in choices if not choice.there)
+    max_pause = policy.move.max_pause if request.max_pause is None else request.max_pause
+    case = Case(request=request, inventory=inventory, policy=policy, choices=to_move, max_pause=max_pause)
+    findings += admission.judge(case)
+    if inventory.domain.live and not choices and not any(f.level is Level.REFUSE for f in findings):
+        findings += (
+            Finding(
+                level=Level.REFUSE,
+                code="nothing-to-move",
+                text="the domain has no disk that can move",
+                remedy=None,
+            ),
+        )
+    bandwidth = policy.move.bandwidth if request.bandwidth is None else request.bandwidth
+    disks = _disk_plans(to_move, request, bandwidth)
+    total = sum(disk.copy_bytes for disk in disks)
+    return Plan(
+        move=move,
+        domain=inventory.domain.name,
+        uuid=inventory.domain.uuid,
+        method="mirror",
+        disks=disks,
+        there=tuple(choice.disk.target for choice in choices if choice.there),
+        verify=request.verify,
+        max_pause=max_pause,
+        granularity=policy.mirror.granularity,
+        buffer=policy.mirror.buffer,
+        findings=findings,
+        copy_bytes=total,
+        copy_seconds=estimate.seconds(total, bandwidth, _past_rate(disks, inventory)),
+        created=now,
+    )
+
+
+def _consistent(request: Request) -> None:
+    targets = [asked.target for asked in request.disks]
+    if twice := {target for target in targets if targets.count(target) > 1}:
+        raise UsageError(f"--disk names {', '.join(sorted(twice))} twice")
+    if request.to is None and (not request.disks or any(asked.pool is None for asked in request.disks)):
+        raise UsageError("no destination", remedy="name a pool: --to POOL, or --disk TARGET=POOL for each disk")
+
+
+def _disk_plans(choices: Sequence[Choice], request: Request, bandwidth: int | None) -> tuple[DiskPlan, ...]:
+    complete = [
+        (choice, choice.image, choice.destination)
+        for choice in choices
+        if choice.image is not None and choice.destination is not None
+    ]
+    sizes = [min(image.allocated_bytes, image.virtual_bytes) for _, image, _ in complete]
+    caps = estimate.shares(bandwidth, sizes)
+    return tuple(
+        DiskPlan(
+            target=choice.disk.target,
+            source=choice.disk.path or "",
+            source_format=choice.disk.format,
+            pool_from=choice.volume.pool if choice.volume else None,
+            volume_from=choice.volume.name if choice.volume else None,
+            destination=destination,
+            copy_bytes=size,
+            bandwidth=cap,
+            # A file in no pool was never libvirt's, and so is not ours to delete.
+            delete_source=not request.keep_source and choice.volume is not None,
+        )
+        for (choice, _, destination), size, cap in zip(complete, sizes, caps, strict=True)
+    )
+
+
+def _past_rate(disks: Sequence[DiskPlan], inventory: Inventory) -> float | None:
+    """The slowest of the known pairs: what the user waits for."""
+    known = [
+        rate
+        for disk in disks
+        if disk.pool_from is not None
+        and (rate := inventory.past_rates.get((disk.pool_from, disk.destination.pool))) is not None
+    ]
+    return min(known, default=None)

@@ -1,0 +1,98 @@
+"""Checks of where it goes: the pools, the names, the space, the scratch space of the verification."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from svmove.moves import Finding, Level, Verify
+from svmove.plan.case import Case, nearest, refuse
+from svmove.units import show_size
+
+POOL_TYPES = ("dir", "fs", "netfs")
+
+
+def pools(case: Case) -> Iterator[Finding]:
+    known = {pool.name for pool in case.inventory.pools}
+    wanted = {asked.pool for asked in case.request.disks if asked.pool} | {c.pool_name for c in case.choices}
+    if case.request.to is not None:
+        wanted.add(case.request.to)
+    for name in sorted(name for name in wanted if name is not None):
+        pool = case.inventory.pool(name)
+        if pool is None:
+            yield refuse("no-such-pool", f"no pool {name!r}", nearest(name, known))
+        elif not pool.active:
+            yield refuse("pool-inactive", f"pool {name} is not active", f"virsh pool-start {name}")
+        elif pool.type not in POOL_TYPES:
+            yield refuse(
+                "pool-type",
+                f"pool {name} is of type {pool.type}; this version moves to {', '.join(POOL_TYPES)}",
+                "choose a pool of one of these types",
+            )
+    for choice in case.choices:
+        if choice.pool_name is None:
+            yield refuse("no-pool", f"{choice.disk.target}: no destination", "name one: --to POOL", choice.disk.target)
+
+
+def names(case: Case) -> Iterator[Finding]:
+    planned = Counter((c.destination.pool, c.destination.name) for c in case.choices if c.destination)
+    for choice in case.choices:
+        spec, target = choice.destination, choice.disk.target
+        if spec is None:
+            continue
+        if "/" in spec.name or spec.name in ("", ".", "..") or not spec.name.isprintable():
+            yield refuse(
+                "bad-name",
+                f"{target}: {spec.name!r} can't be a volume's name",
+                f"give one: --disk {target},name=VOLUME",
+                target,
+            )
+        elif spec.name in case.inventory.names.get(spec.pool, frozenset()):
+            yield refuse(
+                "name-taken",
+                f"{target}: pool {spec.pool} has a volume {spec.name!r} already",
+                f"give another name: --disk {target},name=VOLUME",
+                target,
+            )
+        elif planned[spec.pool, spec.name] > 1:
+            yield refuse(
+                "name-twice",
+                f"{target}: another disk of this move would be called {spec.name!r} in pool {spec.pool} too",
+                f"give another name: --disk {target},name=VOLUME",
+                target,
+            )
+
+
+def space(case: Case) -> Iterator[Finding]:
+    """Only the destination's space counts: what is allocated now, and a reserve for what the guest adds."""
+    needed: Counter[str] = Counter()
+    for choice in case.choices:
+        if choice.destination is not None and choice.image is not None:
+            needed[choice.destination.pool] += min(choice.image.allocated_bytes, choice.image.virtual_bytes)
+    for name, allocated in needed.items():
+        pool = case.inventory.pool(name)
+        if pool is not None and pool.active and allocated + case.policy.space.reserve > pool.available:
+            yield refuse(
+                "no-space",
+                f"pool {name} has {show_size(pool.available)} available; needed are {show_size(allocated)} "
+                f"and a reserve of {show_size(case.policy.space.reserve)}",
+                "free some, choose another pool, or lower space.reserve in the policy",
+            )
+
+
+def scratch(case: Case) -> Iterator[Finding]:
+    reserve = case.policy.space.scratch_reserve
+    if case.request.verify is Verify.NONE:
+        yield Finding(
+            level=Level.WARN,
+            code="not-verified",
+            text="the source is deleted without a comparison"
+            if not case.request.keep_source
+            else "the copy is not compared",
+            remedy="leave --verify none out",
+        )
+    elif case.choices and case.inventory.scratch_free < 2 * reserve:
+        yield refuse(
+            "no-scratch",
+            f"{show_size(case.inventory.scratch_free)} free for the verification's scratch files; "
+            f"needed are {show_size(2 * reserve)}",
+            "free some, or set paths.scratch in the policy",
+        )
