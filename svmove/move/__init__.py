@@ -1,0 +1,1 @@
+"""The life of a move: phases, the loop that walks them, and the acts of each."""

@@ -1,0 +1,130 @@
+"""What is left after a move: the sources after a commit, our own volumes after a roll-back.
+
+Nothing is deleted here that (1) the journal does not own, (2) observation does not show to be unused, or
+(3) is not the very file that the journal knows (device and inode): somebody may have put another one there.
+A doubt keeps the file, and says so.
+"""
+
+from svmove.errors import CopyError, SvmoveError, UnreachableError
+from svmove.move.context import Move
+from svmove.move.cutover import wake
+from svmove.move.observe import Seen, Where
+from svmove.move.phases import Phase
+from svmove.moves import DiskPlan
+
+# A job that is cancelled ends within a request's time; a stalled destination may take for ever.
+_CANCEL_WAIT = 30.0
+
+
+def commit(move: Move) -> Phase:
+    """The sources go. One that can't be deleted is a leftover, not a failure."""
+    seen = move.observe()
+    elsewhere = move.world.hypervisor.paths_in_use(besides=move.plan.uuid)
+    for disk in move.plan.disks:
+        if not disk.delete_source or move.noted("deleted", disk.target):
+            continue
+        if move.intended("delete", disk.target) and move.world.host.identity(disk.source) is None:
+            move.note("deleted", disk.target)  # by an svmove that died before it could say so
+            continue
+        doubt = _doubt_about_source(move, disk, seen, elsewhere.get(disk.source))
+        if doubt is None:
+            doubt = _delete(move, disk.target, disk.pool_from or "", disk.volume_from or "", "deleted")
+        if doubt is not None:
+            move.note("source-kept", disk.target, text=f"{disk.source} was kept: {doubt}")
+    for pool in {disk.destination.pool for disk in move.plan.disks}:
+        _refresh(move, pool)
+    move.world.hypervisor.set_marker(move.plan.uuid, None)
+    return Phase.DONE
+
+
+def _doubt_about_source(move: Move, disk: DiskPlan, seen: Seen, other: str | None) -> str | None:
+    """Why the source may not be deleted, or None."""
+    if seen.where is not Where.DESTINATION:
+        return f"the guest is not proven on its destinations: {seen}"
+    known = move.noted("source", disk.target)
+    identity = move.world.host.identity(disk.source)
+    if known is None or identity != known.data["identity"]:
+        return "it is not the file that was copied"
+    if other is not None:
+        return f"domain {other} uses it"
+    if holders := move.world.host.holders(disk.source):
+        return f"process {holders[0]} has it open"
+    return None
+
+
+def roll_back(move: Move) -> Phase:
+    """Back to the sources: what we made goes, when the guest is proven not to need it."""
+    hypervisor = move.world.hypervisor
+    hypervisor.end_export(move.plan.uuid, move.socket)
+    seen = move.observe()
+    wake(move, seen)
+    for disk in seen.disks:
+        if disk.copies:
+            move.intend("cancel", disk.target)
+            hypervisor.cancel_copy(move.plan.uuid, disk.target)
+
+    def ended(_event: object) -> bool:
+        nonlocal seen
+        seen = move.observe()
+        return not any(disk.copies or disk.holds_destination for disk in seen.disks)
+
+    if not move.await_(_CANCEL_WAIT, ended):
+        raise CopyError(f"the copy can't be cancelled: {seen}", reason="cancel-failed")
+    if not (seen.where is Where.SOURCE or seen.off_on_source):
+        raise CopyError(f"the guest is not proven on its sources: {seen}", reason="unclear")
+    elsewhere = hypervisor.paths_in_use(besides=move.plan.uuid)
+    for plan in move.plan.disks:
+        _remove_destination(move, plan, elsewhere.get(plan.destination.path))
+    move.world.host.remove_scratch(move.scratch)
+    if seen.domain.marker == move.plan.move:
+        hypervisor.set_marker(move.plan.uuid, None)
+    return Phase.ROLLED_BACK
+
+
+def _remove_destination(move: Move, disk: DiskPlan, other: str | None) -> None:
+    spec, host = disk.destination, move.world.host
+    if move.intended("create", disk.target) is None or move.noted("removed", disk.target):
+        return
+    created = move.noted("created", disk.target)
+    identity = host.identity(spec.path)
+    if identity is None and created is not None:
+        _refresh(move, spec.pool)  # somebody removed it; libvirt may not know
+        return
+    doubt = None
+    if created is None:
+        # The intention alone: the volume may be half made by us, or somebody else's of the same name.
+        if identity is None:
+            return
+        doubt = "svmove died while it was made, so it can't be told whose it is"
+    elif identity != created.data["identity"]:
+        doubt = "it is not the file that svmove made"
+    elif other is not None:
+        doubt = f"domain {other} uses it"
+    elif holders := host.holders(spec.path):
+        doubt = f"process {holders[0]} has it open"
+    if doubt is None:
+        doubt = _delete(move, disk.target, spec.pool, spec.name, "removed")
+    if doubt is not None:
+        move.note("destination-kept", disk.target, text=f"{spec.path} was kept: {doubt}")
+
+
+def _delete(move: Move, target: str, pool: str, name: str, what: str) -> str | None:
+    """Deletes a volume whose right to go has been proven; the reason if it can't be."""
+    move.intend("delete", target, pool=pool, name=name)
+    try:
+        move.world.hypervisor.delete_volume(pool, name)
+    except UnreachableError:
+        raise
+    except SvmoveError as error:
+        return error.text
+    move.note(what, target, pool=pool, name=name)
+    return None
+
+
+def _refresh(move: Move, pool: str) -> None:
+    try:
+        move.world.hypervisor.refresh_pool(pool)
+    except UnreachableError:
+        raise
+    except SvmoveError as error:  # it shows an old list until somebody refreshes it
+        move.say(text=f"pool {pool} could not be refreshed: {error.text}")

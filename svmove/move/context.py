@@ -1,0 +1,124 @@
+"""A move at work: its plan, its journal, and the world it acts on, as every phase gets them."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from svmove.errors import InterruptedMoveError
+from svmove.journal import Entry, Journal, Kind, Record
+from svmove.model import Event
+from svmove.move.observe import Seen, observe
+from svmove.move.phases import ENDED, NEXT, Phase
+from svmove.moves import Plan, Progress
+from svmove.policy import Policy
+from svmove.ports import Cancel, Clock, Events, Host, Hypervisor, Listener
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """All that a move touches, handed in."""
+
+    hypervisor: Hypervisor
+    host: Host
+    journal: Journal
+    clock: Clock
+    policy: Policy
+    scratch: str  # the folder in which each move gets one of its own
+    cancel: Cancel
+    listener: Listener = field(default=lambda _progress: None)
+
+
+class Move:
+    """One move under way. Journal writes are durable when they return."""
+
+    def __init__(self, world: World, move: str, events: Events) -> None:
+        self.world = world
+        self.events = events
+        self.record = world.journal.read(move)
+
+    @property
+    def plan(self) -> Plan:
+        return self.record.plan
+
+    @property
+    def phase(self) -> Phase:
+        return Phase(self.record.phase)
+
+    @property
+    def scratch(self) -> str:
+        return str(PurePosixPath(self.world.scratch) / self.plan.move)
+
+    @property
+    def socket(self) -> str:
+        """Where the export of the verification listens."""
+        return str(PurePosixPath(self.scratch) / "nbd.sock")
+
+    def observe(self) -> Seen:
+        return observe(self.world.hypervisor, self.world.host, self.plan.uuid, self.plan.disks)
+
+    def intend(self, what: str, target: str | None = None, **data: Any) -> None:
+        """To be called BEFORE the act: whoever resumes this move knows then that it may have happened."""
+        self._write(Kind.INTENT, what, target, data)
+
+    def note(self, what: str, target: str | None = None, **data: Any) -> None:
+        self._write(Kind.FACT, what, target, data)
+
+    def blame(self, code: str, text: str, remedy: str | None = None) -> None:
+        """What went wrong. The first of a phase is the cause; what follows comes of it."""
+        self._write(Kind.ERROR, code, None, {"text": text, "remedy": remedy})
+
+    def intended(self, what: str, target: str | None = None) -> Entry | None:
+        return self.record.last(Kind.INTENT, what, target)
+
+    def noted(self, what: str, target: str | None = None) -> Entry | None:
+        return self.record.last(Kind.FACT, what, target)
+
+    def enter(self, phase: Phase) -> None:
+        if phase not in NEXT[self.phase]:
+            raise AssertionError(f"{self.phase} can't lead to {phase}")
+        journal = self.world.journal
+        journal.enter(self.plan.move, self.world.clock.now(), phase, ended=phase in ENDED, data={})
+        self.record = journal.read(self.plan.move)
+        self.say()
+
+    def say(self, target: str | None = None, done: int = 0, end: int = 0, text: str | None = None) -> None:
+        with suppress(OSError):  # a terminal that was closed must not end a move
+            self.world.listener(
+                Progress(move=self.plan.move, phase=self.phase, target=target, done=done, end=end, text=text)
+            )
+
+    def stop_if_cancelled(self) -> None:
+        """Raises InterruptedMoveError when somebody asked to stop."""
+        if self.world.cancel.is_set():
+            raise InterruptedMoveError("interrupted by the user")
+
+    def await_(self, seconds: float, done: Callable[[Event | None], bool], *, tick: float = 0.25) -> bool:
+        """Asks `done(None)`, then feeds it events until it says True; None when `tick` seconds pass without.
+
+        Returns False when `seconds` have passed.
+        """
+        clock = self.world.clock
+        deadline = clock.monotonic() + seconds
+        event: Event | None = None
+        while not done(event):
+            if (left := deadline - clock.monotonic()) <= 0:
+                return False
+            event = self.events.next(min(tick, left))
+        return True
+
+    def _write(self, kind: Kind, what: str, target: str | None, data: dict[str, Any]) -> None:
+        at, journal = self.world.clock.now(), self.world.journal
+        _log.info("%s %s %s %s %s", self.phase, kind, what, target or "", data or "")
+        journal.write(self.plan.move, at, self.phase, kind, what, target, data)
+        entry = Entry(at=at, phase=self.phase, kind=kind, what=what, target=target, data=data)
+        self.record = Record(
+            plan=self.record.plan,
+            phase=self.record.phase,
+            ended=self.record.ended,
+            entries=(*self.record.entries, entry),
+        )

@@ -1,0 +1,156 @@
+"""Method `mirror`: QEMU copies each disk in the background and follows the guest's writes by a dirty bitmap.
+
+Every act is idempotent: it looks first whether it was done, by this process or by one that died.
+"""
+
+from svmove.errors import CopyError
+from svmove.model import Event, EventKind
+from svmove.move.context import Move
+from svmove.move.observe import Seen, Where
+from svmove.move.phases import Phase
+from svmove.moves import DiskPlan
+
+# A lost event must not hang a move: readiness is also read from the XML this often (seconds).
+_LOOK_AGAIN = 5.0
+# Long enough for a slow disk to end its last requests after a failed job.
+_REASON_WAIT = 1.0
+
+
+def admit(move: Move) -> Phase:
+    """The plan may be minutes old: nothing may have changed, and from here on the domain is marked as ours."""
+    seen = move.observe()
+    if seen.where is not Where.SOURCE:
+        raise CopyError(f"the guest is not as the plan saw it: {seen}", reason="changed", remedy="plan again")
+    foreign = [disk for disk in seen.disks if disk.mirror is not None]
+    if foreign or (seen.domain.marker not in (None, move.plan.move)):
+        raise CopyError(f"somebody else has begun to work on the guest: {seen}", reason="changed", remedy="plan again")
+    for disk in move.plan.disks:
+        move.note("source", disk.target, identity=move.world.host.identity(disk.source))
+    move.intend("mark")
+    move.world.hypervisor.set_marker(move.plan.uuid, move.plan.move)
+    return Phase.ADMITTED
+
+
+def prepare(move: Move) -> Phase:
+    for disk in move.plan.disks:
+        move.stop_if_cancelled()
+        if move.noted("created", disk.target) is None:
+            _create(move, disk)
+    return Phase.PREPARED
+
+
+def _create(move: Move, disk: DiskPlan) -> None:
+    spec, host = disk.destination, move.world.host
+    if host.identity(spec.path) is not None:
+        raise CopyError(f"{spec.path} exists already", reason="name-taken", remedy="give another name")
+    move.intend("create", disk.target, pool=spec.pool, name=spec.name, path=spec.path)
+    volume = move.world.hypervisor.create_volume(spec)
+    move.note("created", disk.target, pool=spec.pool, name=spec.name, identity=host.identity(volume.path))
+    if volume.path != spec.path or volume.capacity != spec.capacity:
+        raise CopyError(
+            f"pool {spec.pool} made {volume.path} with {volume.capacity} bytes; "
+            f"wanted were {spec.path} and {spec.capacity}",
+            reason="pool-lies",
+        )
+
+
+def start(move: Move) -> Phase:
+    seen = {disk.target: disk for disk in move.observe().disks}
+    for disk in move.plan.disks:
+        move.stop_if_cancelled()
+        if seen[disk.target].copies:
+            continue
+        move.intend("copy", disk.target)
+        move.world.hypervisor.start_copy(
+            move.plan.uuid,
+            disk.target,
+            disk.destination,
+            bandwidth=disk.bandwidth,
+            granularity=move.plan.granularity,
+            buffer=move.plan.buffer,
+        )
+    return Phase.COPYING
+
+
+def copy(move: Move) -> Phase:
+    """Waits for the barrier: all mirrors ready. By event; the XML is asked first, and now and then."""
+    ready = _ready(move.observe())
+    while len(ready) < len(move.plan.disks):
+        look_again = move.world.clock.monotonic() + _LOOK_AGAIN
+        while len(ready) < len(move.plan.disks) and move.world.clock.monotonic() < look_again:
+            move.stop_if_cancelled()
+            event = move.events.next(0.25)
+            if event is None:
+                _report(move, ready)
+            else:
+                _heed(move, event, ready)
+        if len(ready) < len(move.plan.disks):
+            ready |= _ready(move.observe())
+    _report(move, ready)
+    _measure(move)
+    return Phase.READY
+
+
+def _ready(seen: Seen) -> set[str]:
+    """Raises CopyError when a mirror is gone: a vanished job is never success."""
+    if seen.off:
+        raise CopyError("the guest was stopped while its disks were copied", reason="guest-stopped")
+    for disk in seen.disks:
+        if not disk.copies:
+            raise CopyError(f"the copy of {disk.target} is gone: {disk}", reason="job-vanished")
+    return {disk.target for disk in seen.disks if disk.mirror is not None and disk.mirror.ready}
+
+
+def _heed(move: Move, event: Event, ready: set[str]) -> None:
+    match event.kind:
+        case EventKind.READY if event.target is not None:
+            ready.add(event.target)
+        case EventKind.FAILED | EventKind.REASON:
+            raise failure(move, event)
+        case EventKind.COMPLETED:
+            raise CopyError(f"somebody else pivoted {event.target}", reason="foreign-pivot")
+        case EventKind.CANCELED:
+            raise CopyError(f"somebody cancelled the copy of {event.target}", reason="job-cancelled")
+        case EventKind.STOPPED:
+            raise CopyError("the guest was stopped while its disks were copied", reason="guest-stopped")
+        case _:
+            pass
+
+
+def failure(move: Move, event: Event) -> CopyError:
+    """The error of a failed job. QEMU's reason comes in an event of its own, before libvirt's or after."""
+    reason = event.text if event.kind is EventKind.REASON else None
+
+    def found(other: Event | None) -> bool:
+        nonlocal reason
+        if other is not None and other.kind is EventKind.REASON and other.target == event.target:
+            reason = other.text
+        return reason is not None
+
+    if reason is None:
+        move.await_(_REASON_WAIT, found)
+    code, remedy = "copy-failed", None
+    if reason is not None and "No space left" in reason:
+        code, remedy = "no-space", "free space in the destination pool, or choose another"
+    return CopyError(
+        f"the copy of {event.target} failed: {reason or 'QEMU gave no reason'}", reason=code, remedy=remedy
+    )
+
+
+def _report(move: Move, ready: set[str]) -> None:
+    for disk in move.plan.disks:
+        job = move.world.hypervisor.job(move.plan.uuid, disk.target)
+        if job is not None and job.remaining is not None:
+            move.say(disk.target, job.done, job.end, "ready" if disk.target in ready else None)
+
+
+def _measure(move: Move) -> None:
+    """How much arrived, and how fast, for the report and for the estimate of later moves."""
+    for disk in move.plan.disks:
+        arrived = move.world.host.allocated(disk.destination.path)
+        move.note("copied", disk.target, bytes=arrived)
+        began = move.intended("copy", disk.target)
+        seconds = move.world.clock.now() - began.at if began else 0.0
+        if disk.bandwidth is None and disk.pool_from is not None and seconds > 0:
+            pools = {"from": disk.pool_from, "to": disk.destination.pool}
+            move.note("rate", disk.target, **pools, rate=arrived / seconds)

@@ -1,0 +1,112 @@
+"""Where is the guest? Asked of three witnesses: live XML, inactive XML, and the files that QEMU holds open.
+
+None of them is enough. libvirt may say "source" after it died between a finished job and saving its status,
+the inactive XML is silently skipped when it differs, a vanished job proves nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from svmove.model import Domain, DomainState, Mirror, Process
+from svmove.moves import DiskPlan
+from svmove.ports import Host, Hypervisor
+
+
+class Where(StrEnum):
+    SOURCE = "source"
+    DESTINATION = "destination"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskSeen:
+    target: str
+    live: str | None  # path in the live XML
+    inactive: str | None  # path in the inactive XML
+    persistent: bool
+    mirror: Mirror | None
+    holds_source: bool
+    holds_destination: bool
+    plan: DiskPlan
+
+    @property
+    def where(self) -> Where:
+        source, destination = self.plan.source, self.plan.destination.path
+        if self._names(source) and self.holds_source:
+            return Where.SOURCE
+        if self._names(destination) and self.holds_destination and not self.holds_source and self.mirror is None:
+            return Where.DESTINATION
+        return Where.UNCLEAR
+
+    def _names(self, path: str) -> bool:
+        return self.live == path and (self.inactive == path or not self.persistent)
+
+    @property
+    def copies(self) -> bool:
+        """Our mirror runs on it."""
+        return self.mirror is not None and self.mirror.path == self.plan.destination.path
+
+    def __str__(self) -> str:
+        held = [
+            name for name, holds in (("source", self.holds_source), ("destination", self.holds_destination)) if holds
+        ]
+        return (
+            f"{self.target}: live XML {self.live}, inactive XML {self.inactive}, "
+            f"QEMU holds {' and '.join(held) or 'neither'}"
+            + (f", block job {self.mirror.job} to {self.mirror.path}" if self.mirror else "")
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    domain: Domain
+    process: Process | None
+    disks: tuple[DiskSeen, ...]
+
+    @property
+    def where(self) -> Where:
+        """Of all disks together."""
+        found = {disk.where for disk in self.disks}
+        return found.pop() if len(found) == 1 else Where.UNCLEAR
+
+    @property
+    def off(self) -> bool:
+        return self.domain.state is DomainState.OFF
+
+    @property
+    def off_on_source(self) -> bool:
+        """Off, and the next start will be from the sources."""
+        return self.off and all(disk.inactive == disk.plan.source for disk in self.disks)
+
+    @property
+    def all_copy(self) -> bool:
+        return all(disk.copies for disk in self.disks)
+
+    @property
+    def all_ready(self) -> bool:
+        return all(disk.copies and disk.mirror is not None and disk.mirror.ready for disk in self.disks)
+
+    def __str__(self) -> str:
+        return f"domain {self.domain.state}; " + "; ".join(map(str, self.disks))
+
+
+def observe(hypervisor: Hypervisor, host: Host, uuid: str, disks: Sequence[DiskPlan]) -> Seen:
+    """Raises NotFoundError when the domain is gone, HostError when QEMU can't be looked into."""
+    domain = hypervisor.domain(uuid)
+    process = host.process(uuid) if domain.state is not DomainState.OFF else None
+    return Seen(domain=domain, process=process, disks=tuple(_disk(domain, process, host, disk) for disk in disks))
+
+
+def _disk(domain: Domain, process: Process | None, host: Host, plan: DiskPlan) -> DiskSeen:
+    live, inactive = domain.disk(plan.target), domain.inactive_disk(plan.target)
+    return DiskSeen(
+        target=plan.target,
+        live=live.path if live else None,
+        inactive=inactive.path if inactive else None,
+        persistent=domain.persistent,
+        mirror=live.mirror if live else None,
+        holds_source=process is not None and host.holds(process, plan.source),
+        holds_destination=process is not None and host.holds(process, plan.destination.path),
+        plan=plan,
+    )

@@ -1,0 +1,142 @@
+"""A move's record → what is told of it. Pure: the journal is the only source."""
+
+from svmove.errors import SvmoveError
+from svmove.journal import Kind, Record
+from svmove.move.phases import Phase
+from svmove.moves import (
+    DiskOutcome,
+    DiskPlan,
+    Failure,
+    Finding,
+    GuestOn,
+    Level,
+    Mismatch,
+    Outcome,
+    Plan,
+    Seconds,
+    State,
+    Verify,
+)
+
+_STATES = {Phase.DONE: State.DONE, Phase.ROLLED_BACK: State.ROLLED_BACK}
+_ON_SOURCE = frozenset(
+    {
+        Phase.PLANNED,
+        Phase.ADMITTED,
+        Phase.PREPARED,
+        Phase.COPYING,
+        Phase.READY,
+        Phase.ROLLING_BACK,
+        Phase.ROLLED_BACK,
+    }
+)
+
+
+def of_record(record: Record, *, stopped_by: SvmoveError | None = None) -> Outcome:
+    """A move that is still under way counts as held: nobody works on it while this is asked.
+
+    `stopped_by` is why its svmove left it there.
+    """
+    plan, phase = record.plan, Phase(record.phase)
+    return Outcome(
+        move=plan.move,
+        domain=plan.domain,
+        state=_STATES.get(phase, State.HELD),
+        method=plan.method,
+        disks=tuple(_disk(record, disk) for disk in plan.disks),
+        seconds=_seconds(record),
+        findings=plan.findings + _leftovers(record),
+        error=None if phase is Phase.DONE else _failure(record, phase, stopped_by),
+    )
+
+
+def of_plan(plan: Plan) -> Outcome:
+    """Of a plan that is not carried out: it is refused, or there is nothing to do."""
+    failure = None
+    if plan.refused:
+        first = next(finding for finding in plan.findings if finding.level is Level.REFUSE)
+        failure = Failure(code=first.code, text=first.text, guest_on=GuestOn.SOURCE, remedy=first.remedy)
+    return Outcome(
+        move=None,
+        domain=plan.domain,
+        state=State.REFUSED if plan.refused else State.ALREADY_THERE,
+        method=plan.method,
+        disks=(),
+        seconds=Seconds(),
+        findings=plan.findings,
+        error=failure,
+    )
+
+
+def _disk(record: Record, disk: DiskPlan) -> DiskOutcome:
+    copied = record.last(Kind.FACT, "copied", disk.target)
+    verified = record.last(Kind.FACT, "verified", disk.target)
+    mismatches = tuple(Mismatch(**extent) for extent in verified.data["mismatches"]) if verified else ()
+    return DiskOutcome(
+        target=disk.target,
+        pool_from=disk.pool_from,
+        pool_to=disk.destination.pool,
+        source=disk.source,
+        destination=disk.destination.path,
+        format=disk.destination.format,
+        virtual_bytes=disk.destination.capacity,
+        copied_bytes=copied.data["bytes"] if copied else 0,
+        verify=record.plan.verify,
+        verified=record.plan.verify is Verify.CUTOVER and verified is not None and not mismatches,
+        mismatches=mismatches,
+    )
+
+
+def _seconds(record: Record) -> Seconds:
+    """From the entries' wall-clock times; a clock that was set back counts as 0. The pause was measured."""
+    entered = {entry.what: entry.at for entry in record.entries if entry.kind is Kind.PHASE}
+
+    def between(begin: str, end: str) -> float:
+        return max(entered[end] - entered[begin], 0.0) if begin in entered and end in entered else 0.0
+
+    last = record.entries[-1].at if record.entries else record.plan.created
+    return Seconds(
+        total=max(last - record.plan.created, 0.0),
+        copy=between(Phase.PREPARED, Phase.READY),
+        pause=max((entry.data["seconds"] for entry in record.all(Kind.FACT, "paused")), default=0.0),
+        verify=between(Phase.VERIFYING, Phase.COMMITTED) or between(Phase.VERIFYING, Phase.HELD),
+    )
+
+
+def _leftovers(record: Record) -> tuple[Finding, ...]:
+    kept = [
+        Finding(
+            level=Level.WARN,
+            code=code,
+            text=entry.data["text"],
+            remedy="look at it, and remove it by hand when it is not needed",
+            target=entry.target,
+        )
+        for code in ("source-kept", "destination-kept")
+        for entry in record.all(Kind.FACT, code)
+    ]
+    late = [
+        Finding(level=Level.WARN, code=entry.what, text=entry.data["text"], remedy=entry.data["remedy"])
+        for entry in record.entries
+        if entry.kind is Kind.ERROR and entry.phase == Phase.COMMITTED
+    ]
+    return tuple(kept + late)
+
+
+def _failure(record: Record, phase: Phase, stopped_by: SvmoveError | None) -> Failure:
+    """The first error is the cause of a roll-back; of a hold, the newest says what is seen."""
+    errors = [entry for entry in record.entries if entry.kind is Kind.ERROR]
+    proven = record.last(Kind.FACT, "proven")
+    where = GuestOn(proven.data["where"]) if proven else GuestOn.UNKNOWN
+    if phase in _ON_SOURCE:
+        where = GuestOn.SOURCE
+    if stopped_by is not None or not errors:
+        why = f"the move stopped in phase {phase}" + (f": {stopped_by.text}" if stopped_by else "")
+        return Failure(
+            code=stopped_by.code if stopped_by else "unfinished",
+            text=why,
+            guest_on=where,
+            remedy=f"go on when that is mended: svmove resume {record.plan.move}",
+        )
+    cause = errors[-1] if phase is Phase.HELD else errors[0]
+    return Failure(code=cause.what, text=cause.data["text"], guest_on=where, remedy=cause.data["remedy"])

@@ -1,0 +1,70 @@
+"""The loop: observe → act → journal → next phase. A resumed move runs through the same loop."""
+
+from collections.abc import Callable
+
+from svmove.errors import CopyError, InterruptedMoveError, JournalError, SvmoveError, UnreachableError
+from svmove.journal import Journal
+from svmove.move import cleanup, cutover, mirror, verify
+from svmove.move.context import Move, World
+from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
+from svmove.moves import Plan
+
+Step = Callable[[Move], Phase]
+
+STEPS: dict[Phase, Step] = {
+    Phase.PLANNED: mirror.admit,
+    Phase.ADMITTED: mirror.prepare,
+    Phase.PREPARED: mirror.start,
+    Phase.COPYING: mirror.copy,
+    Phase.READY: verify.ready_to_verify,
+    Phase.CUTOVER: cutover.cut_over,
+    Phase.VERIFYING: verify.verify,
+    Phase.COMMITTED: cleanup.commit,
+    Phase.ROLLING_BACK: cleanup.roll_back,
+}
+
+
+def begin(journal: Journal, plan: Plan, uri: str) -> None:
+    """Raises RefusedError when another move owns the domain."""
+    journal.begin(plan, uri, Phase.PLANNED)
+
+
+def run(world: World, move: str) -> None:
+    """Walks a move from the phase it is in to where it rests. The journal has the result.
+
+    Raises:
+        UnreachableError: libvirt is gone for longer than the policy waits. The move is resumable.
+        JournalError: what happens can't be recorded, so nothing more is done. The move is resumable.
+    """
+    while True:
+        try:
+            uuid = world.journal.read(move).plan.uuid
+            with world.hypervisor.events(uuid) as events:
+                return _walk(Move(world, move, events))
+        except UnreachableError:
+            world.hypervisor.reconnect()
+
+
+def _walk(move: Move) -> None:
+    while move.phase not in RESTING:
+        move.say()
+        try:
+            following = STEPS[move.phase](move)
+        except (UnreachableError, JournalError):
+            raise
+        except SvmoveError as error:
+            following = _after(error, move)
+        move.enter(following)
+
+
+def _after(error: SvmoveError, move: Move) -> Phase:
+    """Where a failure leads. Only what happened before the cutover, or is proven undone, is rolled back."""
+    code = error.reason if isinstance(error, CopyError) else error.code
+    move.blame(code, error.text, error.remedy)
+    if move.phase in BEFORE_CUTOVER:
+        return Phase.ROLLING_BACK
+    if move.phase is Phase.CUTOVER and isinstance(error, CopyError | InterruptedMoveError):
+        return Phase.ROLLING_BACK  # these two are raised only where the source is proven
+    if move.phase is Phase.COMMITTED:
+        return Phase.DONE  # a leftover; the guest is where it should be
+    return Phase.HELD
