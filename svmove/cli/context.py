@@ -1,0 +1,71 @@
+"""What every command shares: the global options, a Mover made from them, the two consoles."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from svmove.mover import Mover
+    from svmove.policy import Policy
+    from svmove.virt.hypervisor import LibvirtHypervisor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    connect: str | None
+    policy: Path | None
+    journal: str | None
+    verbose: bool
+
+    @property
+    def uri(self) -> str:
+        return self.connect or os.environ.get("LIBVIRT_DEFAULT_URI") or "qemu:///system"
+
+    def load_policy(self) -> "Policy":
+        from svmove.policy import Policy
+
+        if self.policy is None:
+            return Policy()
+        from svmove.policy_file import load_policy
+
+        return load_policy(self.policy)
+
+    def mover(self) -> "Mover":
+        from svmove.journal import default_url
+        from svmove.mover import Mover
+
+        return Mover.connect(self.uri, self.load_policy(), self.journal or default_url())
+
+    def hypervisor(self) -> "LibvirtHypervisor":
+        from svmove.virt.hypervisor import LibvirtHypervisor
+
+        return LibvirtHypervisor(self.uri, self.load_policy().retry)
+
+
+def options(context: typer.Context) -> Options:
+    found = context.find_root().obj
+    assert isinstance(found, Options)
+    return found
+
+
+def stdout() -> "Console":
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def stderr() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """The ONE document on stdout."""
+    print(json.dumps(document, indent=2, ensure_ascii=False))

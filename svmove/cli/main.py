@@ -1,0 +1,103 @@
+"""`svmove`: the global options, the list of commands, and the one place where errors become exit codes."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from svmove.cli import inspect, lab, move, plan, resume
+from svmove.cli.context import Options
+from svmove.cli.exits import Exit, of_error
+from svmove.errors import SvmoveError
+
+app = typer.Typer(
+    name="svmove",
+    help="Moves the disks of a running QEMU/KVM guest to another libvirt storage pool.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a fault is reported with a plain traceback, which can be copied
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from svmove import __version__
+
+        print(f"svmove {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    context: typer.Context,
+    connect: Annotated[
+        str | None,
+        typer.Option(
+            "--connect",
+            "-c",
+            metavar="URI",
+            envvar="SVMOVE_CONNECT",
+            help="libvirt's URI [LIBVIRT_DEFAULT_URI, else qemu:///system]",
+        ),
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", envvar="SVMOVE_POLICY", help="limits, reserves and defaults (TOML)"),
+    ] = None,
+    journal: Annotated[
+        str | None,
+        typer.Option(metavar="URL", envvar="SVMOVE_JOURNAL", help="where moves are recorded, such as sqlite:////path"),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="tell every act on stderr")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and stop")
+    ] = False,
+) -> None:
+    context.obj = Options(connect=connect, policy=policy, journal=journal, verbose=verbose)
+    if verbose:
+        import logging
+
+        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
+
+
+app.command("move")(move.move)
+app.command("plan")(plan.plan)
+app.command("resume")(resume.resume)
+app.command("pools")(inspect.pools)
+app.command("disks")(inspect.disks)
+app.add_typer(lab.app, name="lab")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """The exit code of one command line."""
+    try:
+        done: Any = app(args=arguments, standalone_mode=False)
+    except SvmoveError as error:
+        print_error(error)
+        return of_error(error)
+    except typer.Abort:
+        return Exit.INTERRUPTED
+    except KeyboardInterrupt:  # of a command that changes nothing; `move` has its own way
+        return Exit.INTERRUPTED
+    except BrokenPipeError:  # `svmove pools | head`
+        sys.stderr.close()
+        return Exit.OK
+    except Exception as error:
+        # click's own errors, whose module typer does not export under a stable name
+        show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
+        if show is None or code is None:
+            raise
+        show()
+        return int(code)
+    return done if isinstance(done, int) else Exit.OK
+
+
+def print_error(error: SvmoveError) -> None:
+    print(f"svmove: {error.text}", file=sys.stderr)
+    if error.remedy:
+        print(f"        {error.remedy}", file=sys.stderr)

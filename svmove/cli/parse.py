@@ -1,0 +1,51 @@
+"""--disk and the quantities, from text."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from svmove.errors import UsageError
+from svmove.moves import DiskRequest, Format
+
+T = TypeVar("T")
+
+_FORM = "TARGET[=POOL][,format=FMT][,name=VOLUME]"
+
+
+def disk(text: str) -> DiskRequest:
+    """``vda``, ``vda=fast``, ``vda=fast,format=raw,name=web.img``; a comma in a name is written twice.
+
+    Raises:
+        UsageError: not of that form, an unknown key or format, a key twice.
+    """
+    first, *rest = _split(text)
+    target, equals, pool = first.partition("=")
+    if not target or (equals and not pool):
+        raise UsageError(f"--disk {text!r}: no {'pool' if target else 'target'}", remedy=f"write {_FORM}")
+    given: dict[str, str] = {}
+    for part in rest:
+        key, equals, value = part.partition("=")
+        if key not in ("format", "name") or not equals or not value or key in given:
+            raise UsageError(f"--disk {text!r}: {part!r} is not understood", remedy=f"write {_FORM}")
+        given[key] = value
+    return DiskRequest(
+        target=target,
+        pool=pool or None,
+        format=format_(given["format"]) if "format" in given else None,
+        name=given.get("name"),
+    )
+
+
+def format_(text: str) -> Format:
+    try:
+        return Format(text)
+    except ValueError:
+        raise UsageError(f"no format {text!r}", remedy="write one of: " + ", ".join(Format)) from None
+
+
+def optional(parse: Callable[[str], T], text: str | None) -> T | None:
+    return None if text is None else parse(text)
+
+
+def _split(text: str) -> list[str]:
+    """At single commas; a doubled one stands for itself, as in QEMU's options."""
+    return [part.replace("\0", ",") for part in text.replace(",,", "\0").split(",")]

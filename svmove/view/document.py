@@ -1,0 +1,87 @@
+"""The JSON documents: a contract (docs/json.md). Keys are only ever added."""
+
+import dataclasses
+from typing import Any
+
+from svmove.model import Disk, Domain, Image, Pool, Volume
+from svmove.moves import Finding, Outcome, Plan
+
+SCHEMA = 1
+
+
+def move(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "move": outcome.move,
+        "domain": outcome.domain,
+        "state": outcome.state,
+        "method": outcome.method,
+        "disks": [dataclasses.asdict(disk) for disk in outcome.disks],
+        "seconds": {key: round(value, 4) for key, value in dataclasses.asdict(outcome.seconds).items()},
+        "findings": findings(outcome.findings),
+        "error": None if outcome.error is None else dataclasses.asdict(outcome.error),
+    }
+
+
+def plan(plan: Plan) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "domain": plan.domain,
+        "state": "refused" if plan.refused else "planned" if plan.disks else "already-there",
+        "method": plan.method,
+        "verify": plan.verify,
+        "max_pause": plan.max_pause,
+        "disks": [
+            {
+                "target": disk.target,
+                "pool_from": disk.pool_from,
+                "pool_to": disk.destination.pool,
+                "source": disk.source,
+                "destination": disk.destination.path,
+                "format": disk.destination.format,
+                "virtual_bytes": disk.destination.capacity,
+                "copy_bytes": disk.copy_bytes,
+                "bandwidth": disk.bandwidth,
+                "delete_source": disk.delete_source,
+            }
+            for disk in plan.disks
+        ],
+        "there": list(plan.there),
+        "estimate": {"bytes": plan.copy_bytes, "seconds": round(plan.copy_seconds, 1)},
+        "findings": findings(plan.findings),
+    }
+
+
+def findings(found: tuple[Finding, ...]) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(finding) for finding in found]
+
+
+def pools(found: tuple[Pool, ...]) -> dict[str, Any]:
+    return {"schema": SCHEMA, "pools": [dataclasses.asdict(pool) for pool in found]}
+
+
+def disks(domain: Domain, volumes: dict[str, Volume], images: dict[str, Image]) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "domain": domain.name,
+        "state": domain.state,
+        "disks": [_disk(disk, volumes, images) for disk in domain.live or domain.inactive],
+    }
+
+
+def _disk(disk: Disk, volumes: dict[str, Volume], images: dict[str, Image]) -> dict[str, Any]:
+    volume, image = volumes.get(disk.path or ""), images.get(disk.path or "")
+    virtual = image.virtual_bytes if image else volume.capacity if volume else None
+    allocated = image.allocated_bytes if image else volume.allocation if volume else None
+    return {
+        "target": disk.target,
+        "device": disk.device,
+        "pool": volume.pool if volume else None,
+        "volume": volume.name if volume else None,
+        "source": disk.path,
+        "format": disk.format,
+        "virtual_bytes": virtual,
+        "allocated_bytes": allocated,
+        "chain": list(disk.chain),
+        "job": disk.mirror.job if disk.mirror else None,
+    }

@@ -1,0 +1,93 @@
+"""A move as it goes on: bars on a terminal, a line now and then where there is none."""
+
+import time
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.progress import (
+    Progress as Bars,
+)
+from rich.text import Text
+
+from svmove.moves import Progress
+from svmove.units import show_size
+
+# Often enough to see that it lives, seldom enough for a log file.
+_LINE_EVERY = 10.0
+_BARRED = ("copying", "verifying")
+
+
+class ProgressView(AbstractContextManager["ProgressView"]):
+    """Give `heed` to a move as its listener, inside the `with`. Writes to `console` only."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars: Bars | None = None
+        self._tasks: dict[tuple[str, str], TaskID] = {}
+        self._phase = ""
+        self._line_at = 0.0
+
+    @property
+    def phase(self) -> str:
+        return self._phase
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bars = Bars(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                DownloadColumn(binary_units=True),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(compact=True),
+                console=self._console,
+            )
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def heed(self, seen: Progress) -> None:
+        if seen.phase != self._phase:
+            self._enter(seen.phase)
+        if seen.text and seen.target is None:
+            self._console.print(Text(seen.text, style="yellow"))
+        if seen.target is None or seen.phase not in (*_BARRED, "ready"):
+            return
+        if self._bars is not None:
+            self._bar(self._bars, seen.target, seen)
+        elif time.monotonic() - self._line_at >= _LINE_EVERY:
+            self._line_at = time.monotonic()
+            self._console.print(Text(f"{seen.phase} {seen.target}: {show_size(seen.done)} of {show_size(seen.end)}"))
+
+    def _enter(self, phase: str) -> None:
+        if self._phase in _BARRED and self._bars is not None:
+            for (of, _), task in self._tasks.items():
+                if of == self._phase:
+                    end = self._bars.tasks[task].total
+                    self._bars.update(task, completed=end)
+        self._phase = phase
+        if self._bars is None:
+            self._console.print(Text(phase))
+
+    def _bar(self, bars: Bars, target: str, seen: Progress) -> None:
+        key = ("copying" if seen.phase == "ready" else seen.phase, target)
+        if key not in self._tasks:
+            self._tasks[key] = bars.add_task(f"{key[0]} {target}", total=None)
+        # A mirror's end grows with what the guest writes, so the total is told anew each time.
+        bars.update(self._tasks[key], completed=seen.done, total=seen.end)

@@ -1,0 +1,138 @@
+"""Tables for a terminal. Names come from guests and files: they are put in as text, never as markup."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from svmove.moves import Failure, Finding, Level, Outcome, Plan, State, Verify
+from svmove.units import show_duration, show_rate, show_size
+
+_STYLES = {Level.REFUSE: "bold red", Level.WARN: "yellow", Level.NOTE: "cyan"}
+_STATES = {
+    State.DONE: "green",
+    State.ALREADY_THERE: "green",
+    State.REFUSED: "red",
+    State.ROLLED_BACK: "yellow",
+    State.HELD: "bold red",
+}
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> Table:
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        # Folded, not cut: a path that ends in "…" can't be copied.
+        made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(cell) for cell in row))
+    return made
+
+
+def outcome(found: Outcome) -> RenderableType:
+    """The end of a move: the table, what is to be known, and where the guest is."""
+    parts: list[RenderableType] = []
+    if found.disks:
+        parts.append(
+            table(
+                ("disk", "from", "to", "format", "copied", "seconds", "pause", "verified"),
+                [
+                    (
+                        disk.target,
+                        disk.pool_from or disk.source,
+                        disk.pool_to,
+                        disk.format,
+                        show_size(disk.copied_bytes),
+                        f"{found.seconds.total:.1f}",
+                        show_duration(found.seconds.pause),
+                        _verified(disk.verify, disk.verified, len(disk.mismatches)),
+                    )
+                    for disk in found.disks
+                ],
+                right=("copied", "seconds", "pause"),
+            )
+        )
+    parts.extend(_findings(found.findings))
+    said = Text(found.state.value, style=_STATES[found.state])
+    if found.move:
+        said.append(f"  move {found.move}", style="dim")
+    if found.state is State.DONE:
+        said.append(
+            f"  copy {show_duration(found.seconds.copy)}, pause {show_duration(found.seconds.pause)}, "
+            f"verification {show_duration(found.seconds.verify)}",
+            style="dim",
+        )
+    parts.append(said)
+    if found.error is not None:
+        parts.extend(_failure(found.error, refused=found.state is State.REFUSED))
+    return Group(*parts)
+
+
+def _verified(verify: Verify, verified: bool, mismatches: int) -> str:
+    if verify is Verify.NONE:
+        return "not wanted"
+    if mismatches:
+        return f"{mismatches} extents differ"
+    return "every byte" if verified else "no"
+
+
+def _failure(failure: Failure, *, refused: bool) -> list[Text]:
+    lines = [] if refused else [Text(f"{failure.code}: {failure.text}"), Text(f"the guest is on: {failure.guest_on}")]
+    if refused:
+        lines.append(Text(failure.text))
+    if failure.remedy:
+        lines.append(Text(failure.remedy, style="dim"))
+    return lines
+
+
+def plan(found: Plan) -> RenderableType:
+    parts: list[RenderableType] = []
+    if found.disks:
+        parts.append(
+            table(
+                ("disk", "from", "to", "format", "to copy", "source afterwards"),
+                [
+                    (
+                        disk.target,
+                        f"{disk.pool_from or '(no pool)'}: {disk.source}",
+                        f"{disk.destination.pool}: {disk.destination.path}",
+                        disk.destination.format,
+                        show_size(disk.copy_bytes),
+                        "deleted" if disk.delete_source else "kept",
+                    )
+                    for disk in found.disks
+                ],
+                right=("to copy",),
+            )
+        )
+        cap = [disk.bandwidth for disk in found.disks if disk.bandwidth is not None]
+        parts.append(
+            Text(
+                f"method {found.method}, {show_size(found.copy_bytes)} in about {show_duration(found.copy_seconds)}"
+                + (f" at {show_rate(sum(cap))}" if cap else "")
+                + f", pause at most {show_duration(found.max_pause)}, verification: {found.verify}"
+            )
+        )
+    if found.there:
+        parts.append(Text(f"already there: {', '.join(found.there)}"))
+    parts.extend(_findings(found.findings))
+    if found.refused:
+        parts.append(Text("refused: nothing would be done", style="red"))
+    return Group(*parts)
+
+
+def _findings(findings: Sequence[Finding]) -> list[Text]:
+    lines = []
+    for finding in findings:
+        line = Text(f"{finding.level}", style=_STYLES[finding.level])
+        line.append(f" {finding.code}: ", style="bold")
+        line.append(finding.text, style="default")
+        if finding.remedy:
+            line.append(f" → {finding.remedy}", style="dim")
+        lines.append(line)
+    return lines
+
+
+def show(console: Console, what: RenderableType) -> None:
+    console.print(what, soft_wrap=False)
