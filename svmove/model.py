@@ -64,6 +64,7 @@ class Domain:
     inactive: tuple[Disk, ...]  # empty when it is transient
     snapshots: tuple[str, ...] = ()
     checkpoints: tuple[str, ...] = ()
+    io_error: bool = False  # QEMU paused it because a write failed
     # "backup" while a backup job runs on the domain, "" for none.
     job: str = ""
     # The id of the move that says it owns the domain.

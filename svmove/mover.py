@@ -75,7 +75,27 @@ class Mover:
 
     def resume(self, move: str, *, listener: Listener = _nobody, cancel: Cancel | None = None) -> Outcome:
         """Walks a move on from where it is, whoever began it. Raises NotFoundError for an unknown id."""
-        world = World(
+        world = self._world(listener, cancel)
+        try:
+            runner.run(world, move)
+        except (UnreachableError, JournalError) as error:
+            return outcome.of_record(self._journal.read(move), stopped_by=error)
+        return outcome.of_record(self._journal.read(move))
+
+    def accept(self, move: str, *, listener: Listener = _nobody, cancel: Cancel | None = None) -> Outcome:
+        """Takes a held move on to where the guest is, and deletes the other copy: a person's decision.
+
+        Raises NotFoundError, and RefusedError when it is not held or it can't be told where the guest is.
+        """
+        runner.accept(self._world(listener, cancel), move)
+        return self.resume(move, listener=listener, cancel=cancel)
+
+    def recorded(self, move: str) -> Outcome:
+        """What is recorded of a move. Raises NotFoundError."""
+        return outcome.of_record(self._journal.read(move))
+
+    def _world(self, listener: Listener, cancel: Cancel | None) -> World:
+        return World(
             hypervisor=self._hypervisor,
             host=self._host,
             journal=self._journal,
@@ -85,11 +105,6 @@ class Mover:
             cancel=cancel or threading.Event(),
             listener=listener,
         )
-        try:
-            runner.run(world, move)
-        except (UnreachableError, JournalError) as error:
-            return outcome.of_record(self._journal.read(move), stopped_by=error)
-        return outcome.of_record(self._journal.read(move))
 
     def open_moves(self) -> tuple[str, ...]:
         """The ids of the moves that have not ended, oldest first."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from svmove.cli import inspect, lab, move, plan, resume
+from svmove.cli import accept, inspect, lab, move, plan, resume
 from svmove.cli.context import Options
 from svmove.cli.exits import Exit, of_error
 from svmove.errors import SvmoveError
@@ -64,6 +64,7 @@ def main_options(
 app.command("move")(move.move)
 app.command("plan")(plan.plan)
 app.command("resume")(resume.resume)
+app.command("accept")(accept.accept)
 app.command("pools")(inspect.pools)
 app.command("disks")(inspect.disks)
 app.add_typer(lab.app, name="lab")

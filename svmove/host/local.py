@@ -1,6 +1,7 @@
 """`Host` for the machine that svmove itself runs on."""
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Mapping
@@ -13,6 +14,8 @@ from svmove.model import Image, Process
 
 # stat counts 512-byte blocks, whatever the file system's own block size is.
 _BLOCK = 512
+# qemu-system-x86_64, qemu-kvm, kvm: a virsh or grep with the UUID in its arguments is none.
+_QEMU = re.compile(r"qemu|kvm")
 
 
 class LocalHost:
@@ -41,9 +44,10 @@ class LocalHost:
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit():
                 continue
-            with suppress(OSError):  # ended while we looked
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-                if b"-uuid" in words and words[words.index(b"-uuid") + 1] == uuid.encode():
+            with suppress(OSError):  # ended while we looked, or a kernel thread, which has no exe
+                if not _QEMU.search((folder / "exe").readlink().name):
+                    continue
+                if f"\0-uuid\0{uuid}\0".encode() in (folder / "cmdline").read_bytes():
                     status = folder.stat()
                     return Process(pid=int(folder.name), uid=status.st_uid, gid=status.st_gid)
         return None

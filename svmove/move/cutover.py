@@ -21,12 +21,13 @@ this instant, and the released source can't change any more. Comparing the two p
 
 from dataclasses import dataclass
 
-from svmove.errors import CopyError, HypervisorError, NotReadyError, SvmoveError
+from svmove.errors import CopyError, HypervisorError, SvmoveError
 from svmove.model import DomainState, Event, EventKind
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
 from svmove.move.phases import Phase
 from svmove.moves import Verify
+from svmove.units import show_duration
 
 # Between two looks at what is left to drain; there is no event for it. A look takes about 1 ms.
 _DRAIN_LOOK = 0.003
@@ -38,48 +39,41 @@ _PROOF_WAIT = 30.0
 class _Attempt:
     pause: float  # seconds
     requested: bool  # a pivot was asked for: only now may a disk be on its destination
-    exported: bool
     trouble: str | None = None
 
 
 def cut_over(move: Move) -> Phase:
     seen = move.observe()
+    # Somebody may have died in here. If it was us who suspended the guest, it goes on before all else.
+    wake(move, seen)
     if seen.where is Where.SOURCE and seen.all_ready:
-        return _switch(move, seen)
-    # Somebody died in here. The guest must not pay for it: if it was us who suspended it, it goes on first.
-    wake(move, seen)
-    return _settle(move, trouble="svmove was stopped in the middle of the cutover", exported=_export_is_there(move))
+        return _switch(move)
+    return _settle(move, trouble="svmove was stopped in the middle of the cutover")
 
 
-def _switch(move: Move, seen: Seen) -> Phase:
-    wake(move, seen)
+def _switch(move: Move) -> Phase:
     policy = move.world.policy.move
     for number in range(1, policy.cutover_attempts + 1):
         attempt = _attempt(move, number)
-        move.note(
-            "paused",
-            seconds=attempt.pause,
-            requested=attempt.requested,
-            exported=attempt.exported,
-            trouble=attempt.trouble,
-        )
+        move.note("paused", seconds=attempt.pause, requested=attempt.requested, trouble=attempt.trouble)
         if attempt.requested:
-            return _settle(move, trouble=attempt.trouble, exported=attempt.exported)
+            return _settle(move, trouble=attempt.trouble)
         move.stop_if_cancelled()
         if number < policy.cutover_attempts:
             move.world.clock.sleep(policy.attempt_wait)
     raise CopyError(
-        f"the guest's pause would have been longer than {move.plan.max_pause:g} s ({attempt.trouble})",
+        f"the guest would have stood still for more than {show_duration(move.plan.max_pause)}: {attempt.trouble}",
         reason="pause-exceeded",
-        remedy="allow a longer one: --max-pause, or move when the guest writes less",
+        remedy="allow a longer pause: --max-pause, or move when the guest writes less",
     )
 
 
 def _attempt(move: Move, number: int) -> _Attempt:
+    """Raises CopyError when the cutover failed before any pivot was requested."""
     hypervisor, clock, uuid = move.world.hypervisor, move.world.clock, move.plan.uuid
     running = hypervisor.domain(uuid).state is DomainState.RUNNING
     move.intend("pivot", attempt=number, suspends=running)
-    requested = exported = False
+    requested = False
     trouble: str | None = None
     began = clock.monotonic()
     deadline = began + move.plan.max_pause
@@ -89,25 +83,29 @@ def _attempt(move: Move, number: int) -> _Attempt:
         if not _drained(move, deadline - move.world.policy.move.pivot_reserve):
             trouble = "what was left to copy did not fit in"
         else:
+            requested = True  # before the call: an error of it does not say that nothing happened
             for disk in move.plan.disks:
                 hypervisor.request_pivot(uuid, disk.target)
-                requested = True
             trouble = _await_pivots(move, deadline)
             if trouble is None and move.plan.verify is Verify.CUTOVER:
-                exported = _begin_export(move)
+                _begin_export(move)
     except HypervisorError as error:
+        if not requested:
+            raise CopyError(f"the cutover was not begun: {error.text}", reason="cutover-failed") from error
         trouble = error.text
-        # Only "not ready" says for sure that nothing was begun.
-        requested = requested or not isinstance(error, NotReadyError)
     finally:
         if running:
-            hypervisor.resume(uuid)
-    return _Attempt(
-        pause=clock.monotonic() - began if running else 0.0,
-        requested=requested,
-        exported=exported,
-        trouble=trouble,
-    )
+            _let_go_on(move)
+    pause = clock.monotonic() - began if running else 0.0
+    return _Attempt(pause=pause, requested=requested, trouble=trouble)
+
+
+def _let_go_on(move: Move) -> None:
+    try:
+        move.world.hypervisor.resume(move.plan.uuid)
+    except HypervisorError:
+        if move.world.hypervisor.domain(move.plan.uuid).state is not DomainState.OFF:
+            raise
 
 
 def _drained(move: Move, deadline: float) -> bool:
@@ -152,14 +150,12 @@ def _await_pivots(move: Move, deadline: float) -> str | None:
     return trouble
 
 
-def _begin_export(move: Move) -> bool:
+def _begin_export(move: Move) -> None:
     try:
         move.world.hypervisor.begin_export(move.plan.uuid, scratch_files(move), move.socket)
     except SvmoveError as error:
-        # The guest is on its destination and goes on; only the proof is lost.
+        # The guest is on its destination and goes on; only the proof is lost, which `_settle` finds out.
         move.say(text=f"no export: {error.text}")
-        return False
-    return True
 
 
 def scratch_files(move: Move) -> dict[str, str]:
@@ -168,17 +164,13 @@ def scratch_files(move: Move) -> dict[str, str]:
 
 def wake(move: Move, seen: Seen) -> None:
     """Resumes a guest that a dead svmove left suspended. One that a person paused stays paused."""
-    last = next((e for e in reversed(move.record.entries) if e.what in ("pivot", "paused")), None)
+    last = next((e for e in reversed(move.record.entries) if e.what in ("pivot", "paused", "woken")), None)
     if last is not None and last.what == "pivot" and last.data["suspends"] and seen.domain.state is DomainState.PAUSED:
         move.world.hypervisor.resume(move.plan.uuid)
         move.note("woken")
 
 
-def _export_is_there(move: Move) -> bool:
-    return move.plan.verify is Verify.CUTOVER and move.world.hypervisor.exports(move.plan.uuid, move.socket)
-
-
-def _settle(move: Move, *, trouble: str | None, exported: bool) -> Phase:
+def _settle(move: Move, *, trouble: str | None) -> Phase:
     """After pivots may have been requested: waits until the three witnesses agree, and says where."""
     seen = move.observe()
 
@@ -192,7 +184,8 @@ def _settle(move: Move, *, trouble: str | None, exported: bool) -> Phase:
         move.note("proven", where=Where.DESTINATION, seen=str(seen))
         if move.plan.verify is Verify.NONE:
             return Phase.COMMITTED
-        if exported:
+        # An export with our socket was begun in the pause, so it shows the destination as it was then.
+        if move.world.hypervisor.exports(move.plan.uuid, move.socket):
             return Phase.VERIFYING
         move.blame("unverified", "the guest is on its destinations, but the moment to freeze them was missed")
         return Phase.HELD

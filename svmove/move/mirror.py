@@ -6,6 +6,7 @@ Every act is idempotent: it looks first whether it was done, by this process or 
 from svmove.errors import CopyError
 from svmove.model import Event, EventKind
 from svmove.move.context import Move
+from svmove.move.governor import Governor
 from svmove.move.observe import Seen, Where
 from svmove.move.phases import Phase
 from svmove.moves import DiskPlan
@@ -75,18 +76,20 @@ def start(move: Move) -> Phase:
 def copy(move: Move) -> Phase:
     """Waits for the barrier: all mirrors ready. By event; the XML is asked first, and now and then."""
     ready = _ready(move.observe())
+    cap = sum(disk.bandwidth or 0 for disk in move.plan.disks)
+    governor = Governor(cap) if cap else None
     while len(ready) < len(move.plan.disks):
         look_again = move.world.clock.monotonic() + _LOOK_AGAIN
         while len(ready) < len(move.plan.disks) and move.world.clock.monotonic() < look_again:
             move.stop_if_cancelled()
             event = move.events.next(0.25)
             if event is None:
-                _report(move, ready)
+                _report(move, ready, governor)
             else:
                 _heed(move, event, ready)
         if len(ready) < len(move.plan.disks):
             ready |= _ready(move.observe())
-    _report(move, ready)
+    _report(move, ready, None)
     _measure(move)
     return Phase.READY
 
@@ -137,11 +140,25 @@ def failure(move: Move, event: Event) -> CopyError:
     )
 
 
-def _report(move: Move, ready: set[str]) -> None:
+def _report(move: Move, ready: set[str], governor: Governor | None) -> None:
+    left: dict[str, int] = {}
     for disk in move.plan.disks:
         job = move.world.hypervisor.job(move.plan.uuid, disk.target)
         if job is not None and job.remaining is not None:
             move.say(disk.target, job.done, job.end, "ready" if disk.target in ready else None)
+            # QEMU has been through all of it once; what it copies now are rewrites, which no file grows by.
+            left[disk.target] = max(disk.destination.capacity - job.done, 0)
+    if governor is not None and any(left.values()):
+        _govern(move, governor, left)
+
+
+def _govern(move: Move, governor: Governor, left: dict[str, int]) -> None:
+    data = sum(move.world.host.allocated(disk.destination.path) for disk in move.plan.disks)
+    limits = governor.limits(move.world.clock.monotonic(), data, left)
+    for disk in move.plan.disks:
+        if disk.target in left:
+            limit = limits.get(disk.target, disk.bandwidth)
+            move.world.hypervisor.set_bandwidth(move.plan.uuid, disk.target, limit)
 
 
 def _measure(move: Move) -> None:

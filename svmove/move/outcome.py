@@ -138,5 +138,10 @@ def _failure(record: Record, phase: Phase, stopped_by: SvmoveError | None) -> Fa
             guest_on=where,
             remedy=f"go on when that is mended: svmove resume {record.plan.move}",
         )
-    cause = errors[-1] if phase is Phase.HELD else errors[0]
-    return Failure(code=cause.what, text=cause.data["text"], guest_on=where, remedy=cause.data["remedy"])
+    if phase is Phase.HELD:
+        cause = errors[-1]
+        decide = f"both copies are kept; look (docs/held.md), then decide: svmove accept {record.plan.move}"
+        remedy = cause.data["remedy"] or decide
+    else:
+        cause, remedy = errors[0], errors[0].data["remedy"]
+    return Failure(code=cause.what, text=cause.data["text"], guest_on=where, remedy=remedy)

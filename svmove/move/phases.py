@@ -30,7 +30,7 @@ NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.ROLLING_BACK: frozenset({Phase.ROLLED_BACK, Phase.HELD}),
     Phase.DONE: frozenset(),
     Phase.ROLLED_BACK: frozenset(),
-    Phase.HELD: frozenset(),
+    Phase.HELD: frozenset({Phase.COMMITTED, Phase.ROLLING_BACK}),  # by a person's word alone
 }
 # Nothing more is to be done, by anybody.
 ENDED = frozenset({Phase.DONE, Phase.ROLLED_BACK})

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 
-from svmove.errors import CopyError, InterruptedMoveError, JournalError, SvmoveError, UnreachableError
+from svmove.errors import CopyError, InterruptedMoveError, JournalError, RefusedError, SvmoveError, UnreachableError
 from svmove.journal import Journal
 from svmove.move import cleanup, cutover, mirror, verify
 from svmove.move.context import Move, World
+from svmove.move.observe import Where
 from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
 from svmove.moves import Plan
+
+# A daemon that answers and goes away again each time is not worth a hundred tries.
+_RECONNECTS = 10
 
 Step = Callable[[Move], Phase]
 
@@ -29,6 +33,30 @@ def begin(journal: Journal, plan: Plan, uri: str) -> None:
     journal.begin(plan, uri, Phase.PLANNED)
 
 
+def accept(world: World, move: str) -> None:
+    """Leaves HELD in the direction that the guest is in: forward where it is on its destinations, back where
+    it is on its sources. To be followed by `run`.
+
+    Raises:
+        RefusedError: the move is not held, or it can't be told where the guest is.
+        UnreachableError: libvirt is gone.
+    """
+    uuid = world.journal.read(move).plan.uuid
+    with world.hypervisor.events(uuid) as events:
+        held = Move(world, move, events)
+        if held.phase is not Phase.HELD:
+            raise RefusedError(f"move {move} is not held, it is {held.phase}")
+        seen = held.observe()
+        if seen.where is Where.DESTINATION:
+            held.note("accepted", seen=str(seen))
+            held.enter(Phase.COMMITTED)
+        elif seen.where is Where.SOURCE or seen.off_on_source:
+            held.note("accepted", seen=str(seen))
+            held.enter(Phase.ROLLING_BACK)
+        else:
+            raise RefusedError(f"it can't be told where the guest is: {seen}", remedy="docs/held.md says how to look")
+
+
 def run(world: World, move: str) -> None:
     """Walks a move from the phase it is in to where it rests. The journal has the result.
 
@@ -36,12 +64,16 @@ def run(world: World, move: str) -> None:
         UnreachableError: libvirt is gone for longer than the policy waits. The move is resumable.
         JournalError: what happens can't be recorded, so nothing more is done. The move is resumable.
     """
+    lost = 0
     while True:
         try:
             uuid = world.journal.read(move).plan.uuid
             with world.hypervisor.events(uuid) as events:
                 return _walk(Move(world, move, events))
         except UnreachableError:
+            lost += 1
+            if lost > _RECONNECTS:
+                raise
             world.hypervisor.reconnect()
 
 

@@ -51,6 +51,7 @@ def verify(move: Move) -> Phase:
     finally:
         move.world.hypervisor.end_export(move.plan.uuid, move.socket)
         move.world.host.remove_scratch(move.scratch)
+        _release(move)
     for disk in move.plan.disks:
         move.note("verified", disk.target, mismatches=[asdict(extent) for extent in found[disk.target]])
     wrong = {target: extents for target, extents in found.items() if extents}
@@ -64,6 +65,12 @@ def verify(move: Move) -> Phase:
         )
         return Phase.HELD
     return Phase.COMMITTED
+
+
+def _release(move: Move) -> None:
+    """QEMU pauses the guest when the scratch file can't grow; with the export gone, its write goes through."""
+    if move.world.hypervisor.domain(move.plan.uuid).io_error:
+        move.world.hypervisor.resume(move.plan.uuid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

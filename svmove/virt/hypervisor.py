@@ -64,7 +64,7 @@ class LibvirtHypervisor:
         return self._connection.ask(lambda c: self._domain(c, c.lookupByUUIDString(uuid)))
 
     def _domain(self, c: Any, domain: Any) -> Domain:
-        state = _STATES.get(domain.state()[0], DomainState.OTHER)
+        state, reason = domain.state()
         persistent, active = bool(domain.isPersistent()), bool(domain.isActive())
         live = xml.parse(domain.XMLDesc(0)) if active else None
         inactive = xml.parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)) if persistent else None
@@ -76,7 +76,8 @@ class LibvirtHypervisor:
         return Domain(
             name=domain.name(),
             uuid=domain.UUIDString(),
-            state=state,
+            state=_STATES.get(state, DomainState.OTHER),
+            io_error=(state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR),
             persistent=persistent,
             live=() if live is None else xml.disks(live, volume_path),
             inactive=() if inactive is None else xml.disks(inactive, volume_path),
