@@ -6,6 +6,7 @@ outcome = mover.move(Request(domain="web", to="fast"))
 """
 
 import secrets
+import shlex
 import threading
 from datetime import UTC, datetime
 from typing import Self
@@ -74,7 +75,11 @@ class Mover:
         return self.resume(plan.move, listener=listener, cancel=cancel)
 
     def resume(self, move: str, *, listener: Listener = _nobody, cancel: Cancel | None = None) -> Outcome:
-        """Walks a move on from where it is, whoever began it. Raises NotFoundError for an unknown id."""
+        """Walks a move on from where it is, whoever began it.
+
+        Raises NotFoundError for an unknown id, RefusedError for a move on another daemon.
+        """
+        self._ours(move)
         world = self._world(listener, cancel)
         try:
             runner.run(world, move)
@@ -87,12 +92,18 @@ class Mover:
 
         Raises NotFoundError, and RefusedError when it is not held or it can't be told where the guest is.
         """
+        self._ours(move)
         runner.accept(self._world(listener, cancel), move)
         return self.resume(move, listener=listener, cancel=cancel)
 
     def recorded(self, move: str) -> Outcome:
         """What is recorded of a move. Raises NotFoundError."""
         return outcome.of_record(self._journal.read(move))
+
+    def _ours(self, move: str) -> None:
+        uri = self._journal.read(move).uri
+        if uri != self._hypervisor.uri:
+            raise RefusedError(f"move {move} is on {uri}", remedy=f"svmove --connect {shlex.quote(uri)} resume {move}")
 
     def _world(self, listener: Listener, cancel: Cancel | None) -> World:
         return World(
@@ -108,7 +119,7 @@ class Mover:
 
     def open_moves(self) -> tuple[str, ...]:
         """The ids of the moves that have not ended, oldest first."""
-        return self._journal.open_moves()
+        return self._journal.open_moves(self._hypervisor.uri)
 
 
 def _new_id(now: float) -> str:

@@ -28,6 +28,7 @@ class Entry:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     plan: Plan
+    uri: str  # of the libvirt daemon that it is on
     phase: str
     ended: bool
     entries: tuple[Entry, ...]

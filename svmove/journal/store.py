@@ -180,6 +180,7 @@ class Journal:
             ).all()
         return Record(
             plan=_plan(row.plan),
+            uri=row.uri,
             phase=row.phase,
             ended=row.ended,
             entries=tuple(
@@ -195,10 +196,11 @@ class Journal:
             ),
         )
 
-    def open_moves(self) -> tuple[str, ...]:
+    def open_moves(self, uri: str) -> tuple[str, ...]:
+        """The ids of the moves on one libvirt daemon that have not ended, oldest first."""
         with self._transaction() as connection:
             rows = connection.scalars(
-                sa.select(_moves.c.id).where(_moves.c.ended.is_(False)).order_by(_moves.c.created)
+                sa.select(_moves.c.id).where(_moves.c.uri == uri, _moves.c.ended.is_(False)).order_by(_moves.c.created)
             )
             return tuple(rows)
 

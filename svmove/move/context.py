@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from svmove.errors import InterruptedMoveError
-from svmove.journal import Entry, Journal, Kind, Record
+from svmove.journal import Entry, Journal, Kind
 from svmove.model import Event
 from svmove.move.observe import Seen, observe
 from svmove.move.phases import ENDED, NEXT, Phase
@@ -116,9 +116,4 @@ class Move:
         _log.info("%s %s %s %s %s", self.phase, kind, what, target or "", data or "")
         journal.write(self.plan.move, at, self.phase, kind, what, target, data)
         entry = Entry(at=at, phase=self.phase, kind=kind, what=what, target=target, data=data)
-        self.record = Record(
-            plan=self.record.plan,
-            phase=self.record.phase,
-            ended=self.record.ended,
-            entries=(*self.record.entries, entry),
-        )
+        self.record = replace(self.record, entries=(*self.record.entries, entry))

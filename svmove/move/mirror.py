@@ -6,7 +6,7 @@ Every act is idempotent: it looks first whether it was done, by this process or 
 from svmove.errors import CopyError
 from svmove.model import Event, EventKind
 from svmove.move.context import Move
-from svmove.move.governor import Governor
+from svmove.move.governor import LOOK, Governor
 from svmove.move.observe import Seen, Where
 from svmove.move.phases import Phase
 from svmove.moves import DiskPlan
@@ -15,6 +15,8 @@ from svmove.moves import DiskPlan
 _LOOK_AGAIN = 5.0
 # Long enough for a slow disk to end its last requests after a failed job.
 _REASON_WAIT = 1.0
+# Between two looks at the progress, which has no event.
+_REPORT = 0.25
 
 
 def admit(move: Move) -> Phase:
@@ -82,7 +84,7 @@ def copy(move: Move) -> Phase:
         look_again = move.world.clock.monotonic() + _LOOK_AGAIN
         while len(ready) < len(move.plan.disks) and move.world.clock.monotonic() < look_again:
             move.stop_if_cancelled()
-            event = move.events.next(0.25)
+            event = move.events.next(_REPORT if governor is None else LOOK)
             if event is None:
                 _report(move, ready, governor)
             else:
