@@ -74,10 +74,10 @@ def check(context: typer.Context, folder: Folder = None, json: plan.Json = False
 def down(
     context: typer.Context,
     folder: Folder = None,
-    purge: Annotated[bool, typer.Option("--purge", help="the downloaded guest kernel as well")] = False,
+    keep_cache: Annotated[bool, typer.Option("--keep-cache", help="keep the downloaded guest kernel")] = False,
 ) -> None:
     """End it, and leave nothing behind."""
-    _lab(context, folder).down(_say, keep_cache=not purge)
+    _lab(context, folder).down(_say, keep_cache=keep_cache)
 
 
 def _show(found: "LabStatus", *, json: bool) -> None:

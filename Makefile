@@ -1,0 +1,46 @@
+# Debian 12 or Ubuntu 24.04, with root or sudo. Each target does the set-up that it needs.
+
+# The lab makes a mount namespace and volumes for QEMU's user, so what uses it runs as root. Through sudo it
+# must not leave files of root's in the clone.
+ifeq ($(shell id -u),0)
+ROOT :=
+else
+ROOT := sudo env PYTHONDONTWRITEBYTECODE=1
+endif
+PYTEST := .venv/bin/pytest -p no:cacheprovider
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint bench lab-up lab-down clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: ## system packages and .venv
+	@scripts/bootstrap
+
+demo: setup ## move the disks of a running guest, and prove it
+	@$(ROOT) scripts/demo
+
+test: setup ## all tests, on a real libvirt with a real guest (under 10 minutes)
+	$(ROOT) $(PYTEST)
+
+test-fast: setup ## the tests that need no lab (seconds)
+	$(PYTEST) -m "not real"
+
+lint: setup ## ruff, mypy
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy --strict svmove tests
+
+bench: setup ## measure moves against what virsh and qemu-img take
+	$(ROOT) .venv/bin/python -m bench
+
+lab-up: setup ## start the lab, or what is missing of it
+	$(ROOT) .venv/bin/svmove lab up
+
+lab-down: setup ## end the lab and leave nothing behind
+	$(ROOT) .venv/bin/svmove lab down
+
+clean: ## remove .venv and caches (the lab stays: see lab-down)
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
