@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from svmove.clock import SystemClock
 from svmove.errors import JournalError, RefusedError, UnreachableError
 from svmove.host.local import LocalHost
-from svmove.journal import Journal
+from svmove.journal import Journal, Record
 from svmove.move import outcome, runner
 from svmove.move.context import World
 from svmove.move.inventory import gather
@@ -71,39 +71,40 @@ class Mover:
         plan = self.plan(request)
         if plan.refused or not plan.disks:
             return outcome.of_plan(plan)
-        runner.begin(self._journal, plan, self._hypervisor.uri)
-        return self.resume(plan.move, listener=listener, cancel=cancel)
+        record = runner.begin(self._journal, plan, self._hypervisor.uri)
+        return self._run(record, self._world(listener, cancel))
 
     def resume(self, move: str, *, listener: Listener = _nobody, cancel: Cancel | None = None) -> Outcome:
         """Walks a move on from where it is, whoever began it.
 
         Raises NotFoundError for an unknown id, RefusedError for a move on another daemon.
         """
-        self._ours(move)
-        world = self._world(listener, cancel)
-        try:
-            runner.run(world, move)
-        except (UnreachableError, JournalError) as error:
-            return outcome.of_record(self._journal.read(move), stopped_by=error)
-        return outcome.of_record(self._journal.read(move))
+        return self._run(self._ours(move), self._world(listener, cancel))
 
     def accept(self, move: str, *, listener: Listener = _nobody, cancel: Cancel | None = None) -> Outcome:
         """Takes a held move on to where the guest is, and deletes the other copy: a person's decision.
 
         Raises NotFoundError, and RefusedError when it is not held or it can't be told where the guest is.
         """
-        self._ours(move)
-        runner.accept(self._world(listener, cancel), move)
-        return self.resume(move, listener=listener, cancel=cancel)
+        world = self._world(listener, cancel)
+        return self._run(runner.accept(world, self._ours(move)), world)
 
     def recorded(self, move: str) -> Outcome:
         """What is recorded of a move. Raises NotFoundError."""
         return outcome.of_record(self._journal.read(move))
 
-    def _ours(self, move: str) -> None:
-        uri = self._journal.read(move).uri
-        if uri != self._hypervisor.uri:
-            raise RefusedError(f"move {move} is on {uri}", remedy=f"svmove --connect {shlex.quote(uri)} resume {move}")
+    def _run(self, record: Record, world: World) -> Outcome:
+        try:
+            return outcome.of_record(runner.run(world, record))
+        except (UnreachableError, JournalError) as error:
+            return outcome.of_record(self._journal.read(record.plan.move), stopped_by=error)
+
+    def _ours(self, move: str) -> Record:
+        record = self._journal.read(move)
+        if record.uri != self._hypervisor.uri:
+            remedy = f"svmove --connect {shlex.quote(record.uri)} resume {move}"
+            raise RefusedError(f"move {move} is on {record.uri}", remedy=remedy)
+        return record
 
     def _world(self, listener: Listener, cancel: Cancel | None) -> World:
         return World(

@@ -4,8 +4,9 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from svmove.errors import HostError
@@ -39,16 +40,19 @@ class LocalHost:
             internal_snapshots=tuple(snapshot["name"] for snapshot in info.get("snapshots", ())),
         )
 
+    def __init__(self) -> None:
+        self._known: dict[str, Path] = {}
+
     def process(self, uuid: str) -> Process | None:
         # By the command line, not by a pid file: those move with the daemon's folders and namespaces.
-        for folder in Path("/proc").iterdir():
-            if not folder.name.isdigit():
-                continue
+        known = self._known.get(uuid)
+        for folder in chain([known] if known else [], _processes()):
             with suppress(OSError):  # ended while we looked, or a kernel thread, which has no exe
                 if not _QEMU.search((folder / "exe").readlink().name):
                     continue
                 if f"\0-uuid\0{uuid}\0".encode() in (folder / "cmdline").read_bytes():
                     status = folder.stat()
+                    self._known[uuid] = folder
                     return Process(pid=int(folder.name), uid=status.st_uid, gid=status.st_gid)
         return None
 
@@ -68,11 +72,7 @@ class LocalHost:
             return ()
         except OSError as error:
             raise HostError(f"{path}: {error.strerror}") from error
-        return tuple(
-            int(folder.name)
-            for folder in Path("/proc").iterdir()
-            if folder.name.isdigit() and wanted in _open_files(folder, tolerant=True)
-        )
+        return tuple(int(folder.name) for folder in _processes() if wanted in _open_files(folder, tolerant=True))
 
     def identity(self, path: str) -> str | None:
         try:
@@ -137,6 +137,10 @@ class LocalHost:
         right = {"driver": "nbd", "server": {"type": "unix", "path": socket}, "export": export}
         found = command.compare_images({**slice_, "file": left}, {**slice_, "file": right}, length, advanced)
         return None if found is None else offset + found
+
+
+def _processes() -> Iterator[Path]:
+    return (folder for folder in Path("/proc").iterdir() if folder.name.isdigit())
 
 
 def _file_id(status: os.stat_result) -> str:

@@ -10,8 +10,9 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -19,6 +20,9 @@ from sqlalchemy import exc
 from svmove.errors import JournalError, NotFoundError, RefusedError
 from svmove.journal.records import Entry, Kind, Record
 from svmove.moves import Plan
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SCHEMA = 1
 
@@ -105,7 +109,7 @@ class Journal:
             return Path(database).resolve().parent
         return state_folder()
 
-    def begin(self, plan: Plan, uri: str, phase: str) -> None:
+    def begin(self, plan: Plan, uri: str, phase: str) -> Record:
         """Raises RefusedError, naming the other, when a move that has not ended owns the domain."""
         row = {
             "id": plan.move,
@@ -126,6 +130,7 @@ class Journal:
                 f"move {other} owns domain {plan.domain}",
                 remedy=f"wait for it, or finish it: svmove resume {other}",
             ) from None
+        return Record(plan=plan, uri=uri, phase=phase, ended=False, entries=())
 
     def write(
         self,
@@ -254,8 +259,13 @@ def _make_file(database: str | None) -> None:
         ) from error
 
 
-def _plan(text: str) -> Plan:
+@cache
+def _adapter() -> "TypeAdapter[Plan]":
     # Imported here: only what resumes a move pays the 100 ms.
     from pydantic import TypeAdapter
 
-    return TypeAdapter(Plan).validate_json(text)
+    return TypeAdapter(Plan)
+
+
+def _plan(text: str) -> Plan:
+    return _adapter().validate_json(text)

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from svmove.errors import InterruptedMoveError
-from svmove.journal import Entry, Journal, Kind
+from svmove.journal import Entry, Journal, Kind, Record
 from svmove.model import Event
 from svmove.move.observe import Seen, observe
 from svmove.move.phases import ENDED, NEXT, Phase
@@ -36,10 +36,10 @@ class World:
 class Move:
     """One move under way. Journal writes are durable when they return."""
 
-    def __init__(self, world: World, move: str, events: Events) -> None:
+    def __init__(self, world: World, record: Record, events: Events) -> None:
         self.world = world
         self.events = events
-        self.record = world.journal.read(move)
+        self.record = record
 
     @property
     def plan(self) -> Plan:
@@ -81,9 +81,10 @@ class Move:
     def enter(self, phase: Phase) -> None:
         if phase not in NEXT[self.phase]:
             raise AssertionError(f"{self.phase} can't lead to {phase}")
-        journal = self.world.journal
-        journal.enter(self.plan.move, self.world.clock.now(), phase, ended=phase in ENDED, data={})
-        self.record = journal.read(self.plan.move)
+        at, ended = self.world.clock.now(), phase in ENDED
+        self.world.journal.enter(self.plan.move, at, phase, ended=ended, data={})
+        entry = Entry(at=at, phase=phase, kind=Kind.PHASE, what=phase, target=None, data={})
+        self.record = replace(self.record, phase=phase, ended=ended, entries=(*self.record.entries, entry))
         self.say()
 
     def say(self, target: str | None = None, done: int = 0, end: int = 0, text: str | None = None) -> None:

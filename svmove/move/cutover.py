@@ -45,22 +45,24 @@ class _Attempt:
 def cut_over(move: Move) -> Phase:
     seen = move.observe()
     # Somebody may have died in here. If it was us who suspended the guest, it goes on before all else.
-    wake(move, seen)
+    if wake(move, seen):
+        seen = move.observe()
     if seen.where is Where.SOURCE and seen.all_ready:
-        return _switch(move)
+        return _switch(move, seen.domain.state)
     return _settle(move, trouble="svmove was stopped in the middle of the cutover")
 
 
-def _switch(move: Move) -> Phase:
+def _switch(move: Move, state: DomainState) -> Phase:
     policy = move.world.policy.move
     for number in range(1, policy.cutover_attempts + 1):
-        attempt = _attempt(move, number)
+        attempt = _attempt(move, number, suspends=state is DomainState.RUNNING)
         move.note("paused", seconds=attempt.pause, requested=attempt.requested, trouble=attempt.trouble)
         if attempt.requested:
             return _settle(move, trouble=attempt.trouble)
         move.stop_if_cancelled()
         if number < policy.cutover_attempts:
             move.world.clock.sleep(policy.attempt_wait)
+            state = move.observe().domain.state
     raise CopyError(
         f"the guest would have stood still for more than {show_duration(move.plan.max_pause)}: {attempt.trouble}",
         reason="pause-exceeded",
@@ -68,17 +70,16 @@ def _switch(move: Move) -> Phase:
     )
 
 
-def _attempt(move: Move, number: int) -> _Attempt:
+def _attempt(move: Move, number: int, *, suspends: bool) -> _Attempt:
     """Raises CopyError when the cutover failed before any pivot was requested."""
     hypervisor, clock, uuid = move.world.hypervisor, move.world.clock, move.plan.uuid
-    running = hypervisor.domain(uuid).state is DomainState.RUNNING
-    move.intend("pivot", attempt=number, suspends=running)
+    move.intend("pivot", attempt=number, suspends=suspends)
     requested = False
     trouble: str | None = None
     began = clock.monotonic()
     deadline = began + move.plan.max_pause
     try:
-        if running:
+        if suspends:
             hypervisor.suspend(uuid)
         if not _drained(move, deadline - move.world.policy.move.pivot_reserve):
             trouble = "what was left to copy did not fit in"
@@ -94,9 +95,9 @@ def _attempt(move: Move, number: int) -> _Attempt:
             raise CopyError(f"the cutover was not begun: {error.text}", reason="cutover-failed") from error
         trouble = error.text
     finally:
-        if running:
+        if suspends:
             _let_go_on(move)
-    pause = clock.monotonic() - began if running else 0.0
+    pause = clock.monotonic() - began if suspends else 0.0
     return _Attempt(pause=pause, requested=requested, trouble=trouble)
 
 
@@ -162,12 +163,15 @@ def scratch_files(move: Move) -> dict[str, str]:
     return {disk.target: f"{move.scratch}/{disk.target}.qcow2" for disk in move.plan.disks}
 
 
-def wake(move: Move, seen: Seen) -> None:
+def wake(move: Move, seen: Seen) -> bool:
     """Resumes a guest that a dead svmove left suspended. One that a person paused stays paused."""
     last = next((e for e in reversed(move.record.entries) if e.what in ("pivot", "paused", "woken")), None)
-    if last is not None and last.what == "pivot" and last.data["suspends"] and seen.domain.state is DomainState.PAUSED:
-        move.world.hypervisor.resume(move.plan.uuid)
-        move.note("woken")
+    ours = last is not None and last.what == "pivot" and last.data["suspends"]
+    if not ours or seen.domain.state is not DomainState.PAUSED:
+        return False
+    move.world.hypervisor.resume(move.plan.uuid)
+    move.note("woken")
+    return True
 
 
 def _settle(move: Move, *, trouble: str | None) -> Phase:

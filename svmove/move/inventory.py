@@ -1,11 +1,12 @@
 """Gathers what a plan is made from. Reads only; pools are refreshed, so that what they say is true now."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from svmove.errors import HostError, HypervisorError
 from svmove.journal import Journal
-from svmove.model import Domain, Image, Inventory, Job, Volume
+from svmove.model import Disk, Image, Inventory, Job, Volume
 from svmove.moves import Request
 from svmove.ports import Host, Hypervisor
 
@@ -20,6 +21,8 @@ def gather(request: Request, hypervisor: Hypervisor, host: Host, journal: Journa
             with suppress(HypervisorError):  # then its old figures count, and creating says what is wrong
                 hypervisor.refresh_pool(pool.name)
     pools = hypervisor.pools()
+    asked = {disk.target for disk in request.disks}
+    meant = tuple(disk for disk in domain.live if not asked or disk.target in asked)
     process = host.process(domain.uuid)
     can_read = process is None or host.can_see(process)
     # The journal knows of a move before its marker is in the domain; the marker tells of other hosts' moves.
@@ -27,37 +30,35 @@ def gather(request: Request, hypervisor: Hypervisor, host: Host, journal: Journa
     return Inventory(
         domain=replace(domain, marker=marker),
         pools=pools,
-        volumes=_volumes(domain, hypervisor),
-        images=_images(domain, host) if can_read else {},
+        volumes=_volumes(meant, hypervisor),
+        images=_images(meant, host) if can_read else {},
         names={pool.name: hypervisor.volume_names(pool.name) for pool in pools if pool.active and pool.name in wanted},
         used_elsewhere=hypervisor.paths_in_use(besides=domain.uuid),
         past_rates=journal.past_rates(),
         versions=hypervisor.versions(),
         scratch_free=host.free(scratch),
-        jobs=_jobs(domain, hypervisor),
+        jobs=_jobs(domain.uuid, meant, hypervisor),
         can_read_host=can_read,
     )
 
 
-def _volumes(domain: Domain, hypervisor: Hypervisor) -> dict[str, Volume]:
+def _volumes(disks: Sequence[Disk], hypervisor: Hypervisor) -> dict[str, Volume]:
     found = {}
-    for disk in domain.live:
+    for disk in disks:
         if disk.path and (volume := hypervisor.volume_at(disk.path)):
             found[disk.path] = volume
     return found
 
 
-def _images(domain: Domain, host: Host) -> dict[str, Image]:
+def _images(disks: Sequence[Disk], host: Host) -> dict[str, Image]:
     found = {}
-    for disk in domain.live:
+    for disk in disks:
         if disk.path and disk.device == "disk":
             with suppress(HostError):  # admission says which disk has no image that can be read
                 found[disk.path] = host.image(disk.path, disk.format)
     return found
 
 
-def _jobs(domain: Domain, hypervisor: Hypervisor) -> dict[str, str]:
-    jobs: dict[str, Job | None] = {
-        disk.target: hypervisor.job(domain.uuid, disk.target) for disk in domain.live if disk.path
-    }
+def _jobs(uuid: str, disks: Sequence[Disk], hypervisor: Hypervisor) -> dict[str, str]:
+    jobs: dict[str, Job | None] = {disk.target: hypervisor.job(uuid, disk.target) for disk in disks if disk.path}
     return {target: job.kind for target, job in jobs.items() if job is not None}

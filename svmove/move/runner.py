@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from svmove.errors import CopyError, InterruptedMoveError, JournalError, RefusedError, SvmoveError, UnreachableError
-from svmove.journal import Journal
+from svmove.journal import Journal, Record
 from svmove.move import cleanup, cutover, mirror, verify
 from svmove.move.context import Move, World
 from svmove.move.observe import Where
@@ -28,12 +28,12 @@ STEPS: dict[Phase, Step] = {
 }
 
 
-def begin(journal: Journal, plan: Plan, uri: str) -> None:
+def begin(journal: Journal, plan: Plan, uri: str) -> Record:
     """Raises RefusedError when another move owns the domain."""
-    journal.begin(plan, uri, Phase.PLANNED)
+    return journal.begin(plan, uri, Phase.PLANNED)
 
 
-def accept(world: World, move: str) -> None:
+def accept(world: World, record: Record) -> Record:
     """Leaves HELD in the direction that the guest is in: forward where it is on its destinations, back where
     it is on its sources. To be followed by `run`.
 
@@ -41,11 +41,10 @@ def accept(world: World, move: str) -> None:
         RefusedError: the move is not held, or it can't be told where the guest is.
         UnreachableError: libvirt is gone.
     """
-    uuid = world.journal.read(move).plan.uuid
-    with world.hypervisor.events(uuid) as events:
-        held = Move(world, move, events)
+    with world.hypervisor.events(record.plan.uuid) as events:
+        held = Move(world, record, events)
         if held.phase is not Phase.HELD:
-            raise RefusedError(f"move {move} is not held, it is {held.phase}")
+            raise RefusedError(f"move {record.plan.move} is not held, it is {held.phase}")
         seen = held.observe()
         if seen.where is Where.DESTINATION:
             held.note("accepted", seen=str(seen))
@@ -55,10 +54,11 @@ def accept(world: World, move: str) -> None:
             held.enter(Phase.ROLLING_BACK)
         else:
             raise RefusedError(f"it can't be told where the guest is: {seen}", remedy="docs/held.md says how to look")
+        return held.record
 
 
-def run(world: World, move: str) -> None:
-    """Walks a move from the phase it is in to where it rests. The journal has the result.
+def run(world: World, record: Record) -> Record:
+    """Walks a move from the phase it is in to where it rests.
 
     Raises:
         UnreachableError: libvirt is gone for longer than the policy waits. The move is resumable.
@@ -67,17 +67,17 @@ def run(world: World, move: str) -> None:
     lost = 0
     while True:
         try:
-            uuid = world.journal.read(move).plan.uuid
-            with world.hypervisor.events(uuid) as events:
-                return _walk(Move(world, move, events))
+            with world.hypervisor.events(record.plan.uuid) as events:
+                return _walk(Move(world, record, events))
         except UnreachableError:
             lost += 1
             if lost > _RECONNECTS:
                 raise
             world.hypervisor.reconnect()
+            record = world.journal.read(record.plan.move)
 
 
-def _walk(move: Move) -> None:
+def _walk(move: Move) -> Record:
     while move.phase not in RESTING:
         move.say()
         try:
@@ -87,6 +87,7 @@ def _walk(move: Move) -> None:
         except SvmoveError as error:
             following = _after(error, move)
         move.enter(following)
+    return move.record
 
 
 def _after(error: SvmoveError, move: Move) -> Phase:

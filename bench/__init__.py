@@ -1,0 +1,1 @@
+"""What a move costs, measured on the lab: `make bench`."""
