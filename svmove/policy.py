@@ -39,7 +39,8 @@ class MovePolicy:
 class MirrorPolicy:
     __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
 
-    # None: QEMU's choice (64 KiB or the target's cluster size).
+    # None: QEMU's choice (64 KiB or the target's cluster size). 1 MiB copied 15 % faster here, but filled holes:
+    # a thin image of 584 MiB arrived with 704 MiB.
     granularity: int | None = _unit(None, "size")
     # QEMU's default is 16 MiB; 64 MiB quadruples its largest request (buf_size / 16 requests in flight).
     buffer: int = _unit(64 * MiB, "size")
