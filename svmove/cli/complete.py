@@ -22,7 +22,9 @@ def pools(context: typer.Context, incomplete: str) -> list[str]:
 
 def disks(context: typer.Context, incomplete: str) -> list[str]:
     def targets(options: Options) -> list[str]:
-        domain = options.hypervisor().find_domain(context.params.get("domain") or "")
+        # While an option is incomplete, click leaves the arguments before it unparsed.
+        named = context.params.get("domain") or next(iter(context.args), "")
+        domain = options.hypervisor().find_domain(named)
         return [disk.target for disk in domain.live or domain.inactive if disk.device == "disk"]
 
     return _matching(context, incomplete, targets)

@@ -44,6 +44,8 @@ class Lab:
         paths = LabPaths.at(directory)
         if connect == paths.uri:
             connect = None  # what the lab itself hands out
+        if connect == paths.uri:  # SVMOVE_CONNECT is set to this very lab
+            connect = None
         known = state.load(paths.state)
         if known is None:
             return cls(paths, connect)

@@ -64,8 +64,8 @@ def outcome(found: Outcome) -> RenderableType:
             style="dim",
         )
     parts.append(said)
-    if found.error is not None:
-        parts.extend(_failure(found.error, refused=found.state is State.REFUSED))
+    if found.error is not None and found.state is not State.REFUSED:  # else the findings have said it
+        parts.extend(_failure(found.error))
     return Group(*parts)
 
 
@@ -77,10 +77,8 @@ def _verified(verify: Verify, verified: bool, mismatches: int) -> str:
     return "every byte" if verified else "no"
 
 
-def _failure(failure: Failure, *, refused: bool) -> list[Text]:
-    lines = [] if refused else [Text(f"{failure.code}: {failure.text}"), Text(f"the guest is on: {failure.guest_on}")]
-    if refused:
-        lines.append(Text(failure.text))
+def _failure(failure: Failure) -> list[Text]:
+    lines = [Text(f"{failure.code}: {failure.text}"), Text(f"the guest is on: {failure.guest_on}")]
     if failure.remedy:
         lines.append(Text(failure.remedy, style="dim"))
     return lines
