@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    ProgressColumn,
+    Task,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
-    TransferSpeedColumn,
 )
 from rich.progress import (
     Progress as Bars,
@@ -21,11 +22,19 @@ from rich.progress import (
 from rich.text import Text
 
 from svmove.moves import Progress
-from svmove.units import show_size
+from svmove.units import show_rate, show_size
 
 # Often enough to see that it lives, seldom enough for a log file.
 _LINE_EVERY = 10.0
 _BARRED = ("copying", "verifying")
+
+
+class _Speed(ProgressColumn):
+    """In binary units, as everywhere else in svmove; rich's own column has decimal ones."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(show_rate(speed) if speed else "", style="progress.data.speed")
 
 
 class ProgressView(AbstractContextManager["ProgressView"]):
@@ -49,7 +58,7 @@ class ProgressView(AbstractContextManager["ProgressView"]):
                 BarColumn(),
                 TaskProgressColumn(),
                 DownloadColumn(binary_units=True),
-                TransferSpeedColumn(),
+                _Speed(),
                 TimeRemainingColumn(compact=True),
                 console=self._console,
             )
@@ -88,6 +97,8 @@ class ProgressView(AbstractContextManager["ProgressView"]):
     def _bar(self, bars: Bars, target: str, seen: Progress) -> None:
         key = ("copying" if seen.phase == "ready" else seen.phase, target)
         if key not in self._tasks:
-            self._tasks[key] = bars.add_task(f"{key[0]} {target}", total=None)
-        # A mirror's end grows with what the guest writes, so the total is told anew each time.
-        bars.update(self._tasks[key], completed=seen.done, total=seen.end)
+            self._tasks[key] = bars.add_task(f"{key[0]} {target}", total=seen.end)
+        # A mirror's end grows with what the guest writes. rich forgets the speed when the total changes, so the
+        # total stays, and what is left counts.
+        total = bars.tasks[self._tasks[key]].total or seen.end
+        bars.update(self._tasks[key], completed=max(total - (seen.end - seen.done), 0))
