@@ -13,7 +13,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from svmove.clock import SystemClock
-from svmove.errors import JournalError, RefusedError, UnreachableError
+from svmove.errors import RefusedError, SvmoveError
 from svmove.host.local import LocalHost
 from svmove.journal import Journal, Record
 from svmove.move import outcome, runner
@@ -96,7 +96,7 @@ class Mover:
     def _run(self, record: Record, world: World) -> Outcome:
         try:
             return outcome.of_record(runner.run(world, record))
-        except (UnreachableError, JournalError) as error:
+        except SvmoveError as error:  # also a domain that is gone, or whose events can't be had
             return outcome.of_record(self._journal.read(record.plan.move), stopped_by=error)
 
     def _ours(self, move: str) -> Record:

@@ -68,7 +68,12 @@ def stdout() -> "Console":
 def stderr() -> "Console":
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _WIDTH_OF_A_FILE)
+    class Patient(Console):
+        def on_broken_pipe(self) -> None:
+            """rich would end the process; a move goes on without anybody who looks on."""
+            self.quiet = True
+
+    return Patient(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _WIDTH_OF_A_FILE)
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """`svmove move`."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import typer
@@ -50,12 +51,13 @@ def watched(work: "Callable[[Listener, Cancel], Outcome]", *, json: bool) -> int
 
     with ProgressView(stderr()) as view, interruptible(lambda: view.phase) as cancel:
         outcome = work(view.heed, cancel)
-    if json:
-        from svmove.view import document
+    with suppress(OSError):  # a terminal that was closed meanwhile; the exit code still tells
+        if json:
+            from svmove.view import document
 
-        print_json(document.move(outcome))
-    else:
-        from svmove.view import tables
+            print_json(document.move(outcome))
+        else:
+            from svmove.view import tables
 
-        tables.show(stdout(), tables.outcome(outcome))
+            tables.show(stdout(), tables.outcome(outcome))
     return of_outcome(outcome)

@@ -8,6 +8,7 @@ refused, never guessed at.
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 SCHEMA = 1
+
+_PASSWORD = re.compile(r":[^:/@]*@")
 
 _metadata = sa.MetaData()
 _schema = sa.Table("svmove_schema", _metadata, sa.Column("version", sa.Integer, nullable=False))
@@ -79,14 +82,17 @@ class Journal:
         try:
             self.url = sa.make_url(url if "://" in url else f"sqlite:///{url}")
             self._engine = sa.create_engine(self.url)
-        except (exc.ArgumentError, exc.NoSuchModuleError, ImportError) as error:
+        except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError) as error:
             raise JournalError(
-                f"not a journal URL: {url!r}", remedy="write sqlite:////path/to/journal.sqlite"
+                f"not a journal URL: {_PASSWORD.sub(':***@', url)!r}", remedy="write sqlite:////path/to/journal.sqlite"
             ) from error
         if self.url.get_backend_name() == "sqlite":
             sa.event.listen(self._engine, "connect", _sqlite_durable)
             _make_file(self.url.database)
         with self._transaction() as connection:
+            if self.url.get_backend_name() == "sqlite":
+                # Two first runs at once: the second must not look before the first has made all tables.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             _metadata.create_all(connection)
             version = connection.scalar(sa.select(_schema.c.version))
             if version is None:

@@ -5,7 +5,9 @@ Nothing is deleted here that (1) the journal does not own, (2) observation does 
 A doubt keeps the file, and says so.
 """
 
-from svmove.errors import CopyError, SvmoveError, UnreachableError
+from collections.abc import Callable
+
+from svmove.errors import CopyError, JournalError, SvmoveError, UnreachableError
 from svmove.move.context import Move
 from svmove.move.cutover import wake
 from svmove.move.observe import Seen, Where
@@ -28,13 +30,48 @@ def commit(move: Move) -> Phase:
             continue
         doubt = _doubt_about_source(move, disk, seen, elsewhere.get(disk.source))
         if doubt is None:
-            doubt = _delete(move, disk.target, disk.pool_from or "", disk.volume_from or "", "deleted")
+            doubt = _delete(move, disk.target, disk.pool_from or "", disk.volume_from or "", disk.source, "deleted")
         if doubt is not None:
             move.note("source-kept", disk.target, text=f"{disk.source} was kept: {doubt}")
     for pool in {disk.destination.pool for disk in move.plan.disks}:
         _refresh(move, pool)
     move.world.hypervisor.set_marker(move.plan.uuid, None)
     return Phase.DONE
+
+
+def leave(move: Move, error: SvmoveError) -> None:
+    """After a commit that failed: every source that is still there is told, and the domain is let go."""
+    for disk in move.plan.disks:
+        if disk.delete_source and not move.noted("deleted", disk.target) and not move.noted("source-kept", disk.target):
+            move.note("source-kept", disk.target, text=f"{disk.source} was kept: {error.text}")
+    _try(move, lambda: move.world.hypervisor.set_marker(move.plan.uuid, None))
+
+
+def hold(move: Move) -> None:
+    """A move that waits for a person must not cost the guest anything meanwhile.
+
+    The export is ended, because QEMU pauses the guest when its scratch file can't grow; a guest that we
+    suspended, or that was paused for that, goes on. What fails is told: the hold itself must be recorded.
+    """
+    hypervisor, uuid = move.world.hypervisor, move.plan.uuid
+
+    def let_go_on() -> None:
+        domain = hypervisor.domain(uuid)
+        if not wake(move, domain) and domain.io_error and move.phase in (Phase.CUTOVER, Phase.VERIFYING):
+            hypervisor.resume(uuid)
+
+    _try(move, lambda: hypervisor.end_export(uuid, move.socket))
+    _try(move, lambda: move.world.host.remove_scratch(move.scratch))
+    _try(move, let_go_on)
+
+
+def _try(move: Move, act: Callable[[], None]) -> None:
+    try:
+        act()
+    except (UnreachableError, JournalError):
+        raise
+    except SvmoveError as error:
+        move.say(text=error.text)
 
 
 def _doubt_about_source(move: Move, disk: DiskPlan, seen: Seen, other: str | None) -> str | None:
@@ -57,7 +94,7 @@ def roll_back(move: Move) -> Phase:
     hypervisor = move.world.hypervisor
     hypervisor.end_export(move.plan.uuid, move.socket)
     seen = move.observe()
-    wake(move, seen)
+    wake(move, seen.domain)
     for disk in seen.disks:
         if disk.copies:
             move.intend("cancel", disk.target)
@@ -103,12 +140,12 @@ def _remove_destination(move: Move, disk: DiskPlan, other: str | None) -> None:
     elif holders := host.holders(spec.path):
         doubt = f"process {holders[0]} has it open"
     if doubt is None:
-        doubt = _delete(move, disk.target, spec.pool, spec.name, "removed")
+        doubt = _delete(move, disk.target, spec.pool, spec.name, spec.path, "removed")
     if doubt is not None:
         move.note("destination-kept", disk.target, text=f"{spec.path} was kept: {doubt}")
 
 
-def _delete(move: Move, target: str, pool: str, name: str, what: str) -> str | None:
+def _delete(move: Move, target: str, pool: str, name: str, path: str, what: str) -> str | None:
     """Deletes a volume whose right to go has been proven; the reason if it can't be."""
     move.intend("delete", target, pool=pool, name=name)
     try:
@@ -116,7 +153,8 @@ def _delete(move: Move, target: str, pool: str, name: str, what: str) -> str | N
     except UnreachableError:
         raise
     except SvmoveError as error:
-        return error.text
+        if move.world.host.identity(path) is not None:  # else it was deleted, and libvirt failed at something else
+            return error.text
     move.note(what, target, pool=pool, name=name)
     return None
 

@@ -22,7 +22,7 @@ this instant, and the released source can't change any more. Comparing the two p
 from dataclasses import dataclass
 
 from svmove.errors import CopyError, HypervisorError, SvmoveError
-from svmove.model import DomainState, Event, EventKind
+from svmove.model import Domain, DomainState, Event, EventKind
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
 from svmove.move.phases import Phase
@@ -45,7 +45,7 @@ class _Attempt:
 def cut_over(move: Move) -> Phase:
     seen = move.observe()
     # Somebody may have died in here. If it was us who suspended the guest, it goes on before all else.
-    if wake(move, seen):
+    if wake(move, seen.domain):
         seen = move.observe()
     if seen.where is Where.SOURCE and seen.all_ready:
         return _switch(move, seen.domain.state)
@@ -55,11 +55,11 @@ def cut_over(move: Move) -> Phase:
 def _switch(move: Move, state: DomainState) -> Phase:
     policy = move.world.policy.move
     for number in range(1, policy.cutover_attempts + 1):
+        move.stop_if_cancelled()  # the last chance: what comes later is held, not rolled back
         attempt = _attempt(move, number, suspends=state is DomainState.RUNNING)
         move.note("paused", seconds=attempt.pause, requested=attempt.requested, trouble=attempt.trouble)
         if attempt.requested:
             return _settle(move, trouble=attempt.trouble)
-        move.stop_if_cancelled()
         if number < policy.cutover_attempts:
             move.world.clock.sleep(policy.attempt_wait)
             state = move.observe().domain.state
@@ -163,11 +163,11 @@ def scratch_files(move: Move) -> dict[str, str]:
     return {disk.target: f"{move.scratch}/{disk.target}.qcow2" for disk in move.plan.disks}
 
 
-def wake(move: Move, seen: Seen) -> bool:
+def wake(move: Move, domain: Domain) -> bool:
     """Resumes a guest that a dead svmove left suspended. One that a person paused stays paused."""
     last = next((e for e in reversed(move.record.entries) if e.what in ("pivot", "paused", "woken")), None)
     ours = last is not None and last.what == "pivot" and last.data["suspends"]
-    if not ours or seen.domain.state is not DomainState.PAUSED:
+    if not ours or domain.state is not DomainState.PAUSED:
         return False
     move.world.hypervisor.resume(move.plan.uuid)
     move.note("woken")

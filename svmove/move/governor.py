@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 # Seconds of the asked bandwidth that can be saved up, and in which savings are spent: holes go by at up to
 # 1 + SAVED / SPENT = 5 times the limit, and a move of T seconds is at most SAVED / T above it.
-_SAVED = 0.4
-_SPENT = 0.1
+_SAVED = 0.2
+_SPENT = 0.05
 # Between two looks, in seconds: a burst after a hole lasts no longer.
 LOOK = 0.1
 

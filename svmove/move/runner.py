@@ -86,6 +86,8 @@ def _walk(move: Move) -> Record:
             raise
         except SvmoveError as error:
             following = _after(error, move)
+        if following is Phase.HELD:
+            cleanup.hold(move)
         move.enter(following)
     return move.record
 
@@ -99,5 +101,6 @@ def _after(error: SvmoveError, move: Move) -> Phase:
     if move.phase is Phase.CUTOVER and isinstance(error, CopyError | InterruptedMoveError):
         return Phase.ROLLING_BACK  # these two are raised only where the source is proven
     if move.phase is Phase.COMMITTED:
+        cleanup.leave(move, error)
         return Phase.DONE  # a leftover; the guest is where it should be
     return Phase.HELD

@@ -1,5 +1,6 @@
 """Request + inventory + policy → Plan."""
 
+import shlex
 from collections.abc import Sequence
 
 from svmove.errors import UsageError
@@ -29,7 +30,7 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
                 level=Level.REFUSE,
                 code="nothing-to-move",
                 text="the domain has no disk that can move",
-                remedy=None,
+                remedy=f"see what it has: svmove disks {shlex.quote(inventory.domain.name)}",
             ),
         )
     bandwidth = policy.move.bandwidth if request.bandwidth is None else request.bandwidth

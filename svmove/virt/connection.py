@@ -106,9 +106,8 @@ class Connection:
             return call(self.raw)
 
     def _wait(self) -> Any:
-        return tenacity.wait_exponential_jitter(
-            initial=self._retry.first_wait, max=self._retry.longest_wait, jitter=self._retry.first_wait
-        )
+        first, longest = self._retry.first_wait, self._retry.longest_wait
+        return tenacity.wait_exponential(multiplier=first, max=longest) + tenacity.wait_random(0, first)
 
     @contextmanager
     def translated(self) -> Iterator[None]:

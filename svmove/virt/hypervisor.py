@@ -220,13 +220,13 @@ class LibvirtHypervisor:
     def end_export(self, uuid: str, socket: str) -> None:
         def end(c: Any) -> None:
             domain = c.lookupByUUIDString(uuid)
-            if domain.isActive() and socket in _backup_xml(domain):
+            if domain.isActive() and _export_socket(domain) == socket:
                 domain.abortJob()
 
         self._connection.ask(end)
 
     def exports(self, uuid: str, socket: str) -> bool:
-        return self._connection.ask(lambda c: socket in _backup_xml(c.lookupByUUIDString(uuid)))
+        return self._connection.ask(lambda c: _export_socket(c.lookupByUUIDString(uuid)) == socket)
 
     def events(self, uuid: str) -> AbstractContextManager[EventQueue]:
         return subscribed(self._connection, uuid)
@@ -274,6 +274,11 @@ def _backup_xml(domain: Any) -> str:
         if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_BACKUP, libvirt.VIR_ERR_NO_SUPPORT):
             return ""
         raise
+
+
+def _export_socket(domain: Any) -> str | None:
+    described = _backup_xml(domain)
+    return xml.backup_socket(described) if described else None
 
 
 def _unless_unsupported(call: Any) -> Any:

@@ -153,14 +153,21 @@ def backup(scratch: Mapping[str, str], socket: str) -> str:
         E.disk(
             E.driver(type="qcow2"),
             E.scratch(file=_xmlable(path)),
-            name=target,
+            name=_xmlable(target),
             backup="yes",
             type="file",
             exportname=target,
         )
         for target, path in scratch.items()
     ]
-    return _text(E.domainbackup(E.server(transport="unix", socket=socket), E.disks(*exported), mode="pull"))
+    server = E.server(transport="unix", socket=_xmlable(socket))
+    return _text(E.domainbackup(server, E.disks(*exported), mode="pull"))
+
+
+def backup_socket(text: str) -> str | None:
+    """The socket of a backup's XML, which has it escaped."""
+    server = parse(text).find("server")
+    return None if server is None else server.get("socket")
 
 
 def _xmlable(text: str) -> str:

@@ -1,0 +1,57 @@
+"""The libvirt daemon is not there, or goes away in the middle. QEMU and the guest go on without it."""
+
+from svmove.lab import Lab
+from tests.real.world import GUEST, World, copying, finished, until
+
+NOWHERE = "qemu:///system?socket=/nonexistent/libvirt-sock"
+
+
+def test_no_daemon_is_an_error_of_its_own(world: World) -> None:
+    result = world.cli("move", GUEST, "--to", "lab-b", "--json", uri=NOWHERE)
+
+    assert (result.code, result.document["state"], result.codes) == (6, "refused", ["libvirt-unreachable"])
+    assert result.document["error"]["remedy"]
+    assert world.cli("pools", uri=NOWHERE).code == 6
+
+
+def test_a_daemon_that_comes_back_is_waited_for(guest: World) -> None:
+    to = guest.other()
+    process = guest.cli.start("move", GUEST, "--to", to, "--bandwidth", "110MiB/s", "--json")
+    until(lambda: copying(guest), "the copy runs")
+
+    _kill(guest.lab)
+    guest.lab.start_daemon()
+    result = finished(process)
+    guest.hypervisor.reconnect()
+
+    assert (result.code, result.document["state"], guest.where()) == (0, "done", {"vda": to, "vdb": to}), result.stderr
+    assert all(d["verified"] for d in result.document["disks"])
+    assert guest.files() == {guest.path("vda"), guest.path("vdb")}
+
+
+def test_a_daemon_that_stays_away_leaves_a_move_that_can_be_resumed(guest: World) -> None:
+    to = guest.other()
+    policy = guest.folder / "policy.toml"
+    policy.write_text('[retry]\nreconnect = "1s"\n')
+    process = guest.cli.start("--policy", str(policy), "move", GUEST, "--to", to, "--bandwidth", "110MiB/s", "--json")
+    until(lambda: copying(guest), "the copy runs")
+
+    _kill(guest.lab)
+    left = finished(process)
+    guest.lab.start_daemon()
+
+    assert (left.code, left.document["state"]) == (6, "held"), left.stderr
+    error = left.document["error"]
+    assert (error["code"], error["guest_on"]) == ("libvirt-unreachable", "source")
+    assert f"svmove resume {left.document['move']}" in error["remedy"]
+
+    guest.hypervisor.reconnect()
+    assert guest.where()["vda"] != to
+    assert guest.cli("resume", left.document["move"]).code == 0
+    assert guest.where() == {"vda": to, "vdb": to}
+
+
+def _kill(lab: Lab) -> None:
+    assert lab.daemon.pid() is not None
+    lab.daemon.kill()
+    until(lambda: lab.daemon.pid() is None, "the daemon is gone")

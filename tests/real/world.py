@@ -1,0 +1,216 @@
+"""The lab as the tests use it: the command line as a user has it, small guests of odd shapes, what is where."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lxml import etree
+from lxml.builder import E
+
+from svmove.host.local import LocalHost
+from svmove.journal import Journal
+from svmove.lab import Lab
+from svmove.model import Domain
+from svmove.mover import Mover
+from svmove.policy import Policy
+from svmove.ports import Hypervisor
+from svmove.virt.hypervisor import LibvirtHypervisor
+
+GUEST = "lab-guest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.stdout)
+        return found
+
+    @property
+    def codes(self) -> list[str]:
+        """Of the findings that refuse, and of the error."""
+        error = self.document.get("error")
+        found = [f["code"] for f in self.document["findings"] if f["level"] == "refuse"]
+        return list(dict.fromkeys([*found, *([error["code"]] if error else [])]))
+
+
+class Cli:
+    """svmove as a process of its own, with a journal of its own."""
+
+    def __init__(self, uri: str, folder: Path) -> None:
+        self.uri = uri
+        self.journal = folder / "journal.sqlite"
+        self.scratch = folder / "scratch"
+        self._started: list[subprocess.Popen[str]] = []
+
+    def argv(self, *words: str, uri: str | None = None) -> list[str]:
+        program = str(Path(sys.executable).with_name("svmove"))
+        return [program, "--connect", uri or self.uri, "--journal", str(self.journal), *words]
+
+    def __call__(self, *words: str, uri: str | None = None) -> Result:
+        done = subprocess.run(
+            self.argv(*words, uri=uri),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Result(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    def move(self, *words: str) -> Result:
+        return self("move", *words, "--json")
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            self.argv(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Whatever a test that failed left running."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+
+
+def finished(process: "subprocess.Popen[str]") -> Result:
+    out, err = process.communicate(timeout=120)
+    return Result(code=process.returncode, stdout=out, stderr=err)
+
+
+class World:
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab = lab
+        self.folder = folder
+        self.virsh = lab.virsh
+        self.cli = Cli(lab.uri, folder)
+        self.hypervisor = LibvirtHypervisor(lab.uri, Policy().retry)
+
+    def mover(self, hypervisor: Hypervisor | None = None, policy: Policy | None = None) -> Mover:
+        journal = Journal(str(self.cli.journal))
+        return Mover(hypervisor or self.hypervisor, LocalHost(), journal, policy or Policy())
+
+    def domain(self, name: str = GUEST) -> Domain:
+        return self.hypervisor.find_domain(name)
+
+    def where(self, name: str = GUEST) -> dict[str, str]:
+        """Disk → pool's folder, when live and inactive XML agree; a KeyError is a test that failed."""
+        domain = self.domain(name)
+        live = {disk.target: disk.path or "" for disk in domain.live}
+        inactive = {disk.target: disk.path or "" for disk in domain.inactive}
+        assert live == inactive
+        return {target: Path(path).parent.name for target, path in live.items()}
+
+    def path(self, target: str, name: str = GUEST) -> Path:
+        disk = self.domain(name).disk(target)
+        assert disk is not None
+        assert disk.path is not None
+        return Path(disk.path)
+
+    def other(self, target: str = "vda", name: str = GUEST) -> str:
+        """The pool that the disk is not in."""
+        return "lab-b" if self.path(target, name).parent.name == "lab-a" else "lab-a"
+
+    def files(self) -> set[Path]:
+        """All that lies in the two pools."""
+        return {path for pool in ("lab-a", "lab-b") for path in self.lab.paths.pool(pool).iterdir()}
+
+    def elements(self, name: str = GUEST, *options: str) -> dict[str, str]:
+        """Each <disk> as text, without what a move is there to change."""
+        described = etree.fromstring(self.virsh("dumpxml", name, *options).encode())
+        found = {}
+        for disk in described.iterfind("devices/disk"):
+            for child in ("source", "backingStore"):
+                for element in disk.findall(child):
+                    disk.remove(element)
+            target = disk.find("target")
+            assert target is not None
+            found[target.get("dev", "")] = etree.tostring(disk, method="c14n").decode()
+        return found
+
+    def state(self, *names: str) -> tuple[Any, ...]:
+        """All that a refused move could have touched."""
+        return (
+            {path: path.stat().st_size for path in self.files()},
+            {
+                name: (self.elements(name), self.elements(name, "--inactive"), self.domain(name).marker)
+                for name in names
+            },
+            {name: [(d.path, d.mirror is not None) for d in self.domain(name).live] for name in names},
+        )
+
+    def image(self, name: str, size: str = "8M", format_: str = "qcow2", *options: str, pool: str = "lab-a") -> Path:
+        path = self.lab.paths.pool(pool) / name
+        command = ["qemu-img", "create", "-q", "-f", format_, *options, "--", str(path), size]
+        subprocess.run(command, check=True)
+        self.virsh("pool-refresh", pool)
+        return path
+
+    def guest(self, name: str, *disks: etree._Element, start: bool = True) -> str:
+        """A guest without an operating system, that sits in its firmware."""
+        element = E.domain(
+            E.name(name),
+            E.memory("64", unit="MiB"),
+            E.vcpu("1"),
+            E.os(E.type("hvm", arch="x86_64")),
+            E.devices(E.controller(type="usb", model="none"), E.memballoon(model="none"), *disks),
+            type="qemu",
+        )
+        self.virsh.define("define", element)
+        if start:
+            self.virsh("start", name)
+        return name
+
+
+def disk(path: Path | None, target: str = "vda", format_: str = "qcow2", **more: str) -> etree._Element:
+    """`more`: device, bus, and flags such as shareable="" that become empty elements."""
+    element = E.disk(type="file", device=more.pop("device", "disk"))
+    element.append(E.driver(name="qemu", type=format_, discard="unmap"))
+    if path is not None:
+        element.append(E.source(file=str(path)))
+    element.append(E.target(dev=target, bus=more.pop("bus", "virtio")))
+    for name in more:
+        element.append(etree.Element(name))
+    return element
+
+
+def until(holds: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def copying(world: World, targets: Sequence[str] = ("vda", "vdb")) -> bool:
+    """A copy runs on each disk, and has begun to move data."""
+    domain = world.domain()
+    jobs = [world.hypervisor.job(domain.uuid, target) for target in targets]
+    return all(job is not None and job.done > 0 and job.end > 1 for job in jobs)
+
+
+def in_background(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def passable(folder: Path) -> Path:
+    """QEMU's user must be able to pass through."""
+    folder.chmod(0o711)
+    return folder
