@@ -20,7 +20,9 @@ app = typer.Typer(
 
 Folder = Annotated[
     Path | None,
-    typer.Option("--dir", envvar="SVMOVE_LAB", metavar="DIR", help="where the lab lives [/var/lib/svmove-lab]"),
+    typer.Option(
+        "--dir", envvar="SVMOVE_LAB", metavar="DIR", help="where the lab lives, if not in /var/lib/svmove-lab"
+    ),
 ]
 
 

@@ -131,12 +131,23 @@ class LocalHost:
         advanced: Callable[[int], bool],
     ) -> int | None:
         slice_ = {"driver": "raw", "offset": offset, "size": length}
-        left = {"driver": "file", "filename": source}
+        # Past the page cache: what lies on the storage counts, and a third of the time is saved (docs/internals.md).
+        cache = {"cache": {"direct": _takes_direct(source)}}
+        left: dict[str, object] = {"driver": "file", "filename": source, **cache}
         if format_ != "raw":
-            left = {"driver": format_, "file": left}  # type: ignore[dict-item]
+            left = {"driver": format_, "file": left, **cache}
         right = {"driver": "nbd", "server": {"type": "unix", "path": socket}, "export": export}
-        found = command.compare_images({**slice_, "file": left}, {**slice_, "file": right}, length, advanced)
+        found = command.compare_images({**slice_, "file": left, **cache}, {**slice_, "file": right}, length, advanced)
         return None if found is None else offset + found
+
+
+def _takes_direct(path: str) -> bool:
+    """tmpfs, for one, takes no O_DIRECT before Linux 6.5."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _processes() -> Iterator[Path]:

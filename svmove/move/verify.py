@@ -177,6 +177,7 @@ def _merged(extents: list[Mismatch]) -> tuple[Mismatch, ...]:
     for extent in sorted(extents, key=lambda extent: extent.offset):
         if merged and merged[-1].offset + merged[-1].length >= extent.offset:
             first = merged.pop()
-            extent = Mismatch(offset=first.offset, length=extent.offset + extent.length - first.offset)
+            end = max(first.offset + first.length, extent.offset + extent.length)
+            extent = Mismatch(offset=first.offset, length=end - first.offset)
         merged.append(extent)
     return tuple(merged)

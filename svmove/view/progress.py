@@ -54,7 +54,7 @@ class ProgressView(AbstractContextManager["ProgressView"]):
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._bars = Bars(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TaskProgressColumn(),
                 DownloadColumn(binary_units=True),
