@@ -1,18 +1,29 @@
 """Keeps a move's bandwidth at what was asked, counting data.
 
 QEMU's own limit counts holes as well: a 2 GiB disk with 650 MiB of data at 100 MiB/s took 20 s instead of 6.5
-(QEMU 7.2). So the limit given to QEMU is moved: above the asked one while holes go by, below it when data came
-in a burst. A token bucket; debts are never forgotten. Pure but for its memory.
+(QEMU 7.2). So the limit given to QEMU is raised while holes go by, and lowered for a while when data came in
+a burst at the end of one. Through data it stays as it is: QEMU keeps it well by itself, and each raise wakes its
+job for one more round of requests (a buffer's worth) ahead of time. A token bucket; pure but for its memory.
 """
 
 from collections.abc import Mapping
 
-# Seconds of the asked bandwidth that can be saved up, and in which savings are spent: holes go by at up to
-# 1 + SAVED / SPENT = 5 times the limit, and a move of T seconds is at most SAVED / T above it.
-_SAVED = 0.2
-_SPENT = 0.05
-# Between two looks, in seconds: a burst after a hole lasts no longer.
+# Between two looks, in seconds. QEMU's buffer is made small enough to be sent in that time.
 LOOK = 0.1
+# Seconds of the asked bandwidth, saved up: so much unused says that these are holes; so much overspent must be
+# paid back. A move of T seconds is at most SAVED / T above what was asked.
+_SAVED = 0.3
+# Times the asked bandwidth.
+_THROUGH_HOLES = 5.0
+_PAYING_BACK = 0.25
+# A disk's share moves with what is left of the others; smaller changes than this are not worth a raise.
+_WORTH = 0.25
+_SMALLEST_BUFFER = 1 << 20
+
+
+def buffer_for(cap: int | None, buffer: int) -> int:
+    """The mirror's buffer in bytes: no larger than what may be sent between two looks."""
+    return buffer if cap is None else max(min(int(cap * LOOK), buffer), _SMALLEST_BUFFER)
 
 
 class Governor:
@@ -21,10 +32,12 @@ class Governor:
     def __init__(self, cap: int) -> None:
         self._cap = cap
         self._tokens = 0.0
+        self._level = 1.0
         self._last: tuple[float, int] | None = None
+        self._given: dict[str, int] = {}
 
     def limits(self, now: float, data: int, left: Mapping[str, int]) -> dict[str, int]:
-        """The limit for each disk, in bytes/s.
+        """The limits that must change, in bytes/s, by disk.
 
         Args:
             now: seconds, monotonic.
@@ -36,7 +49,25 @@ class Governor:
             earned = self._cap * (now - since) - (data - before)
             self._tokens = min(self._tokens + earned, self._cap * _SAVED)
         self._last = (now, data)
-        # Never quite zero, which would mean no limit to QEMU, and would never show that the copy goes on.
-        limit = max(self._cap + self._tokens / _SPENT, self._cap / 20)
+        self._level = self._next_level()
         total = sum(left.values())
-        return {target: max(int(limit * size / total), 1) for target, size in left.items() if size > 0}
+        wanted = {
+            target: max(int(self._cap * self._level * size / total), 1) for target, size in left.items() if size > 0
+        }
+        changed = {target: limit for target, limit in wanted.items() if self._worth(target, limit)}
+        self._given |= changed
+        return changed
+
+    def _next_level(self) -> float:
+        saved = self._cap * _SAVED
+        if self._tokens >= saved:
+            return _THROUGH_HOLES
+        if self._tokens < -saved:
+            return _PAYING_BACK
+        if (self._level > 1 and self._tokens > 0) or (self._level < 1 and self._tokens < 0):
+            return self._level  # until it is used up, or paid back
+        return 1.0
+
+    def _worth(self, target: str, limit: int) -> bool:
+        given = self._given.get(target)
+        return given is None or abs(limit - given) > given * _WORTH

@@ -6,7 +6,7 @@ Every act is idempotent: it looks first whether it was done, by this process or 
 from svmove.errors import CopyError
 from svmove.model import Event, EventKind
 from svmove.move.context import Move
-from svmove.move.governor import LOOK, Governor
+from svmove.move.governor import LOOK, Governor, buffer_for
 from svmove.move.observe import Seen, Where
 from svmove.move.phases import Phase
 from svmove.moves import DiskPlan
@@ -70,7 +70,7 @@ def start(move: Move) -> Phase:
             disk.destination,
             bandwidth=disk.bandwidth,
             granularity=move.plan.granularity,
-            buffer=move.plan.buffer,
+            buffer=buffer_for(disk.bandwidth, move.plan.buffer),
         )
     return Phase.COPYING
 
@@ -157,10 +157,8 @@ def _report(move: Move, ready: set[str], governor: Governor | None) -> None:
 def _govern(move: Move, governor: Governor, left: dict[str, int]) -> None:
     data = sum(move.world.host.allocated(disk.destination.path) for disk in move.plan.disks)
     limits = governor.limits(move.world.clock.monotonic(), data, left)
-    for disk in move.plan.disks:
-        if disk.target in left:
-            limit = limits.get(disk.target, disk.bandwidth)
-            move.world.hypervisor.set_bandwidth(move.plan.uuid, disk.target, limit)
+    for target, limit in limits.items():
+        move.world.hypervisor.set_bandwidth(move.plan.uuid, target, limit)
 
 
 def _measure(move: Move) -> None:

@@ -51,8 +51,7 @@ def world(lab: Lab) -> Iterator[World]:
 
 @pytest.fixture
 def guest(world: World) -> Iterator[World]:
-    """The world with its writing guest, which is well before the test and after it."""
-    world.lab.check()
+    """The world with its writing guest; all that it wrote since the last check is well after the test."""
     yield world
     world.lab.check()
     assert world.domain().marker is None

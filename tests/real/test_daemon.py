@@ -1,5 +1,11 @@
 """The libvirt daemon is not there, or goes away in the middle. QEMU and the guest go on without it."""
 
+import os
+import subprocess
+import sys
+
+import pytest
+
 from svmove.lab import Lab
 from tests.real.world import GUEST, World, copying, finished, until
 
@@ -12,6 +18,31 @@ def test_no_daemon_is_an_error_of_its_own(world: World) -> None:
     assert (result.code, result.document["state"], result.codes) == (6, "refused", ["libvirt-unreachable"])
     assert result.document["error"]["remedy"]
     assert world.cli("pools", uri=NOWHERE).code == 6
+
+
+# Imports all as root, since a clone may lie where only root can read; then it is nobody.
+_AS_NOBODY = """
+import os, sys
+import sqlite3.dbapi2, sqlalchemy.dialects.sqlite, svmove.cli.main, svmove.mover, svmove.policy_file, svmove.view.document, svmove.view.progress, svmove.view.tables
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+sys.exit(svmove.cli.main.run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("words", [["pools"], ["move", GUEST, "--to", "lab-b"], ["plan", GUEST, "--to", "lab-b"]])
+def test_a_user_without_rights_is_told_to_be_root(world: World, words: list[str]) -> None:
+    before = world.state(GUEST)
+    journal = world.folder / "nobody"
+    journal.mkdir()
+    os.chown(journal, 65534, 65534)
+    argv = [sys.executable, "-c", _AS_NOBODY, "--connect", world.lab.uri, "--journal", f"{journal}/j.sqlite", *words]
+
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (6, ""), done.stderr
+    assert "Permission denied" in done.stderr
+    assert "run svmove as root" in done.stderr
+    assert world.state(GUEST) == before
 
 
 def test_a_daemon_that_comes_back_is_waited_for(guest: World) -> None:
