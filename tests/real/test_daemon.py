@@ -23,7 +23,9 @@ def test_no_daemon_is_an_error_of_its_own(world: World) -> None:
 # Imports all as root, since a clone may lie where only root can read; then it is nobody.
 _AS_NOBODY = """
 import os, sys
-import sqlite3.dbapi2, sqlalchemy.dialects.sqlite, svmove.cli.main, svmove.mover, svmove.policy_file, svmove.view.document, svmove.view.progress, svmove.view.tables
+import sqlite3.dbapi2, sqlalchemy.dialects.sqlite
+import svmove.cli.main, svmove.mover, svmove.policy_file
+import svmove.view.document, svmove.view.progress, svmove.view.tables
 os.setgroups([]), os.setgid(65534), os.setuid(65534)
 sys.exit(svmove.cli.main.run(sys.argv[1:]))
 """

@@ -1,0 +1,87 @@
+"""A stage for moves: a fake world, the real journal, the real Mover, and what must hold whatever happens."""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from svmove.journal import Kind, Record
+from svmove.model import DomainState
+from svmove.move import runner
+from svmove.move.phases import RESTING, Phase
+from svmove.mover import Mover
+from svmove.moves import Outcome, Plan, Progress
+from svmove.policy import Policy
+from tests.builders import request
+from tests.fake import FakeClock, FakeHost, FakeHypervisor, Faults, FaultyJournal, World
+
+
+class Stage:
+    def __init__(self, folder: Path, *targets: str, policy: Policy | None = None, uuid: str | None = None) -> None:
+        self.world = World(*targets) if uuid is None else World(*targets, uuid=uuid)
+        self.url = str(folder / "journal.sqlite")
+        self.policy = policy or Policy()
+        self.cancel = threading.Event()
+        self.journal = FaultyJournal(self.url, self.world)
+        self.told: list[Progress] = []
+
+    def mover(self) -> Mover:
+        """A fresh one, as a new process would have."""
+        return Mover(FakeHypervisor(self.world), FakeHost(self.world), self.journal, self.policy, FakeClock(self.world))
+
+    def move(self, **asked: Any) -> Outcome:
+        return self.mover().move(request(**asked), listener=self.told.append, cancel=self.cancel)
+
+    def plan(self, **asked: Any) -> Plan:
+        return self.mover().plan(request(**asked))
+
+    def run(self, plan: Plan) -> Outcome:
+        """As `move`, of a plan that was made before."""
+        mover = self.mover()
+        runner.begin(self.journal, plan, FakeHypervisor.uri)
+        return mover.resume(plan.move, listener=self.told.append, cancel=self.cancel)
+
+    def resume(self, move: str) -> Outcome:
+        """In a new process, a while after the old one died."""
+        self.world.faults = Faults()
+        self.world.pass_time(1.0)
+        return self.mover().resume(move, listener=self.told.append, cancel=self.cancel)
+
+    def record(self, move: str | None) -> Record:
+        assert move is not None
+        self.world.faults = Faults()
+        return self.journal.read(move)
+
+    def phases(self, move: str | None) -> list[str]:
+        return [entry.what for entry in self.record(move).entries if entry.kind is Kind.PHASE]
+
+    def facts(self, move: str | None, what: str) -> list[Mapping[str, Any]]:
+        return [entry.data for entry in self.record(move).all(Kind.FACT, what)]
+
+    def sources(self) -> dict[str, bool]:
+        return {target: f"/pools/slow/web-{target}.qcow2" in self.world.files for target in self.world.drives}
+
+    def destinations(self) -> dict[str, bool]:
+        return {target: f"/pools/fast/web-{target}.qcow2" in self.world.files for target in self.world.drives}
+
+    def check(self, move: str) -> Phase:
+        """The invariants of every move, at its end. (The world itself watches over each deletion.)"""
+        world, record = self.world, self.record(move)
+        phase = Phase(record.phase)
+        kept = {entry.target for what in ("source-kept", "destination-kept") for entry in record.all(Kind.FACT, what)}
+        assert phase in RESTING
+        assert world.state is DomainState.RUNNING, "a guest that was running stands still"
+        world.check_copies()
+        assert world.export is None, "an export was left, whose scratch file grows until the guest is paused"
+        assert world.scratch == {}
+        if phase is Phase.HELD:
+            assert all(self.sources().values()), "a source is gone, though the move is held"
+            return phase
+        assert world.marker is None
+        assert all(drive.mirror is None for drive in world.drives.values())
+        on = "fast" if phase is Phase.DONE else "slow"
+        for target, drive in world.drives.items():
+            assert {drive.path, drive.inactive} == {f"/pools/{on}/web-{target}.qcow2"}
+            other = self.sources() if phase is Phase.DONE else self.destinations()
+            assert other[target] == (target in kept), "the copy that is not used: gone, or told of"
+        return phase

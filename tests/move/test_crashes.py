@@ -1,0 +1,165 @@
+"""svmove dies, libvirt goes away, or a call fails, at EVERY call of a whole move; then it is resumed.
+
+Whatever happens, `Stage.check` holds: the move rests, the guest runs and has all that it wrote, nothing was
+deleted that somebody needs, nothing is left that costs the guest. And it must not be too careful: most of
+these points lead to DONE.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from svmove.errors import HostError, HypervisorError, JournalError, NotFoundError, SvmoveError, UnreachableError
+from svmove.journal import store
+from svmove.move import verify
+from svmove.move.phases import RESTING
+from svmove.moves import Plan
+from tests.fake import CrashError, Faults
+from tests.move.stage import Stage
+
+_durable = store._sqlite_durable
+_UUIDS = (f"6f2c8d1e-0000-4000-8000-{number:012d}" for number in range(10**6))
+
+
+class _Inline(Executor):
+    """Compares at once in the caller's thread, so that call N is the same call in each run."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__()
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(work(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001 (as the real one does)
+            future.set_exception(error)
+        return future
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loose(connection: Any, record: Any) -> None:
+        _durable(connection, record)
+        connection.execute("PRAGMA synchronous=OFF")  # 10,000 commits: power cuts are not what is tried here
+
+    monkeypatch.setattr(store, "_sqlite_durable", loose)
+    monkeypatch.setattr(verify, "ThreadPoolExecutor", _Inline)
+
+
+def crash(_room: str, call: str) -> BaseException:
+    return CrashError(call)
+
+
+def lose(_room: str, call: str) -> BaseException:
+    return UnreachableError(f"lost libvirt: {call}")
+
+
+def fail(room: str, call: str) -> BaseException:
+    errors: dict[str, type[SvmoveError]] = {"virt": HypervisorError, "host": HostError, "journal": JournalError}
+    return errors[room](f"{call} failed")
+
+
+def every_call(
+    folder: Path, make: Callable[[str, str], BaseException], *targets: str, after_effect: bool
+) -> Iterator[tuple[int, Stage, Plan, str]]:
+    """A stage for each N, whose move was hit at call N, by the name of that call."""
+    whole = Stage(folder, *targets, uuid=next(_UUIDS))
+    plan, whole.world.faults = whole.plan(), Faults()
+    whole.run(plan)
+    rooms = list(whole.world.faults.rooms)
+    assert len(rooms) > 60
+    for number, room in enumerate(rooms, start=1):
+        if make is lose and room != "virt":
+            continue
+        stage = Stage(folder, *targets, uuid=next(_UUIDS))
+        plan = stage.plan()
+        stage.world.faults = Faults(at=number, after_effect=after_effect, make=make)
+        with suppress(CrashError, SvmoveError):
+            stage.run(plan)
+        struck = stage.world.faults.struck
+        assert struck is not None
+        assert stage.world.faults.rooms[number - 1] == room, "the moves differ: not every call was hit"
+        yield number, stage, plan, struck
+
+
+def untouched(stage: Stage, plan: Plan) -> bool:
+    """The move was never recorded: then nothing may have been done either."""
+    try:
+        stage.record(plan.move)
+    except NotFoundError:
+        assert not any(stage.destinations().values())
+        assert stage.world.marker is None
+        return True
+    return False
+
+
+def resumed(stage: Stage, plan: Plan) -> str:
+    for _ in range(3):
+        if stage.record(plan.move).phase not in RESTING:
+            stage.resume(plan.move)
+    return stage.check(plan.move)
+
+
+@pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("make", [crash, lose, fail], ids=lambda make: make.__name__)
+def test_whatever_hits_a_move_it_rests_with_the_guest_unhurt(
+    tmp_path: Path, make: Callable[[str, str], BaseException], after_effect: bool
+) -> None:
+    ends: Counter[str] = Counter()
+    wrong = []
+    for number, stage, plan, struck in every_call(tmp_path, make, "vda", "vdb", after_effect=after_effect):
+        if untouched(stage, plan):
+            continue
+        try:
+            ends[resumed(stage, plan)] += 1
+        except (AssertionError, SvmoveError) as error:
+            wrong.append(f"call {number}, {struck}: {str(error) or repr(error)}".partition("\n")[0])
+    assert wrong == []
+    if make is not fail:
+        assert ends["done"] > 0.7 * ends.total()
+        assert ends["held"] < 0.25 * ends.total()
+
+
+@pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
+def test_a_guest_that_is_off_when_a_crashed_move_is_resumed_can_start_again(tmp_path: Path, after_effect: bool) -> None:
+    """What the inactive XML names is there, and neither a copy that it names nor the last one is gone."""
+    for number, stage, plan, struck in every_call(tmp_path, crash, "vda", after_effect=after_effect):
+        if untouched(stage, plan):
+            continue
+        stage.world.faults = Faults()
+        stage.world.pass_time(1.0)
+        stage.world.stop_guest()
+        stage.resume(plan.move)
+        where = f"call {number}, {struck}"
+        assert stage.record(plan.move).phase in RESTING, where
+        stage.world.check_copies()
+
+
+@pytest.mark.parametrize(
+    "call", ["set_marker", "start_copy", "make_scratch", "begin_export", "compare", "delete_volume"]
+)
+def test_what_was_done_before_a_crash_is_not_done_again_but_gone_on_from(tmp_path: Path, call: str) -> None:
+    stage = Stage(tmp_path, "vda", "vdb")
+    whole = Stage(tmp_path, "vda", "vdb", uuid=next(_UUIDS))
+    plan, whole.world.faults = whole.plan(), Faults()
+    whole.run(plan)
+    plan = stage.plan()
+    stage.world.faults = Faults(at=whole.world.faults.calls.index(call) + 1, after_effect=True)
+    with pytest.raises(CrashError):
+        stage.run(plan)
+    assert resumed(stage, plan) == "done"
+
+
+def test_a_second_crash_while_it_is_resumed_changes_nothing(tmp_path: Path) -> None:
+    for number, stage, plan, struck in every_call(tmp_path, crash, "vda", after_effect=False):
+        if untouched(stage, plan):
+            continue
+        stage.world.faults = Faults(at=1 + number % 17, make=crash)
+        with suppress(CrashError):
+            stage.mover().resume(plan.move)
+        assert resumed(stage, plan) in RESTING, f"call {number}, {struck}"

@@ -1,0 +1,276 @@
+"""Every check of the table: where it fires, and, next to it, where it doesn't."""
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import svmove.plan
+from svmove.model import DomainState, Inventory, Mirror, SourceKind
+from svmove.moves import DiskRequest, Finding, Level, Request, Verify
+from svmove.plan.admission import CHECKS
+from svmove.policy import MovePolicy, Policy, SpacePolicy
+from svmove.units import GiB, MiB
+from tests.builders import disk, domain, image, inventory, planned, pool, request
+
+VDA = "/pools/slow/web-vda.qcow2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fires:
+    code: str
+    found: Inventory = field(default_factory=inventory)
+    asked: Request = field(default_factory=request)
+    policy: Policy = field(default_factory=Policy)
+    level: Level = Level.REFUSE
+    target: str | None = None
+    also: frozenset[str] = frozenset()  # other codes that come with it
+    says: str = ""  # part of text or remedy
+
+
+def images(**changed: Any) -> Mapping[str, Any]:
+    return {VDA: image(**changed)}
+
+
+def named(*disks: DiskRequest, **changed: Any) -> Request:
+    return request(disks=disks or (DiskRequest(target="vda"),), **changed)
+
+
+FIRES = [
+    # domain_checks
+    Fires(code="domain-off", found=inventory(domain=domain(live=(), state=DomainState.OFF)), says="virsh start"),
+    Fires(code="domain-state", found=inventory(domain=domain(state=DomainState.OTHER))),
+    Fires(code="move-running", found=inventory(domain=domain(marker="m-1")), says="svmove resume m-1"),
+    Fires(code="domain-job", found=inventory(domain=domain(job="backup")), says="a backup runs"),
+    Fires(code="no-permission", found=inventory(can_read_host=False, images={}), says="sudo"),
+    Fires(code="snapshots", found=inventory(domain=domain(snapshots=("before",))), says="before"),
+    Fires(code="pause-too-short", asked=request(max_pause=0.25), says="250 ms"),
+    # disk_checks
+    Fires(code="no-such-disk", asked=named(DiskRequest(target="vdb")), target="vdb", says="vda"),
+    Fires(code="cdrom", found=inventory(disk(device="cdrom")), asked=named(), target="vda"),
+    Fires(code="floppy", found=inventory(disk(device="floppy")), asked=named(), target="vda"),
+    Fires(code="lun", found=inventory(disk(device="lun")), target="vda", says="passed through"),
+    Fires(code="transient-disk", found=inventory(disk(transient=True)), asked=named(), target="vda"),
+    Fires(code="shareable", found=inventory(disk(shareable=True)), asked=named(), target="vda"),
+    Fires(
+        code="unsupported-source",
+        found=inventory(disk(kind=SourceKind.NETWORK, path=None), images={}),
+        target="vda",
+    ),
+    Fires(code="unsupported-source", found=inventory(disk(kind=SourceKind.BLOCK, path="/dev/sdb")), target="vda"),
+    Fires(code="unsupported-source", found=inventory(disk(kind=SourceKind.OTHER)), target="vda"),
+    Fires(code="unsupported-source", found=inventory(disk(path=None), images={}), target="vda"),
+    Fires(code="unsupported-format", found=inventory(disk(format="vmdk")), target="vda", says="vmdk"),
+    Fires(code="encrypted", found=inventory(disk(encrypted=True)), target="vda"),
+    Fires(code="encrypted", found=inventory(images=images(encrypted=True)), target="vda"),
+    Fires(code="data-file", found=inventory(images=images(data_file="x.data")), target="vda", says="x.data"),
+    Fires(code="unreadable", found=inventory(images={}), target="vda", says="qemu-img info"),
+    Fires(code="backing-chain", found=inventory(disk(chain=("/base",))), target="vda", says="/base"),
+    Fires(code="internal-snapshots", found=inventory(images=images(internal_snapshots=("s1", "s2"))), target="vda"),
+    Fires(code="block-job", found=inventory(jobs={"vda": "pull"}), target="vda", says="pull"),
+    Fires(
+        code="block-job",
+        found=inventory(disk(mirror=Mirror(job="copy", path="/x", ready=False))),
+        target="vda",
+        says="copy",
+    ),
+    Fires(code="inactive-differs", found=inventory(domain=domain(inactive=())), target="vda", says="not in"),
+    Fires(
+        code="inactive-differs",
+        found=inventory(domain=domain(inactive=(disk(path="/other"),))),
+        target="vda",
+        says="/other",
+    ),
+    Fires(code="inactive-differs", found=inventory(domain=domain(inactive=(disk(format="raw"),))), target="vda"),
+    Fires(code="inactive-differs", found=inventory(domain=domain(inactive=(disk(device="lun"),))), target="vda"),
+    Fires(code="used-elsewhere", found=inventory(used_elsewhere={VDA: "db"}), target="vda", says="domain db"),
+    Fires(code="not-in-a-pool", found=inventory(volumes={}), level=Level.NOTE, target="vda", says="kept"),
+    Fires(
+        code="checkpoints",
+        found=inventory(domain=domain(checkpoints=("c1",))),
+        level=Level.NOTE,
+        target="vda",
+        says="errors ignored",
+    ),
+    Fires(
+        code="checkpoints",
+        found=inventory(disk(format="raw"), domain=domain(disk(format="raw"), checkpoints=("c1",))),
+        level=Level.WARN,
+        target="vda",
+        says="raw can't carry",
+    ),
+    # pool_checks
+    Fires(code="no-such-pool", asked=request(to="fats"), says="did you mean fast?"),
+    Fires(code="no-such-pool", asked=named(DiskRequest(target="vda", pool="zzz")), says="there are: fast, slow"),
+    Fires(
+        code="pool-inactive", found=inventory(pools=(pool(active=False), pool("slow"))), says="virsh pool-start fast"
+    ),
+    Fires(code="pool-type", found=inventory(pools=(pool(type="rbd"), pool("slow"))), says="rbd"),
+    Fires(code="bad-name", asked=named(DiskRequest(target="vda", name="a/b")), target="vda"),
+    Fires(code="bad-name", asked=named(DiskRequest(target="vda", name="..")), target="vda"),
+    Fires(code="bad-name", asked=named(DiskRequest(target="vda", name=".")), target="vda"),
+    Fires(code="bad-name", asked=named(DiskRequest(target="vda", name="a\nb")), target="vda"),
+    Fires(
+        code="name-taken",
+        found=inventory(names={"fast": frozenset({"web-vda.qcow2"}), "slow": frozenset()}),
+        target="vda",
+        says="--disk vda,name=VOLUME",
+    ),
+    Fires(code="no-space", found=inventory(pools=(pool(available=GiB + 256 * MiB - 1), pool("slow"))), says="1.0 GiB"),
+    Fires(code="not-verified", asked=request(verify=Verify.NONE), level=Level.WARN, says="deleted"),
+    Fires(
+        code="not-verified", asked=request(verify=Verify.NONE, keep_source=True), level=Level.WARN, says="not compared"
+    ),
+    Fires(code="no-scratch", found=inventory(scratch_free=GiB - 1), says="paths.scratch"),
+    # choice: what nobody named
+    Fires(
+        code="cdrom", found=inventory(disk(), disk("sda", device="cdrom", path=None)), level=Level.NOTE, target="sda"
+    ),
+    Fires(code="floppy", found=inventory(disk(), disk("fda", device="floppy")), level=Level.NOTE, target="fda"),
+    Fires(code="transient-disk", found=inventory(disk(), disk("vdb", transient=True)), level=Level.WARN, target="vdb"),
+    Fires(code="shareable", found=inventory(disk(), disk("vdb", shareable=True)), level=Level.WARN, target="vdb"),
+    # planner
+    Fires(
+        code="nothing-to-move",
+        found=inventory(disk("sda", device="cdrom")),
+        also=frozenset({"cdrom"}),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", FIRES, ids=lambda case: case.code)
+def test_a_check_fires_and_no_other_one_does(case: Fires) -> None:
+    found = planned(case.asked, case.found, case.policy).findings
+    assert {case.code, *case.also} == {finding.code for finding in found}
+    finding = next(finding for finding in found if finding.code == case.code)
+    assert (case.level, case.target) == (finding.level, finding.target)
+    assert case.says in f"{finding.text} {finding.remedy}"
+
+
+NOT = [
+    ("domain-state", request(), inventory(domain=domain(state=DomainState.PAUSED))),
+    ("snapshots", request(to="slow"), inventory(domain=domain(snapshots=("before",)))),  # all there already
+    ("pause-too-short", request(max_pause=0.251), inventory()),
+    ("no-permission", request(), inventory(domain=domain(live=(), state=DomainState.OFF), can_read_host=False)),
+    ("no-such-disk", named(), inventory(domain=domain(live=(), state=DomainState.OFF))),  # "off" says it all
+    ("unreadable", request(), inventory(images={}, can_read_host=False)),  # "no-permission" says it all
+    ("unsupported-source", request(), inventory(disk(kind=SourceKind.VOLUME, pool="slow", volume="web-vda.qcow2"))),
+    ("unsupported-format", request(), inventory(disk(format="raw"))),
+    ("block-job", request(), inventory(jobs={"vda": "copy"}, domain=domain(marker="m-1"))),  # ours, said already
+    ("block-job", request(), inventory(disk(), disk("sda", device="cdrom"), jobs={"sda": "pull"})),
+    ("inactive-differs", request(), inventory(domain=domain(persistent=False, inactive=()))),
+    ("inactive-differs", request(), inventory(domain=domain(inactive=(disk(), disk("vdb"))))),
+    ("used-elsewhere", request(), inventory(used_elsewhere={"/pools/slow/other.qcow2": "db"})),
+    ("not-in-a-pool", request(keep_source=True), inventory(volumes={})),
+    ("checkpoints", request(to="slow"), inventory(domain=domain(checkpoints=("c1",)))),
+    ("pool-inactive", request(), inventory(pools=(pool(), pool("slow"), pool("third", active=False)))),
+    ("pool-type", request(), inventory(pools=(pool(type="fs"), pool("slow")))),
+    ("pool-type", request(), inventory(pools=(pool(type="netfs"), pool("slow")))),
+    ("pool-type", request(), inventory(pools=(pool(), pool("slow"), pool("third", type="rbd")))),
+    ("bad-name", named(DiskRequest(target="vda", name="a, b.img")), inventory()),
+    ("bad-name", named(DiskRequest(target="vda", name="größe.img")), inventory()),
+    ("name-taken", request(), inventory(names={"fast": frozenset({"web-vda"}), "slow": frozenset({"web-vda.qcow2"})})),
+    ("no-space", request(), inventory(pools=(pool(available=GiB + 256 * MiB), pool("slow")))),
+    ("no-space", request(to="slow"), inventory(pools=(pool(), pool("slow", available=0)))),
+    ("no-scratch", request(), inventory(scratch_free=GiB)),
+    ("no-scratch", request(verify=Verify.NONE), inventory(scratch_free=0)),
+    ("no-scratch", request(to="slow"), inventory(scratch_free=0)),
+    ("nothing-to-move", request(to="slow"), inventory()),
+    ("nothing-to-move", request(), inventory(domain=domain(live=(), state=DomainState.OFF))),
+]
+
+
+@pytest.mark.parametrize(("code", "asked", "found"), NOT, ids=[code for code, _, _ in NOT])
+def test_a_check_does_not_fire_where_it_has_no_cause(code: str, asked: Request, found: Inventory) -> None:
+    assert code not in {finding.code for finding in planned(asked, found).findings}
+
+
+def test_a_plain_guest_gives_no_finding_at_all() -> None:
+    assert planned().findings == ()
+    assert not planned().refused
+
+
+def test_two_disks_that_would_get_one_name_are_both_told() -> None:
+    twins = inventory(disk("vda", path="/pools/slow/x.qcow2"), disk("vdb", path="/pools/other/x.qcow2"))
+    twins = replace(twins, names={})
+    found = planned(request(), twins).findings
+    assert [(one.code, one.target) for one in found] == [("name-twice", "vda"), ("name-twice", "vdb")]
+
+
+def test_two_disks_of_one_name_in_two_pools_are_none_the_worse() -> None:
+    twins = inventory(disk("vda", path="/pools/slow/x.qcow2"), disk("vdb", path="/pools/other/x.qcow2"))
+    third = replace(twins, names={}, pools=(pool(), pool("slow"), pool("third")))
+    asked = named(DiskRequest(target="vda"), DiskRequest(target="vdb", pool="third"))
+    assert planned(asked, third).findings == ()
+
+
+def test_the_space_of_all_disks_in_a_pool_counts_together() -> None:
+    two = replace(inventory(disk(), disk("vdb")), pools=(pool(available=2 * GiB), pool("slow")))
+    assert [one.code for one in planned(request(), two).findings] == ["no-space"]
+
+
+def test_space_is_asked_for_what_a_disk_can_hold_at_most() -> None:
+    """A file may be allocated beyond its virtual size (preallocated metadata), the copy will not be."""
+    small = inventory(images=images(virtual_bytes=GiB, allocated_bytes=40 * GiB), pools=(pool(available=2 * GiB),))
+    assert "no-space" not in {one.code for one in planned(request(), small).findings}
+    assert planned(request(), small).copy_bytes == GiB
+
+
+def test_the_policy_sets_the_reserves_and_the_pause() -> None:
+    policy = Policy(move=MovePolicy(max_pause=0.2), space=SpacePolicy(reserve=60 * GiB, scratch_reserve=60 * GiB))
+    codes = [one.code for one in planned(request(), inventory(), policy).findings]
+    assert codes == ["no-space", "no-scratch", "pause-too-short"]
+
+
+def test_several_causes_are_all_told_at_once() -> None:
+    bad = inventory(disk(chain=("/base",)), used_elsewhere={VDA: "db"}, scratch_free=0)
+    assert {"backing-chain", "used-elsewhere", "no-scratch"} == {one.code for one in planned(request(), bad).findings}
+
+
+def test_every_refusal_but_a_few_says_what_to_do() -> None:
+    without = {
+        one.code
+        for case in FIRES
+        for one in planned(case.asked, case.found, case.policy).findings
+        if one.level is Level.REFUSE and one.remedy is None
+    }
+    assert without <= {"unsupported-format", "nothing-to-move"}
+
+
+def _codes_in_the_source() -> set[str]:
+    """The codes that the rooms' sources name: refuse("code", ...) and Finding(code="code")."""
+    found = set()
+    for path in Path(svmove.plan.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or ast.unparse(node.func) not in ("refuse", "Finding"):
+                continue
+            given = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "code")]
+            found |= {str(value.value) for value in given if isinstance(value, ast.Constant)}
+    return found
+
+
+def test_every_code_of_the_plan_is_tried_here() -> None:
+    codes = _codes_in_the_source()
+    assert len(codes) > 20
+    # A pool is always known by the time that the checks run: the request would contradict itself.
+    assert codes - {case.code for case in FIRES} == {"name-twice", "no-pool"}
+
+
+def test_every_check_is_in_the_table_once() -> None:
+    assert len(set(CHECKS)) == len(CHECKS)
+    written = {
+        f"{path.stem}.{node.name}"
+        for path in Path(svmove.plan.__file__).parent.glob("*_checks.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    }
+    assert written == {f"{check.__module__.rpartition('.')[2]}.{check.__name__}" for check in CHECKS}
+
+
+def test_a_finding_can_not_be_changed() -> None:
+    found = planned(request(verify=Verify.NONE)).findings
+    assert hash(found[0]) == hash(replace(found[0]))
+    assert isinstance(found[0], Finding)

@@ -1,0 +1,146 @@
+"""The JSON documents are a contract: exactly these keys, and what json can carry."""
+
+import json
+from dataclasses import replace
+
+from svmove.model import Mirror, Volume
+from svmove.moves import (
+    DiskOutcome,
+    Failure,
+    Finding,
+    GuestOn,
+    Level,
+    Mismatch,
+    Outcome,
+    Seconds,
+    State,
+    Verify,
+)
+from svmove.view import document
+from tests.builders import MOVE, disk, domain, image, outcome, planned, pool, request
+
+FINDING = Finding(level=Level.WARN, code="source-kept", text="kept", remedy="look", target="vda")
+DISK = DiskOutcome(
+    target="vda",
+    pool_from="slow",
+    pool_to="fast",
+    source="/a",
+    destination="/b",
+    format="qcow2",
+    virtual_bytes=4096,
+    copied_bytes=512,
+    verify=Verify.CUTOVER,
+    verified=False,
+    mismatches=(Mismatch(offset=0, length=512),),
+)
+FULL: Outcome = outcome(
+    state=State.HELD,
+    disks=(DISK,),
+    seconds=Seconds(total=1.23456, copy=1.0, pause=0.0421, verify=0.1),
+    findings=(FINDING, replace(FINDING, target=None, remedy=None)),
+    error=Failure(code="mismatch", text="differ", guest_on=GuestOn.DESTINATION, remedy="look"),
+)
+
+
+def test_the_document_of_a_move_is_exactly_this() -> None:
+    expected = {
+        "schema": 1,
+        "move": MOVE,
+        "domain": "web",
+        "state": "held",
+        "method": "mirror",
+        "disks": [
+            {
+                "target": "vda",
+                "pool_from": "slow",
+                "pool_to": "fast",
+                "source": "/a",
+                "destination": "/b",
+                "format": "qcow2",
+                "virtual_bytes": 4096,
+                "copied_bytes": 512,
+                "verify": "cutover",
+                "verified": False,
+                "mismatches": [{"offset": 0, "length": 512}],
+            }
+        ],
+        "seconds": {"total": 1.2346, "copy": 1.0, "pause": 0.0421, "verify": 0.1},
+        "findings": [
+            {"level": "warn", "code": "source-kept", "text": "kept", "remedy": "look", "target": "vda"},
+            {"level": "warn", "code": "source-kept", "text": "kept", "remedy": None, "target": None},
+        ],
+        "error": {"code": "mismatch", "text": "differ", "guest_on": "destination", "remedy": "look"},
+    }
+    assert expected == json.loads(json.dumps(document.move(FULL)))
+
+
+def test_a_move_without_an_error_says_null() -> None:
+    assert document.move(outcome())["error"] is None
+
+
+def test_the_states_and_levels_are_the_documented_ones() -> None:
+    assert [*State] == ["done", "already-there", "refused", "rolled-back", "held"]
+    assert [*Level] == ["refuse", "warn", "note"]
+    assert [*GuestOn] == ["source", "destination", "off", "unknown"]
+
+
+def test_the_document_of_a_plan_has_these_keys() -> None:
+    found = json.loads(json.dumps(document.plan(planned(request(bandwidth=1024)))))
+    assert set(found) == {
+        "schema",
+        "domain",
+        "state",
+        "method",
+        "verify",
+        "max_pause",
+        "disks",
+        "there",
+        "estimate",
+        "findings",
+    }
+    assert set(found["disks"][0]) == {
+        "target",
+        "pool_from",
+        "pool_to",
+        "source",
+        "destination",
+        "format",
+        "virtual_bytes",
+        "copy_bytes",
+        "bandwidth",
+        "delete_source",
+    }
+    assert found["disks"][0]["bandwidth"] == 1024
+    assert set(found["estimate"]) == {"bytes", "seconds"}
+
+
+def test_a_plan_says_whether_it_would_do_anything() -> None:
+    states = [document.plan(planned(request(to=to)))["state"] for to in ("fast", "slow", "none")]
+    assert states == ["planned", "already-there", "refused"]
+
+
+def test_the_document_of_the_pools_is_their_figures() -> None:
+    found = json.loads(json.dumps(document.pools((pool(),))))
+    assert set(found) == {"schema", "pools"}
+    assert set(found["pools"][0]) == {"name", "type", "active", "path", "capacity", "allocation", "available"}
+
+
+def test_a_disk_that_can_not_be_read_says_what_libvirt_knows() -> None:
+    one, none = disk(), disk("sda", device="cdrom", path=None)
+    volume = Volume(pool="slow", name="v", path=str(one.path), capacity=10, allocation=5)
+    with_image = document.disks(domain(one, none), {volume.path: volume}, {volume.path: image()})["disks"]
+    without = document.disks(domain(one, none), {volume.path: volume}, {})["disks"]
+    assert [row["virtual_bytes"] for row in with_image] == [image().virtual_bytes, None]
+    assert [(row["virtual_bytes"], row["allocated_bytes"]) for row in without] == [(10, 5), (None, None)]
+    assert [row["pool"] for row in without] == ["slow", None]
+
+
+def test_the_disks_of_a_guest_that_is_off_are_those_of_its_next_start() -> None:
+    off = domain(disk(), live=())
+    found = document.disks(off, {}, {})
+    assert [row["target"] for row in found["disks"]] == ["vda"]
+
+
+def test_a_job_on_a_disk_is_told() -> None:
+    copying = domain(disk(mirror=Mirror(job="copy", path="/x", ready=False)))
+    assert document.disks(copying, {}, {})["disks"][0]["job"] == "copy"
