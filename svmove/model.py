@@ -174,7 +174,7 @@ class Inventory:
     images: Mapping[str, Image] = field(default_factory=dict)
     # Volume names in each pool of interest, taken or not.
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    # Paths that other domains name in their XML, with one domain's name each.
+    # Our disks' paths that somebody else names too: another domain, or a volume that is based on it → who.
     used_elsewhere: Mapping[str, str] = field(default_factory=dict)
     # Bytes per second of earlier moves, by (pool, pool).
     past_rates: Mapping[tuple[str, str], float] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from svmove.clock import SystemClock
 from svmove.errors import RefusedError, SvmoveError
 from svmove.host.local import LocalHost
-from svmove.journal import Journal, Record
+from svmove.journal import Journal, Record, working_on
 from svmove.move import outcome, runner
 from svmove.move.context import World
 from svmove.move.inventory import gather
@@ -23,6 +23,7 @@ from svmove.moves import Outcome, Plan, Progress, Request
 from svmove.plan.planner import make_plan
 from svmove.policy import Policy
 from svmove.ports import Cancel, Clock, Host, Hypervisor, Listener
+from svmove.redact import redact
 from svmove.virt.hypervisor import LibvirtHypervisor
 
 
@@ -48,7 +49,7 @@ class Mover:
         """Raises UnreachableError, JournalError, and RefusedError for a daemon on another host."""
         if (server := urlsplit(uri).hostname) not in (None, "localhost"):
             raise RefusedError(
-                f"{uri}: libvirt on another host; this version moves on the host it runs on",
+                f"{redact(uri)}: libvirt on another host; this version moves on the host it runs on",
                 remedy=f"run svmove on {server}",
             )
         journal = Journal(journal_url)
@@ -71,15 +72,20 @@ class Mover:
         plan = self.plan(request)
         if plan.refused or not plan.disks:
             return outcome.of_plan(plan)
-        record = runner.begin(self._journal, plan, self._hypervisor.uri)
-        return self._run(record, self._world(listener, cancel))
+        with working_on(self._journal.folder, plan.move):
+            record = runner.begin(self._journal, plan, redact(self._hypervisor.uri))
+            return self._run(record, self._world(listener, cancel))
 
     def resume(self, move: str, *, listener: Listener = _nobody, cancel: Cancel | None = None) -> Outcome:
         """Walks a move on from where it is, whoever began it.
 
-        Raises NotFoundError for an unknown id, RefusedError for a move on another daemon.
+        Raises NotFoundError for an unknown id, RefusedError for a move on another daemon, or one that another
+        process works on.
         """
-        return self._run(self._ours(move), self._world(listener, cancel))
+        self._ours(move)
+        with working_on(self._journal.folder, move):
+            # Read again: another process may have worked on it until now.
+            return self._run(self._ours(move), self._world(listener, cancel))
 
     def accept(self, move: str, *, listener: Listener = _nobody, cancel: Cancel | None = None) -> Outcome:
         """Takes a held move on to where the guest is, and deletes the other copy: a person's decision.
@@ -87,21 +93,25 @@ class Mover:
         Raises NotFoundError, and RefusedError when it is not held or it can't be told where the guest is.
         """
         world = self._world(listener, cancel)
-        return self._run(runner.accept(world, self._ours(move)), world)
+        self._ours(move)
+        with working_on(self._journal.folder, move):
+            return self._run(runner.accept(world, self._ours(move)), world)
 
     def recorded(self, move: str) -> Outcome:
         """What is recorded of a move. Raises NotFoundError."""
         return outcome.of_record(self._journal.read(move))
 
     def _run(self, record: Record, world: World) -> Outcome:
+        walk = runner.Walk(world, record)
         try:
-            return outcome.of_record(runner.run(world, record))
+            walk.run()
         except SvmoveError as error:  # also a domain that is gone, or whose events can't be had
-            return outcome.of_record(self._journal.read(record.plan.move), stopped_by=error)
+            return outcome.of_record(walk.record, stopped_by=error)
+        return outcome.of_record(walk.record)
 
     def _ours(self, move: str) -> Record:
         record = self._journal.read(move)
-        if record.uri != self._hypervisor.uri:
+        if record.uri != redact(self._hypervisor.uri):
             remedy = f"svmove --connect {shlex.quote(record.uri)} resume {move}"
             raise RefusedError(f"move {move} is on {record.uri}", remedy=remedy)
         return record
@@ -120,7 +130,7 @@ class Mover:
 
     def open_moves(self) -> tuple[str, ...]:
         """The ids of the moves that have not ended, oldest first."""
-        return self._journal.open_moves(self._hypervisor.uri)
+        return self._journal.open_moves(redact(self._hypervisor.uri))
 
 
 def _new_id(now: float) -> str:

@@ -159,8 +159,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    move: str | None
-    domain: str
+    move: str | None  # None: nothing was begun
+    domain: str | None  # None: of a move whose domain is not known
     state: State
     method: str
     disks: tuple[DiskOutcome, ...]

@@ -400,8 +400,9 @@ class FakeHypervisor:
         return Volume(pool=spec.pool, name=spec.name, path=spec.path, capacity=spec.capacity, allocation=0)
 
     @_counted
-    def delete_volume(self, pool: str, name: str) -> None:
-        path = f"/pools/{pool}/{name}"
+    def delete_volume(self, pool: str, name: str, path: str) -> None:
+        if path != f"/pools/{pool}/{name}":
+            raise HypervisorError(f"pool {pool} has {name} elsewhere")
         if path in self.world.files:
             self.world.check_deletion(path)
             del self.world.files[path]
@@ -621,8 +622,8 @@ class FaultyJournal(Journal):
         super().write(move, at, phase, kind, what, target, data)
 
     @_counted
-    def enter(self, move: str, at: float, phase: str, *, ended: bool, data: Mapping[str, Any]) -> None:
-        super().enter(move, at, phase, ended=ended, data=data)
+    def enter(self, move: str, at: float, phase: str, *, left: str, ended: bool, data: Mapping[str, Any]) -> None:
+        super().enter(move, at, phase, left=left, ended=ended, data=data)
 
     @_counted
     def read(self, move: str) -> Record:

@@ -56,7 +56,7 @@ def of_error(error: SvmoveError) -> Exit:
     return Exit.REFUSED
 
 
-def refused(domain: str, error: SvmoveError) -> Outcome:
+def refused(domain: str | None, error: SvmoveError) -> Outcome:
     """The outcome of a move that an error ended before it began."""
     return Outcome(
         move=None,

@@ -26,7 +26,8 @@ def interruptible(phase: Callable[[], str]) -> Iterator[threading.Event]:
             os._exit(Exit.HELD)
         else:
             cancel.set()
-            _say("interrupted: rolling back (once more to leave at once)")
+            undone = phase() not in ("verifying", "committed")
+            _say(f"interrupted: {'rolling back' if undone else 'stopping'} (once more to leave at once)")
 
     before = {number: signal.signal(number, heed) for number in _SIGNALS}
     # A lost terminal must not end a move.

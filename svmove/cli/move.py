@@ -8,9 +8,9 @@ import typer
 
 from svmove.cli import plan
 from svmove.cli.context import options, print_json, stderr, stdout
-from svmove.cli.exits import of_error, of_outcome, refused
+from svmove.cli.documented import documented
+from svmove.cli.exits import of_outcome
 from svmove.cli.interrupt import interruptible
-from svmove.errors import SvmoveError, UsageError
 
 if TYPE_CHECKING:
     from svmove.moves import Outcome
@@ -30,19 +30,13 @@ def move(
     json: plan.Json = False,
 ) -> int:
     """Move the disks of a running guest to another pool, and prove every byte."""
-    try:
-        request = plan.request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause)
+    request = plan.request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause)
+
+    def work() -> int:
         mover = options(context).mover()
         return watched(lambda listener, cancel: mover.move(request, listener=listener, cancel=cancel), json=json)
-    except UsageError:
-        raise
-    except SvmoveError as error:
-        if not json:
-            raise
-        from svmove.view import document
 
-        print_json(document.move(refused(domain, error)))
-        return of_error(error)
+    return documented(work, domain=domain, json=json)
 
 
 def watched(work: "Callable[[Listener, Cancel], Outcome]", *, json: bool) -> int:

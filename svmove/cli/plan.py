@@ -6,9 +6,11 @@ import typer
 
 from svmove.cli import complete, parse
 from svmove.cli.context import options, print_json, stdout
+from svmove.cli.documented import documented
 from svmove.cli.exits import Exit
 from svmove.errors import UsageError
 from svmove.moves import Request, Verify
+from svmove.plan.planner import consistent
 from svmove.units import parse_duration, parse_rate
 
 Domain = Annotated[str, typer.Argument(metavar="DOMAIN", help="a running guest", autocompletion=complete.domains)]
@@ -56,7 +58,7 @@ def request(
         verification = Verify(verify)
     except ValueError:
         raise UsageError(f"no verification {verify!r}", remedy="write one of: " + ", ".join(Verify)) from None
-    return Request(
+    wanted = Request(
         domain=domain,
         to=to,
         disks=tuple(parse.disk(text) for text in disks or ()),
@@ -66,6 +68,8 @@ def request(
         keep_source=keep_source,
         max_pause=parse.optional(parse_duration, max_pause),
     )
+    consistent(wanted)
+    return wanted
 
 
 def plan(
@@ -82,13 +86,17 @@ def plan(
 ) -> int:
     """Say what a move would do, how long it would take, and what speaks against it. Changes nothing."""
     wanted = request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause)
-    found = options(context).mover().plan(wanted)
-    if json:
-        from svmove.view import document
 
-        print_json(document.plan(found))
-    else:
-        from svmove.view import tables
+    def work() -> int:
+        found = options(context).mover().plan(wanted)
+        if json:
+            from svmove.view import document
 
-        tables.show(stdout(), tables.plan(found))
-    return Exit.REFUSED if found.refused else Exit.OK
+            print_json(document.plan(found))
+        else:
+            from svmove.view import tables
+
+            tables.show(stdout(), tables.plan(found))
+        return Exit.REFUSED if found.refused else Exit.OK
+
+    return documented(work, domain=domain, json=json)

@@ -5,9 +5,16 @@ from typing import Annotated
 import typer
 
 from svmove.cli import complete, plan
-from svmove.cli.context import options
+from svmove.cli.context import options, print_json
+from svmove.cli.documented import documented
+from svmove.cli.exits import Exit
 from svmove.cli.move import watched
 from svmove.errors import UsageError
+from svmove.moves import Outcome, Seconds, State
+
+NOTHING = Outcome(
+    move=None, domain=None, state=State.ALREADY_THERE, method="mirror", disks=(), seconds=Seconds(), findings=()
+)
 
 
 def resume(
@@ -19,14 +26,20 @@ def resume(
     json: plan.Json = False,
 ) -> int:
     """Go on with a move that was left: finish it, roll it back, or hold it with both copies kept."""
-    mover = options(context).mover()
-    if move is None:
-        left = mover.open_moves()
+
+    def work() -> int:
+        mover = options(context).mover()
+        left = (move,) if move is not None else mover.open_moves()
         if not left:
-            print("nothing to resume")
-            return 0
+            if json:
+                from svmove.view import document
+
+                print_json(document.move(NOTHING))
+            else:
+                print("nothing to resume")
+            return Exit.OK
         if len(left) > 1:
             raise UsageError("more than one move was left", remedy="name one: " + ", ".join(left))
-        move = left[0]
-    chosen = move
-    return watched(lambda listener, cancel: mover.resume(chosen, listener=listener, cancel=cancel), json=json)
+        return watched(lambda listener, cancel: mover.resume(left[0], listener=listener, cancel=cancel), json=json)
+
+    return documented(work, domain=None, json=json)

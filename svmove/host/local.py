@@ -98,18 +98,22 @@ class LocalHost:
             raise HostError(f"{folder}: {error.strerror}") from error
 
     def make_scratch(self, folder: str, files: Mapping[str, int], owner: Process) -> None:
+        self.remove_scratch(folder)  # of an svmove that died
         try:
             # QEMU's user must reach the folder; what lies beside it is nobody's business.
             Path(folder).parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-            Path(folder).mkdir(mode=0o700, exist_ok=True)
-            os.chown(folder, owner.uid, owner.gid)
+            Path(folder).mkdir(mode=0o700)
             for path, virtual_bytes in files.items():
                 command.create_qcow2(path, virtual_bytes)
                 os.chown(path, owner.uid, owner.gid)
+            # Last: from here on QEMU's user can put links there, which root must not follow.
+            os.chown(folder, owner.uid, owner.gid)
         except OSError as error:
             raise HostError(f"{error.filename or folder}: {error.strerror}") from error
 
     def remove_scratch(self, folder: str) -> None:
+        if Path(folder).is_symlink():
+            raise HostError(f"{folder} is a link, which svmove did not make")
         try:
             for path in Path(folder).glob("*"):
                 if path.suffix == ".qcow2" or path.is_socket():

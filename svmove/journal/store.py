@@ -8,7 +8,6 @@ refused, never guessed at.
 import dataclasses
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -21,13 +20,12 @@ from sqlalchemy import exc
 from svmove.errors import JournalError, NotFoundError, RefusedError
 from svmove.journal.records import Entry, Kind, Record
 from svmove.moves import Plan
+from svmove.redact import redact
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 SCHEMA = 1
-
-_PASSWORD = re.compile(r":[^:/@]*@")
 
 _metadata = sa.MetaData()
 _schema = sa.Table("svmove_schema", _metadata, sa.Column("version", sa.Integer, nullable=False))
@@ -84,7 +82,7 @@ class Journal:
             self._engine = sa.create_engine(self.url)
         except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError) as error:
             raise JournalError(
-                f"not a journal URL: {_PASSWORD.sub(':***@', url)!r}", remedy="write sqlite:////path/to/journal.sqlite"
+                f"not a journal URL: {redact(url)!r}", remedy="write sqlite:////path/to/journal.sqlite"
             ) from error
         if self.url.get_backend_name() == "sqlite":
             sa.event.listen(self._engine, "connect", _sqlite_durable)
@@ -105,7 +103,7 @@ class Journal:
 
     @property
     def _name(self) -> str:
-        return f"journal {self.url.render_as_string(hide_password=True)}"
+        return f"journal {redact(self.url.render_as_string(hide_password=False))}"
 
     @property
     def folder(self) -> Path:
@@ -152,9 +150,12 @@ class Journal:
         with self._transaction() as connection:
             self._insert(connection, move, at, phase, kind, what, target, data)
 
-    def enter(self, move: str, at: float, phase: str, *, ended: bool, data: Mapping[str, Any]) -> None:
+    def enter(self, move: str, at: float, phase: str, *, left: str, ended: bool, data: Mapping[str, Any]) -> None:
+        """From phase `left` to `phase`. Raises JournalError when the move is not in `left` any more."""
+        still = (_moves.c.id == move) & (_moves.c.phase == left) & _moves.c.ended.is_(False)
         with self._transaction() as connection:
-            connection.execute(_moves.update().where(_moves.c.id == move).values(phase=phase, ended=ended))
+            if connection.execute(_moves.update().where(still).values(phase=phase, ended=ended)).rowcount != 1:
+                raise JournalError(f"{self._name}: somebody else has taken move {move} out of phase {left}")
             self._insert(connection, move, at, phase, Kind.PHASE, phase, None, data)
 
     def _insert(
@@ -219,6 +220,11 @@ class Journal:
         """The id of the move that owns the domain."""
         with self._transaction() as connection:
             return connection.scalar(sa.select(_moves.c.id).where(_moves.c.uuid == uuid, _moves.c.ended.is_(False)))
+
+    def has_ended(self, move: str) -> bool:
+        """Of a move that this journal knows; another journal's is not known to have."""
+        with self._transaction() as connection:
+            return bool(connection.scalar(sa.select(_moves.c.ended).where(_moves.c.id == move)))
 
     def past_rates(self) -> dict[tuple[str, str], float]:
         """Bytes per second between pools, as the newest move that measured a pair found it."""

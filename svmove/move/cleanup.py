@@ -5,9 +5,10 @@ Nothing is deleted here that (1) the journal does not own, (2) observation does 
 A doubt keeps the file, and says so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from svmove.errors import CopyError, JournalError, SvmoveError, UnreachableError
+from svmove.errors import CopyError, HostError, JournalError, SvmoveError, UnreachableError
+from svmove.journal import Kind
 from svmove.move.context import Move
 from svmove.move.cutover import wake
 from svmove.move.observe import Seen, Where
@@ -20,15 +21,17 @@ _CANCEL_WAIT = 30.0
 
 def commit(move: Move) -> Phase:
     """The sources go. One that can't be deleted is a leftover, not a failure."""
+    move.world.hypervisor.end_export(move.plan.uuid, move.socket)
+    move.world.host.remove_scratch(move.scratch)
     seen = move.observe()
-    elsewhere = move.world.hypervisor.paths_in_use(besides=move.plan.uuid)
+    elsewhere = _used_elsewhere(move)
     for disk in move.plan.disks:
         if not disk.delete_source or move.noted("deleted", disk.target):
             continue
         if move.intended("delete", disk.target) and move.world.host.identity(disk.source) is None:
             move.note("deleted", disk.target)  # by an svmove that died before it could say so
             continue
-        doubt = _doubt_about_source(move, disk, seen, elsewhere.get(disk.source))
+        doubt = _doubt_about_source(move, disk, seen, elsewhere)
         if doubt is None:
             doubt = _delete(move, disk.target, disk.pool_from or "", disk.volume_from or "", disk.source, "deleted")
         if doubt is not None:
@@ -74,16 +77,23 @@ def _try(move: Move, act: Callable[[], None]) -> None:
         move.say(text=error.text)
 
 
-def _doubt_about_source(move: Move, disk: DiskPlan, seen: Seen, other: str | None) -> str | None:
+def _used_elsewhere(move: Move) -> dict[str, str]:
+    """Identity of each file that somebody else names → who. By identity: a path may be a link."""
+    host = move.world.host
+    used = move.world.hypervisor.paths_in_use(besides=move.plan.uuid)
+    return {identity: who for path, who in used.items() if (identity := host.identity(path)) is not None}
+
+
+def _doubt_about_source(move: Move, disk: DiskPlan, seen: Seen, elsewhere: Mapping[str, str]) -> str | None:
     """Why the source may not be deleted, or None."""
     if seen.where is not Where.DESTINATION:
         return f"the guest is not proven on its destinations: {seen}"
     known = move.noted("source", disk.target)
     identity = move.world.host.identity(disk.source)
-    if known is None or identity != known.data["identity"]:
+    if known is None or identity is None or identity != known.data["identity"]:
         return "it is not the file that was copied"
-    if other is not None:
-        return f"domain {other} uses it"
+    if identity in elsewhere:
+        return f"{elsewhere[identity]} uses it"
     if holders := move.world.host.holders(disk.source):
         return f"process {holders[0]} has it open"
     return None
@@ -92,6 +102,8 @@ def _doubt_about_source(move: Move, disk: DiskPlan, seen: Seen, other: str | Non
 def roll_back(move: Move) -> Phase:
     """Back to the sources: what we made goes, when the guest is proven not to need it."""
     hypervisor = move.world.hypervisor
+    if not any(entry.kind is Kind.INTENT for entry in move.record.entries):
+        return Phase.ROLLED_BACK  # nothing was begun, so wherever the guest is, it is none of our doing
     hypervisor.end_export(move.plan.uuid, move.socket)
     seen = move.observe()
     wake(move, seen.domain)
@@ -109,16 +121,16 @@ def roll_back(move: Move) -> Phase:
         raise CopyError(f"the copy can't be cancelled: {seen}", reason="cancel-failed")
     if not (seen.where is Where.SOURCE or seen.off_on_source):
         raise CopyError(f"the guest is not proven on its sources: {seen}", reason="unclear")
-    elsewhere = hypervisor.paths_in_use(besides=move.plan.uuid)
+    elsewhere = _used_elsewhere(move)
     for plan in move.plan.disks:
-        _remove_destination(move, plan, elsewhere.get(plan.destination.path))
+        _remove_destination(move, plan, elsewhere)
     move.world.host.remove_scratch(move.scratch)
     if seen.domain.marker == move.plan.move:
         hypervisor.set_marker(move.plan.uuid, None)
     return Phase.ROLLED_BACK
 
 
-def _remove_destination(move: Move, disk: DiskPlan, other: str | None) -> None:
+def _remove_destination(move: Move, disk: DiskPlan, elsewhere: Mapping[str, str]) -> None:
     spec, host = disk.destination, move.world.host
     if move.intended("create", disk.target) is None or move.noted("removed", disk.target):
         return
@@ -133,10 +145,10 @@ def _remove_destination(move: Move, disk: DiskPlan, other: str | None) -> None:
         if identity is None:
             return
         doubt = "svmove died while it was made, so it can't be told whose it is"
-    elif identity != created.data["identity"]:
+    elif identity is None or identity != created.data["identity"]:
         doubt = "it is not the file that svmove made"
-    elif other is not None:
-        doubt = f"domain {other} uses it"
+    elif identity in elsewhere:
+        doubt = f"{elsewhere[identity]} uses it"
     elif holders := host.holders(spec.path):
         doubt = f"process {holders[0]} has it open"
     if doubt is None:
@@ -148,13 +160,20 @@ def _remove_destination(move: Move, disk: DiskPlan, other: str | None) -> None:
 def _delete(move: Move, target: str, pool: str, name: str, path: str, what: str) -> str | None:
     """Deletes a volume whose right to go has been proven; the reason if it can't be."""
     move.intend("delete", target, pool=pool, name=name)
+    why = f"pool {pool} no longer knows it"
     try:
-        move.world.hypervisor.delete_volume(pool, name)
+        move.world.hypervisor.delete_volume(pool, name, path)
     except UnreachableError:
         raise
     except SvmoveError as error:
-        if move.world.host.identity(path) is not None:  # else it was deleted, and libvirt failed at something else
-            return error.text
+        why = error.text
+    # Neither "deleted" nor "failed" is believed.
+    try:
+        there = move.world.host.identity(path) is not None
+    except HostError as error:
+        return f"it is not known whether it was deleted: {error.text}"
+    if there:
+        return why
     move.note(what, target, pool=pool, name=name)
     return None
 

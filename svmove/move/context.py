@@ -51,7 +51,9 @@ class Move:
 
     @property
     def scratch(self) -> str:
-        return str(PurePosixPath(self.world.scratch) / self.plan.move)
+        """Where it was made, whatever today's policy says."""
+        made = self.intended("scratch")
+        return str(made.data["folder"]) if made else str(PurePosixPath(self.world.scratch) / self.plan.move)
 
     @property
     def socket(self) -> str:
@@ -59,7 +61,8 @@ class Move:
         return str(PurePosixPath(self.scratch) / "nbd.sock")
 
     def observe(self) -> Seen:
-        return observe(self.world.hypervisor, self.world.host, self.plan.uuid, self.plan.disks)
+        made = {entry.target or "": entry.data["identity"] for entry in self.record.all(Kind.FACT, "created")}
+        return observe(self.world.hypervisor, self.world.host, self.plan.uuid, self.plan.disks, made)
 
     def intend(self, what: str, target: str | None = None, **data: Any) -> None:
         """To be called BEFORE the act: whoever resumes this move knows then that it may have happened."""
@@ -82,7 +85,7 @@ class Move:
         if phase not in NEXT[self.phase]:
             raise AssertionError(f"{self.phase} can't lead to {phase}")
         at, ended = self.world.clock.now(), phase in ENDED
-        self.world.journal.enter(self.plan.move, at, phase, ended=ended, data={})
+        self.world.journal.enter(self.plan.move, at, phase, left=self.phase, ended=ended, data={})
         entry = Entry(at=at, phase=phase, kind=Kind.PHASE, what=phase, target=None, data={})
         self.record = replace(self.record, phase=phase, ended=ended, entries=(*self.record.entries, entry))
         self.say()

@@ -7,6 +7,9 @@ Why no byte can be lost here:
   both copies are equal, and neither changes.
 - The intention to pivot is in the journal before the guest is suspended. Whoever comes after a crash knows
   that a disk may be on its destination, and looks (`observe`) before it does anything.
+- QEMU opens the destination by its path at the pivot. So the last look, with the guest standing, is whether the
+  file there is still the one that was made and written to. Of somebody who replaces it in the millisecond after
+  that, the proof below tells: the move is held.
 - Nothing is believed: the pivot is proven by live XML, inactive XML and QEMU's open files. What is neither
   proven "still on the source" nor proven "on the destination" is held, with both copies kept.
 - Nothing is deleted here.
@@ -21,9 +24,10 @@ this instant, and the released source can't change any more. Comparing the two p
 
 from dataclasses import dataclass
 
-from svmove.errors import CopyError, HypervisorError, SvmoveError
+from svmove.errors import CopyError, HypervisorError, SvmoveError, UnreachableError
 from svmove.model import Domain, DomainState, Event, EventKind
 from svmove.move.context import Move
+from svmove.move.mirror import unless_replaced
 from svmove.move.observe import Seen, Where
 from svmove.move.phases import Phase
 from svmove.moves import Verify
@@ -48,7 +52,10 @@ def cut_over(move: Move) -> Phase:
     if wake(move, seen.domain):
         seen = move.observe()
     if seen.where is Where.SOURCE and seen.all_ready:
+        unless_replaced(seen)
         return _switch(move, seen.domain.state)
+    if seen.where is Where.SOURCE and move.intended("pivot") is None:
+        raise CopyError(f"a copy was lost before the cutover: {seen}", reason="job-vanished")
     return _settle(move, trouble="svmove was stopped in the middle of the cutover")
 
 
@@ -84,13 +91,17 @@ def _attempt(move: Move, number: int, *, suspends: bool) -> _Attempt:
         if not _drained(move, deadline - move.world.policy.move.pivot_reserve):
             trouble = "what was left to copy did not fit in"
         else:
+            # The last look before there is no way back; 2 to 4 ms of the pause.
+            unless_replaced(move.observe())
             requested = True  # before the call: an error of it does not say that nothing happened
             for disk in move.plan.disks:
                 hypervisor.request_pivot(uuid, disk.target)
             trouble = _await_pivots(move, deadline)
             if trouble is None and move.plan.verify is Verify.CUTOVER:
                 _begin_export(move)
-    except HypervisorError as error:
+    except (UnreachableError, CopyError):
+        raise
+    except SvmoveError as error:
         if not requested:
             raise CopyError(f"the cutover was not begun: {error.text}", reason="cutover-failed") from error
         trouble = error.text

@@ -26,14 +26,16 @@ def gather(request: Request, hypervisor: Hypervisor, host: Host, journal: Journa
     process = host.process(domain.uuid)
     can_read = process is None or host.can_see(process)
     # The journal knows of a move before its marker is in the domain; the marker tells of other hosts' moves.
-    marker = domain.marker or journal.open_move(domain.uuid)
+    marker = journal.open_move(domain.uuid) or domain.marker
+    if marker is not None and journal.has_ended(marker):  # it could not be taken off
+        marker = None
     return Inventory(
         domain=replace(domain, marker=marker),
         pools=pools,
         volumes=_volumes(meant, hypervisor),
         images=_images(meant, host) if can_read else {},
         names={pool.name: hypervisor.volume_names(pool.name) for pool in pools if pool.active and pool.name in wanted},
-        used_elsewhere=hypervisor.paths_in_use(besides=domain.uuid),
+        used_elsewhere=_used_elsewhere(domain.uuid, meant, hypervisor, host),
         past_rates=journal.past_rates(),
         versions=hypervisor.versions(),
         scratch_free=host.free(scratch),
@@ -57,6 +59,14 @@ def _images(disks: Sequence[Disk], host: Host) -> dict[str, Image]:
             with suppress(HostError):  # admission says which disk has no image that can be read
                 found[disk.path] = host.image(disk.path, disk.format)
     return found
+
+
+def _used_elsewhere(uuid: str, disks: Sequence[Disk], hypervisor: Hypervisor, host: Host) -> dict[str, str]:
+    """Path of each of our disks that somebody else names too, by whatever path → who."""
+    others = {host.identity(path): who for path, who in hypervisor.paths_in_use(besides=uuid).items()}
+    others.pop(None, None)
+    ours = {disk.path: host.identity(disk.path) for disk in disks if disk.path}
+    return {path: others[identity] for path, identity in ours.items() if identity in others}
 
 
 def _jobs(uuid: str, disks: Sequence[Disk], hypervisor: Hypervisor) -> dict[str, str]:

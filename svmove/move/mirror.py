@@ -25,7 +25,8 @@ def admit(move: Move) -> Phase:
     if seen.where is not Where.SOURCE:
         raise CopyError(f"the guest is not as the plan saw it: {seen}", reason="changed", remedy="plan again")
     foreign = [disk for disk in seen.disks if disk.mirror is not None]
-    if foreign or (seen.domain.marker not in (None, move.plan.move)):
+    marker = seen.domain.marker
+    if foreign or not (marker in (None, move.plan.move) or move.world.journal.has_ended(marker)):
         raise CopyError(f"somebody else has begun to work on the guest: {seen}", reason="changed", remedy="plan again")
     for disk in move.plan.disks:
         move.note("source", disk.target, identity=move.world.host.identity(disk.source))
@@ -103,7 +104,16 @@ def _ready(seen: Seen) -> set[str]:
     for disk in seen.disks:
         if not disk.copies:
             raise CopyError(f"the copy of {disk.target} is gone: {disk}", reason="job-vanished")
+    unless_replaced(seen)
     return {disk.target for disk in seen.disks if disk.mirror is not None and disk.mirror.ready}
+
+
+def unless_replaced(seen: Seen) -> None:
+    """Raises CopyError: QEMU writes to the file that it opened, but at the pivot it opens what lies at the path."""
+    if seen.replaced:
+        raise CopyError(
+            f"somebody put another file in place of {', '.join(seen.replaced)}", reason="destination-replaced"
+        )
 
 
 def _heed(move: Move, event: Event, ready: set[str]) -> None:

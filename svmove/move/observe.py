@@ -4,7 +4,7 @@ None of them is enough. libvirt may say "source" after it died between a finishe
 the inactive XML is silently skipped when it differs, a vanished job proves nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -28,6 +28,7 @@ class DiskSeen:
     mirror: Mirror | None
     holds_source: bool
     holds_destination: bool
+    destination_is_ours: bool  # the file at its path is the one that we made, by device and inode
     plan: DiskPlan
 
     @property
@@ -35,7 +36,8 @@ class DiskSeen:
         source, destination = self.plan.source, self.plan.destination.path
         if self._names(source) and self.holds_source:
             return Where.SOURCE
-        if self._names(destination) and self.holds_destination and not self.holds_source and self.mirror is None:
+        holds = self.holds_destination and self.destination_is_ours and not self.holds_source
+        if self._names(destination) and holds and self.mirror is None:
             return Where.DESTINATION
         return Where.UNCLEAR
 
@@ -54,6 +56,7 @@ class DiskSeen:
         return (
             f"{self.target}: live XML {self.live}, inactive XML {self.inactive}, "
             f"QEMU holds {' and '.join(held) or 'neither'}"
+            + ("" if self.destination_is_ours else f", {self.plan.destination.path} is not the file that was made")
             + (f", block job {self.mirror.job} to {self.mirror.path}" if self.mirror else "")
         )
 
@@ -87,18 +90,31 @@ class Seen:
     def all_ready(self) -> bool:
         return all(disk.copies and disk.mirror is not None and disk.mirror.ready for disk in self.disks)
 
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """Destinations that somebody put another file in place of. QEMU opens them by path at the pivot."""
+        return tuple(
+            disk.plan.destination.path
+            for disk in self.disks
+            if disk.copies and not (disk.destination_is_ours and disk.holds_destination)
+        )
+
     def __str__(self) -> str:
         return f"domain {self.domain.state}; " + "; ".join(map(str, self.disks))
 
 
-def observe(hypervisor: Hypervisor, host: Host, uuid: str, disks: Sequence[DiskPlan]) -> Seen:
-    """Raises NotFoundError when the domain is gone, HostError when QEMU can't be looked into."""
+def observe(hypervisor: Hypervisor, host: Host, uuid: str, disks: Sequence[DiskPlan], made: Mapping[str, str]) -> Seen:
+    """`made`: target → identity of the destination that we made.
+
+    Raises NotFoundError when the domain is gone, HostError when QEMU can't be looked into.
+    """
     domain = hypervisor.domain(uuid)
     process = host.process(uuid) if domain.state is not DomainState.OFF else None
-    return Seen(domain=domain, process=process, disks=tuple(_disk(domain, process, host, disk) for disk in disks))
+    seen = tuple(_disk(domain, process, host, disk, made.get(disk.target)) for disk in disks)
+    return Seen(domain=domain, process=process, disks=seen)
 
 
-def _disk(domain: Domain, process: Process | None, host: Host, plan: DiskPlan) -> DiskSeen:
+def _disk(domain: Domain, process: Process | None, host: Host, plan: DiskPlan, made: str | None) -> DiskSeen:
     live, inactive = domain.disk(plan.target), domain.inactive_disk(plan.target)
     return DiskSeen(
         target=plan.target,
@@ -108,5 +124,6 @@ def _disk(domain: Domain, process: Process | None, host: Host, plan: DiskPlan) -
         mirror=live.mirror if live else None,
         holds_source=process is not None and host.holds(process, plan.source),
         holds_destination=process is not None and host.holds(process, plan.destination.path),
+        destination_is_ours=made is not None and host.identity(plan.destination.path) == made,
         plan=plan,
     )

@@ -112,8 +112,9 @@ def _leftovers(record: Record) -> tuple[Finding, ...]:
             remedy="look at it, and remove it by hand when it is not needed",
             target=entry.target,
         )
-        for code in ("source-kept", "destination-kept")
-        for entry in record.all(Kind.FACT, code)
+        for code, gone in (("source-kept", "deleted"), ("destination-kept", "removed"))
+        for entry in {entry.target: entry for entry in record.all(Kind.FACT, code)}.values()
+        if record.last(Kind.FACT, gone, entry.target) is None
     ]
     late = [
         Finding(level=Level.WARN, code=entry.what, text=entry.data["text"], remedy=entry.data["remedy"])

@@ -35,7 +35,7 @@ def begin(journal: Journal, plan: Plan, uri: str) -> Record:
 
 def accept(world: World, record: Record) -> Record:
     """Leaves HELD in the direction that the guest is in: forward where it is on its destinations, back where
-    it is on its sources. To be followed by `run`.
+    it is on its sources. To be followed by a `Walk`.
 
     Raises:
         RefusedError: the move is not held, or it can't be told where the guest is.
@@ -57,39 +57,46 @@ def accept(world: World, record: Record) -> Record:
         return held.record
 
 
-def run(world: World, record: Record) -> Record:
-    """Walks a move from the phase it is in to where it rests.
+class Walk:
+    """A process's walk with a move; `record` is the newest that is known, also after an error."""
 
-    Raises:
-        UnreachableError: libvirt is gone for longer than the policy waits. The move is resumable.
-        JournalError: what happens can't be recorded, so nothing more is done. The move is resumable.
-    """
-    lost = 0
-    while True:
+    def __init__(self, world: World, record: Record) -> None:
+        self._world = world
+        self.record = record
+
+    def run(self) -> None:
+        """From the phase that the move is in to where it rests.
+
+        Raises:
+            UnreachableError: libvirt is gone for longer than the policy waits. The move is resumable.
+            JournalError: what happens can't be recorded, so nothing more is done. The move is resumable.
+        """
+        lost = 0
+        while self.record.phase not in RESTING:
+            try:
+                with self._world.hypervisor.events(self.record.plan.uuid) as events:
+                    self._walk(Move(self._world, self.record, events))
+            except UnreachableError:
+                lost += 1
+                if lost > _RECONNECTS:
+                    raise
+                self._world.hypervisor.reconnect()
+
+    def _walk(self, move: Move) -> None:
         try:
-            with world.hypervisor.events(record.plan.uuid) as events:
-                return _walk(Move(world, record, events))
-        except UnreachableError:
-            lost += 1
-            if lost > _RECONNECTS:
-                raise
-            world.hypervisor.reconnect()
-            record = world.journal.read(record.plan.move)
-
-
-def _walk(move: Move) -> Record:
-    while move.phase not in RESTING:
-        move.say()
-        try:
-            following = STEPS[move.phase](move)
-        except (UnreachableError, JournalError):
-            raise
-        except SvmoveError as error:
-            following = _after(error, move)
-        if following is Phase.HELD:
-            cleanup.hold(move)
-        move.enter(following)
-    return move.record
+            while move.phase not in RESTING:
+                move.say()
+                try:
+                    following = STEPS[move.phase](move)
+                except (UnreachableError, JournalError):
+                    raise
+                except SvmoveError as error:
+                    following = _after(error, move)
+                if following is Phase.HELD:
+                    cleanup.hold(move)
+                move.enter(following)
+        finally:
+            self.record = move.record
 
 
 def _after(error: SvmoveError, move: Move) -> Phase:

@@ -44,16 +44,12 @@ def ready_to_verify(move: Move) -> Phase:
 
 def verify(move: Move) -> Phase:
     """Raises UnverifiedError when it had to give way; the guest goes on, and the export is ended."""
-    if not move.world.hypervisor.exports(move.plan.uuid, move.socket):
-        raise UnverifiedError("the export of the destination as it was at the cutover is gone")
     try:
-        found = _Comparison(move).run()
+        found = _known(move) or _compared(move)
     finally:
         move.world.hypervisor.end_export(move.plan.uuid, move.socket)
         move.world.host.remove_scratch(move.scratch)
         _release(move)
-    for disk in move.plan.disks:
-        move.note("verified", disk.target, mismatches=[asdict(extent) for extent in found[disk.target]])
     wrong = {target: extents for target, extents in found.items() if extents}
     if wrong:
         told = "; ".join(
@@ -65,6 +61,28 @@ def verify(move: Move) -> Phase:
         )
         return Phase.HELD
     return Phase.COMMITTED
+
+
+def _known(move: Move) -> dict[str, tuple[Mismatch, ...]] | None:
+    """What an svmove that died afterwards has found already, of all disks."""
+    noted = {disk.target: move.noted("verified", disk.target) for disk in move.plan.disks}
+    if not all(noted.values()):
+        return None
+    return {
+        target: tuple(Mismatch(**extent) for extent in entry.data["mismatches"])
+        for target, entry in noted.items()
+        if entry is not None
+    }
+
+
+def _compared(move: Move) -> dict[str, tuple[Mismatch, ...]]:
+    """Recorded at once: no trouble in what follows may lose it."""
+    if not move.world.hypervisor.exports(move.plan.uuid, move.socket):
+        raise UnverifiedError("the export of the destination as it was at the cutover is gone")
+    found = _Comparison(move).run()
+    for disk in move.plan.disks:
+        move.note("verified", disk.target, mismatches=[asdict(extent) for extent in found[disk.target]])
+    return found
 
 
 def _release(move: Move) -> None:

@@ -133,7 +133,7 @@ def sharing(case: Case) -> Iterator[Finding]:
         if other is not None:
             yield refuse(
                 "used-elsewhere",
-                f"{choice.disk.path} is used by domain {other} as well",
+                f"{choice.disk.path} is used by somebody else: {other}",
                 "detach it there first",
                 choice.disk.target,
             )
@@ -149,6 +149,14 @@ def told(case: Case) -> Iterator[Finding]:
                 code="not-in-a-pool",
                 text=f"{target} is in no pool: {choice.disk.path} is copied, and kept afterwards",
                 remedy="remove it yourself when the move is done",
+                target=target,
+            )
+        if choice.disk.read_only and not case.request.keep_source:
+            yield Finding(
+                level=Level.NOTE,
+                code="read-only",
+                text=f"{target} is read-only, perhaps a template of others: {choice.disk.path} is kept afterwards",
+                remedy="remove it yourself when nobody needs it",
                 target=target,
             )
         if case.inventory.domain.checkpoints and spec is not None:

@@ -18,7 +18,7 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
     Raises:
         UsageError: the request contradicts itself.
     """
-    _consistent(request)
+    consistent(request)
     choices, findings = choose(request, inventory)
     to_move = tuple(choice for choice in choices if not choice.there)
     max_pause = policy.move.max_pause if request.max_pause is None else request.max_pause
@@ -54,7 +54,7 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
     )
 
 
-def _consistent(request: Request) -> None:
+def consistent(request: Request) -> None:
     targets = [asked.target for asked in request.disks]
     if twice := {target for target in targets if targets.count(target) > 1}:
         raise UsageError(f"--disk names {', '.join(sorted(twice))} twice")
@@ -81,7 +81,8 @@ def _disk_plans(choices: Sequence[Choice], request: Request, bandwidth: int | No
             copy_bytes=size,
             bandwidth=cap,
             # A file in no pool was never libvirt's, and so is not ours to delete.
-            delete_source=not request.keep_source and choice.volume is not None,
+            # One that the guest may only read is likely a template, which others may have below their own.
+            delete_source=not (request.keep_source or choice.volume is None or choice.disk.read_only),
         )
         for (choice, _, destination), size, cap in zip(complete, sizes, caps, strict=True)
     )

@@ -14,6 +14,7 @@ import tenacity
 
 from svmove.errors import HypervisorError, NotFoundError, NotReadyError, SvmoveError, UnreachableError
 from svmove.policy import RetryPolicy
+from svmove.redact import redact
 
 T = TypeVar("T")
 
@@ -66,10 +67,10 @@ class Connection:
                 raw.setKeepAlive(_KEEPALIVE_INTERVAL, _KEEPALIVE_COUNT)
         except libvirt.libvirtError as error:
             raise UnreachableError(
-                f"can't connect to libvirt at {self.uri}: {error.get_error_message()}", remedy=_remedy(error)
+                f"can't connect to libvirt at {redact(self.uri)}: {error.get_error_message()}", remedy=_remedy(error)
             ) from error
         except ValueError as error:  # a NUL or a lone surrogate in the URI
-            raise UnreachableError(f"not a libvirt URI: {self.uri!r}") from error
+            raise UnreachableError(f"not a libvirt URI: {redact(self.uri)!r}") from error
         return raw
 
     def close(self) -> None:
@@ -100,6 +101,17 @@ class Connection:
                 return self.once(call)
         raise AssertionError("tenacity either returns or raises")
 
+    def until(self, holds: Callable[[Any], bool], trouble: str) -> None:
+        """Asks `holds(connection)` until it says True. Raises HypervisorError with `trouble` after 10 s."""
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_delay(10),
+            wait=tenacity.wait_fixed(0.02),
+            retry=tenacity.retry_if_result(lambda held: not held),
+            retry_error_callback=lambda _state: False,
+        )
+        if not retrying(self.ask, holds):
+            raise HypervisorError(trouble)
+
     def once(self, call: Callable[[Any], T]) -> T:
         """Runs `call(connection)` once: for acts that must not be repeated blindly."""
         with self.translated():
@@ -121,7 +133,7 @@ class Connection:
     def _translate(self, error: Any) -> SvmoveError:
         number, text = error.get_error_code(), error.get_error_message() or str(error)
         if error.get_error_domain() == libvirt.VIR_FROM_RPC or not self.alive():
-            return UnreachableError(f"lost libvirt at {self.uri}: {text}", remedy=_remedy(error))
+            return UnreachableError(f"lost libvirt at {redact(self.uri)}: {text}", remedy=_remedy(error))
         if number in _MISSING:
             return NotFoundError(_MISSING[number], "", text=text)
         if number == libvirt.VIR_ERR_BLOCK_COPY_ACTIVE:

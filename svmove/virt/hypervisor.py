@@ -13,6 +13,7 @@ from svmove.policy import RetryPolicy
 from svmove.virt import xml
 from svmove.virt.connection import Connection
 from svmove.virt.events import EventQueue, subscribed
+from svmove.virt.storage import pool_record, volume_path, volume_record
 
 _STATES = {
     libvirt.VIR_DOMAIN_RUNNING: DomainState.RUNNING,
@@ -46,7 +47,6 @@ class LibvirtHypervisor:
         self._connection.reopen()
 
     def versions(self) -> Versions:
-        # getVersion asks the remote daemon for the version of its QEMU, getLibVersion for the daemon's own.
         return self._connection.ask(lambda c: Versions(libvirt=c.getLibVersion(), qemu=c.getVersion()))
 
     # Domains
@@ -70,8 +70,8 @@ class LibvirtHypervisor:
         inactive = xml.parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)) if persistent else None
         first = live if live is not None else inactive
 
-        def volume_path(pool: str, volume: str) -> str | None:
-            return _volume_path(c, pool, volume)
+        def path_of(pool: str, volume: str) -> str | None:
+            return volume_path(c, pool, volume)
 
         return Domain(
             name=domain.name(),
@@ -79,8 +79,8 @@ class LibvirtHypervisor:
             state=_STATES.get(state, DomainState.OTHER),
             io_error=(state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR),
             persistent=persistent,
-            live=() if live is None else xml.disks(live, volume_path),
-            inactive=() if inactive is None else xml.disks(inactive, volume_path),
+            live=() if live is None else xml.disks(live, path_of),
+            inactive=() if inactive is None else xml.disks(inactive, path_of),
             snapshots=tuple(_unless_unsupported(domain.snapshotListNames)),
             checkpoints=tuple(point.getName() for point in _unless_unsupported(domain.listAllCheckpoints)),
             job="backup" if active and _backup_xml(domain) else "",
@@ -96,8 +96,13 @@ class LibvirtHypervisor:
                 for flags in (0, libvirt.VIR_DOMAIN_XML_INACTIVE):
                     with suppress(libvirt.libvirtError):  # gone since it was listed, or transient
                         described = xml.parse(domain.XMLDesc(flags))
-                        for path in xml.paths(described, lambda p, v: _volume_path(c, p, v)):
-                            used[path] = domain.name()
+                        for path in xml.paths(described, lambda p, v: volume_path(c, p, v)):
+                            used[path] = f"domain {domain.name()}"
+            for pool in c.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
+                for volume in pool.listAllVolumes():
+                    with suppress(libvirt.libvirtError):  # deleted since it was listed
+                        if below := xml.parse(volume.XMLDesc()).findtext("backingStore/path"):
+                            used[below] = f"volume {volume.name()} of pool {pool.name()}, which is based on it,"
             return used
 
         return self._connection.ask(read)
@@ -134,7 +139,7 @@ class LibvirtHypervisor:
 
     def pools(self) -> tuple[Pool, ...]:
         return self._connection.ask(
-            lambda c: tuple(sorted((_pool(p) for p in c.listAllStoragePools()), key=lambda p: p.name))
+            lambda c: tuple(sorted((pool_record(p) for p in c.listAllStoragePools()), key=lambda p: p.name))
         )
 
     def refresh_pool(self, pool: str) -> None:
@@ -146,7 +151,7 @@ class LibvirtHypervisor:
     def volume_at(self, path: str) -> Volume | None:
         def read(c: Any) -> Volume:
             volume = c.storageVolLookupByPath(path)
-            return _volume(volume.storagePoolLookupByVolume().name(), volume)
+            return volume_record(volume.storagePoolLookupByVolume().name(), volume)
 
         with suppress(NotFoundError):
             return self._connection.ask(read)
@@ -154,12 +159,19 @@ class LibvirtHypervisor:
 
     def create_volume(self, spec: VolumeSpec) -> Volume:
         return self._connection.once(
-            lambda c: _volume(spec.pool, c.storagePoolLookupByName(spec.pool).createXML(xml.volume(spec)))
+            lambda c: volume_record(spec.pool, c.storagePoolLookupByName(spec.pool).createXML(xml.volume(spec)))
         )
 
-    def delete_volume(self, pool: str, name: str) -> None:
+    def delete_volume(self, pool: str, name: str, path: str) -> None:
+        def delete(c: Any) -> None:
+            volume = c.storagePoolLookupByName(pool).storageVolLookupByName(name)
+            # The pool may have been defined anew, on another folder.
+            if volume.path() != path:
+                raise HypervisorError(f"pool {pool} has {name} at {volume.path()}, not at {path}")
+            volume.delete()
+
         with suppress(NotFoundError):
-            self._connection.ask(lambda c: c.storagePoolLookupByName(pool).storageVolLookupByName(name).delete())
+            self._connection.ask(delete)
 
     # Block jobs
 
@@ -212,59 +224,26 @@ class LibvirtHypervisor:
         def begin(c: Any) -> None:
             domain = c.lookupByUUIDString(uuid)
             # The scratch files exist: formatting them here would lengthen the guest's pause.
-            flags = libvirt.VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL
-            domain.backupBegin(xml.backup(scratch, socket), None, flags)
+            domain.backupBegin(xml.backup(scratch, socket), None, libvirt.VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL)
 
         self._connection.once(begin)
 
     def end_export(self, uuid: str, socket: str) -> None:
-        def end(c: Any) -> None:
+        def ended(c: Any) -> bool:
             domain = c.lookupByUUIDString(uuid)
-            if domain.isActive() and _export_socket(domain) == socket:
+            if not domain.isActive() or _export_socket(domain) != socket:
+                return True
+            with suppress(libvirt.libvirtError):  # "no job is active": it is ending already
                 domain.abortJob()
+            return False
 
-        self._connection.ask(end)
+        self._connection.until(ended, f"the export at {socket} does not end")
 
     def exports(self, uuid: str, socket: str) -> bool:
         return self._connection.ask(lambda c: _export_socket(c.lookupByUUIDString(uuid)) == socket)
 
     def events(self, uuid: str) -> AbstractContextManager[EventQueue]:
         return subscribed(self._connection, uuid)
-
-
-def _pool(pool: Any) -> Pool:
-    _state, capacity, allocation, available = pool.info()
-    described = xml.parse(pool.XMLDesc(0))
-    return Pool(
-        name=pool.name(),
-        type=described.get("type", ""),
-        active=bool(pool.isActive()),
-        path=described.findtext("target/path"),
-        capacity=capacity,
-        allocation=allocation,
-        available=available,
-    )
-
-
-def _volume(pool: str, volume: Any) -> Volume:
-    _type, capacity, allocation = volume.info()
-    described = xml.parse(volume.XMLDesc(0))
-    format_ = described.find("target/format")
-    return Volume(
-        pool=pool,
-        name=volume.name(),
-        path=volume.path(),
-        capacity=capacity,
-        allocation=allocation,
-        format=None if format_ is None else format_.get("type"),
-    )
-
-
-def _volume_path(c: Any, pool: str, volume: str) -> str | None:
-    try:
-        return str(c.storagePoolLookupByName(pool).storageVolLookupByName(volume).path())
-    except libvirt.libvirtError:  # the pool is inactive or the volume gone: no path is known
-        return None
 
 
 def _backup_xml(domain: Any) -> str:

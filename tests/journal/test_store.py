@@ -57,7 +57,7 @@ def test_entries_come_back_in_order_with_their_data(tmp_path: Path) -> None:
     data: dict[str, Any] = {"identity": "1:2", "n": 2**60, "x": None, "list": [1.5, {"a": "ü\n"}]}
     journal.write(MOVE, 1.5, "planned", Kind.INTENT, "create", "vda", data)
     journal.write(MOVE, 2.5, "planned", Kind.FACT, "created", "vda", {})
-    journal.enter(MOVE, 3.5, "admitted", ended=False, data={"why": "so"})
+    journal.enter(MOVE, 3.5, "admitted", left="planned", ended=False, data={"why": "so"})
     found = journal.read(MOVE)
     assert [(e.at, e.phase, e.kind, e.what, e.target, e.data) for e in found.entries] == [
         (1.5, "planned", Kind.INTENT, "create", "vda", data),
@@ -111,9 +111,9 @@ def test_open_moves_are_the_oldest_first_and_of_one_daemon_only(tmp_path: Path) 
 def test_a_move_that_has_ended_frees_its_domain(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     journal.begin(plan(), URI, "planned")
-    journal.enter(MOVE, 1.0, "held", ended=False, data={})
+    journal.enter(MOVE, 1.0, "held", left="planned", ended=False, data={})
     assert journal.open_move(UUID) == MOVE
-    journal.enter(MOVE, 2.0, "done", ended=True, data={})
+    journal.enter(MOVE, 2.0, "done", left="held", ended=True, data={})
     assert journal.open_move(UUID) is None
     assert journal.open_moves(URI) == ()
     assert journal.read(MOVE).ended

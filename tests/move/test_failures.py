@@ -189,7 +189,7 @@ def _lost_between_copy_and_cutover(world: World) -> None:
 def test_a_mirror_that_is_lost_when_all_were_ready_is_rolled_back(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.world.before["make_scratch"] = lambda: _lost_between_copy_and_cutover(stage.world)
-    assert_rolled_back(stage, stage.move(), "pivot-failed")
+    assert_rolled_back(stage, stage.move(), "job-vanished")
 
 
 def test_too_little_scratch_space_is_found_before_the_cutover(tmp_path: Path) -> None:
@@ -434,6 +434,7 @@ def test_a_guest_that_qemu_pauses_at_the_very_end_of_the_verification_goes_on(tm
     stage = Stage(tmp_path)
 
     def pause() -> None:
+        stage.world.before.clear()
         stage.world.state, stage.world.io_error = DomainState.PAUSED, True
 
     stage.world.before["remove_scratch"] = pause
@@ -471,7 +472,7 @@ def test_a_source_that_another_domain_uses_by_then_is_kept(tmp_path: Path) -> No
     stage = Stage(tmp_path)
 
     def share() -> None:
-        stage.world.used_by["/pools/slow/web-vda.qcow2"] = "db"
+        stage.world.used_by["/pools/slow/web-vda.qcow2"] = "domain db"
 
     stage.world.before["remove_scratch"] = share
     kept(stage, stage.move(), "domain db uses it")

@@ -78,6 +78,7 @@ def seen(
     mirror: Mirror | None = None,
     holds_source: bool = False,
     holds_destination: bool = False,
+    destination_is_ours: bool = True,
 ) -> DiskSeen:
     return DiskSeen(
         target="vda",
@@ -87,6 +88,7 @@ def seen(
         mirror=mirror,
         holds_source=holds_source,
         holds_destination=holds_destination,
+        destination_is_ours=destination_is_ours,
         plan=disk_plan(),
     )
 

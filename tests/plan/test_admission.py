@@ -86,7 +86,8 @@ FIRES = [
     ),
     Fires(code="inactive-differs", found=inventory(domain=domain(inactive=(disk(format="raw"),))), target="vda"),
     Fires(code="inactive-differs", found=inventory(domain=domain(inactive=(disk(device="lun"),))), target="vda"),
-    Fires(code="used-elsewhere", found=inventory(used_elsewhere={VDA: "db"}), target="vda", says="domain db"),
+    Fires(code="used-elsewhere", found=inventory(used_elsewhere={VDA: "domain db"}), target="vda", says="domain db"),
+    Fires(code="read-only", found=inventory(disk(read_only=True)), level=Level.NOTE, target="vda", says="template"),
     Fires(code="not-in-a-pool", found=inventory(volumes={}), level=Level.NOTE, target="vda", says="kept"),
     Fires(
         code="checkpoints",
@@ -164,6 +165,7 @@ NOT = [
     ("inactive-differs", request(), inventory(domain=domain(persistent=False, inactive=()))),
     ("inactive-differs", request(), inventory(domain=domain(inactive=(disk(), disk("vdb"))))),
     ("used-elsewhere", request(), inventory(used_elsewhere={"/pools/slow/other.qcow2": "db"})),
+    ("read-only", request(keep_source=True), inventory(disk(read_only=True))),
     ("not-in-a-pool", request(keep_source=True), inventory(volumes={})),
     ("checkpoints", request(to="slow"), inventory(domain=domain(checkpoints=("c1",)))),
     ("pool-inactive", request(), inventory(pools=(pool(), pool("slow"), pool("third", active=False)))),
