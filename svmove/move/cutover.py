@@ -41,7 +41,6 @@ _PROOF_WAIT = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Attempt:
-    pause: float  # seconds
     requested: bool  # a pivot was asked for: only now may a disk be on its destination
     trouble: str | None = None
 
@@ -64,7 +63,6 @@ def _switch(move: Move, state: DomainState) -> Phase:
     for number in range(1, policy.cutover_attempts + 1):
         move.stop_if_cancelled()  # the last chance: what comes later is held, not rolled back
         attempt = _attempt(move, number, suspends=state is DomainState.RUNNING)
-        move.note("paused", seconds=attempt.pause, requested=attempt.requested, trouble=attempt.trouble)
         if attempt.requested:
             return _settle(move, trouble=attempt.trouble)
         if number < policy.cutover_attempts:
@@ -108,8 +106,9 @@ def _attempt(move: Move, number: int, *, suspends: bool) -> _Attempt:
     finally:
         if suspends:
             _let_go_on(move)
-    pause = clock.monotonic() - began if suspends else 0.0
-    return _Attempt(pause=pause, requested=requested, trouble=trouble)
+        # Also after an error: `wake` must know that the guest goes on.
+        move.note("paused", seconds=clock.monotonic() - began if suspends else 0.0, requested=requested)
+    return _Attempt(requested=requested, trouble=trouble)
 
 
 def _let_go_on(move: Move) -> None:
