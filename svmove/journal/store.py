@@ -1,4 +1,4 @@
-"""The journal in a database: SQLite by default, whatever SQLAlchemy speaks by URL.
+"""The journal in a database: SQLite, through SQLAlchemy Core.
 
 Invariants: a write that has returned survives a power cut (SQLite: synchronous=FULL); at most one move that
 has not ended exists per domain (a unique index, so also between processes); a database of a newer schema is
@@ -46,7 +46,6 @@ _one_per_domain = sa.Index(
     _moves.c.uuid,
     unique=True,
     sqlite_where=_moves.c.ended.is_(False),
-    postgresql_where=_moves.c.ended.is_(False),
 )
 _entries = sa.Table(
     "entries",
@@ -79,18 +78,21 @@ class Journal:
     def __init__(self, url: str) -> None:
         try:
             self.url = sa.make_url(url if "://" in url else f"sqlite:///{url}")
+            if self.url.drivername != "sqlite":
+                # What another database promises of durability and of the index would have to be tried first.
+                raise JournalError(
+                    f"{self._name}: this version keeps its journal in SQLite", remedy="write sqlite:////path/to/file"
+                )
             self._engine = sa.create_engine(self.url)
         except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError) as error:
             raise JournalError(
                 f"not a journal URL: {redact(url)!r}", remedy="write sqlite:////path/to/journal.sqlite"
             ) from error
-        if self.url.get_backend_name() == "sqlite":
-            sa.event.listen(self._engine, "connect", _sqlite_durable)
-            _make_file(self.url.database)
+        sa.event.listen(self._engine, "connect", _sqlite_durable)
+        _make_file(self.url.database)
         with self._transaction() as connection:
-            if self.url.get_backend_name() == "sqlite":
-                # Two first runs at once: the second must not look before the first has made all tables.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            # Two first runs at once: the second must not look before the first has made all tables.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
             _metadata.create_all(connection)
             version = connection.scalar(sa.select(_schema.c.version))
             if version is None:
@@ -107,11 +109,8 @@ class Journal:
 
     @property
     def folder(self) -> Path:
-        """Where files that belong to moves are kept: beside an SQLite journal, else the state folder."""
-        database = self.url.database
-        if self.url.get_backend_name() == "sqlite" and database:
-            return Path(database).resolve().parent
-        return state_folder()
+        """Where the files that belong to moves are kept: beside the journal."""
+        return Path(self.url.database or "").resolve().parent
 
     def begin(self, plan: Plan, uri: str, phase: str) -> Record:
         """Raises RefusedError, naming the other, when a move that has not ended owns the domain."""
