@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+import tenacity
 from sqlalchemy import exc
 
 from svmove.errors import JournalError, NotFoundError, RefusedError
@@ -90,6 +91,16 @@ class Journal:
             ) from error
         sa.event.listen(self._engine, "connect", _sqlite_durable)
         _make_file(self.url.database)
+        self._prepare()
+
+    @tenacity.retry(
+        # Turning a new file to WAL fails at once, without SQLite's own waiting, while another first run does it too.
+        retry=tenacity.retry_if_exception_message(match=".*database is locked"),
+        stop=tenacity.stop_after_delay(5),
+        wait=tenacity.wait_random(0.01, 0.1),
+        reraise=True,
+    )
+    def _prepare(self) -> None:
         with self._transaction() as connection:
             # Two first runs at once: the second must not look before the first has made all tables.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -252,7 +263,7 @@ class Journal:
 
 def _sqlite_durable(connection: Any, _record: Any) -> None:
     # WAL: one fsync a commit instead of three, which counts in the seconds around a cutover.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
