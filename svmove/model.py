@@ -12,6 +12,7 @@ class DomainState(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     OFF = "off"
+    GONE = "gone"  # libvirt does not know it any more: undefined, or transient and ended
     OTHER = "other"  # crashed, shutting down, suspended to RAM: nothing may be started on it
 
 
@@ -30,6 +31,7 @@ class Mirror:
     job: str  # "copy", "active-commit"
     path: str | None
     ready: bool
+    ending: bool = False  # libvirt was asked to pivot or to cancel it, and has not seen the end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,19 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MarkedDisk:
+    """What a domain's marker says of a disk that is being moved: enough to find both copies without a journal."""
+
+    target: str
+    source: str
+    source_format: str
+    destination: str
+    destination_format: str
+    pool: str
+    volume: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
     name: str
     uuid: str
@@ -69,6 +84,7 @@ class Domain:
     job: str = ""
     # The id of the move that says it owns the domain.
     marker: str | None = None
+    marked: tuple[MarkedDisk, ...] = ()
 
     def disk(self, target: str) -> Disk | None:
         return next((disk for disk in self.live if disk.target == target), None)

@@ -8,18 +8,24 @@ outcome = mover.move(Request(domain="web", to="fast"))
 import secrets
 import shlex
 import threading
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Self
 from urllib.parse import urlsplit
 
 from svmove.clock import SystemClock
-from svmove.errors import RefusedError, SvmoveError
+from svmove.errors import NotFoundError, RefusedError, SvmoveError
 from svmove.host.local import LocalHost
-from svmove.journal import Journal, Record, working_on
-from svmove.move import outcome, runner
-from svmove.move.context import World
+from svmove.journal import Ask, Journal, Record, await_release, working_on
+from svmove.move import decision, leftovers, lost, outcome, runner, tasks
+from svmove.move.back import plan_back
+from svmove.move.context import Move, World, listening
 from svmove.move.inventory import gather
-from svmove.moves import Outcome, Plan, Progress, Request
+from svmove.move.leftovers import Leftover
+from svmove.move.phases import RESTING, Phase
+from svmove.move.publish import Publisher
+from svmove.move.tasks import Task
+from svmove.moves import Decision, Outcome, Plan, Progress, Request, Way
 from svmove.plan.planner import make_plan
 from svmove.policy import Policy
 from svmove.ports import Cancel, Clock, Host, Hypervisor, Listener
@@ -55,12 +61,12 @@ class Mover:
         journal = Journal(journal_url)
         return cls(LibvirtHypervisor(uri, policy.retry), LocalHost(), journal, policy)
 
-    def plan(self, request: Request) -> Plan:
-        """What a move would do. Changes nothing.
+    def plan(self, request: Request, *, after: str | None = None) -> Plan:
+        """What a move would do. Changes nothing. `after`: a held move that it would carry on from.
 
         Raises NotFoundError (no such domain), UsageError, UnreachableError, HypervisorError, HostError.
         """
-        inventory = gather(request, self._hypervisor, self._host, self._journal, self._scratch)
+        inventory = gather(request, self._hypervisor, self._host, self._journal, self._scratch, after=after)
         now = self._clock.now()
         return make_plan(request, inventory, self._policy, move=_new_id(now), now=now)
 
@@ -72,46 +78,133 @@ class Mover:
         plan = self.plan(request)
         if plan.refused or not plan.disks:
             return outcome.of_plan(plan)
-        with working_on(self._journal.folder, plan.move):
-            record = runner.begin(self._journal, plan, redact(self._hypervisor.uri))
+        with self._working_on(plan.move):
+            record = runner.begin(self._journal, plan, self.uri)
             return self._run(record, self._world(listener, cancel))
 
+    def begin(self, request: Request) -> Outcome:
+        """Plans and records a move that another process is to carry out (`resume`). The outcome has its id when
+        there is something to do. Raises what `plan` raises."""
+        plan = self.plan(request)
+        if plan.refused or not plan.disks:
+            return outcome.of_plan(plan)
+        return outcome.of_record(runner.begin(self._journal, plan, self.uri))
+
     def resume(self, move: str, *, listener: Listener = _nobody, cancel: Cancel | None = None) -> Outcome:
-        """Walks a move on from where it is, whoever began it.
+        """Walks a move on from where it is, whoever began it. One that only a domain's marker knows, because its
+        journal is lost, is recorded as held.
 
         Raises NotFoundError for an unknown id, RefusedError for a move on another daemon, or one that another
         process works on.
         """
-        self._ours(move)
-        with working_on(self._journal.folder, move):
+        try:
+            self._ours(move)
+        except NotFoundError:
+            if not (marked := lost.find(self._hypervisor, move)):
+                raise
+            now = self._clock.now()
+            args = (self._journal, self._hypervisor, self._host, self._policy, marked[0])
+            return outcome.of_record(lost.adopt(*args, uri=self.uri, now=now))
+        with self._working_on(move):
             # Read again: another process may have worked on it until now.
             return self._run(self._ours(move), self._world(listener, cancel))
 
-    def accept(self, move: str, *, listener: Listener = _nobody, cancel: Cancel | None = None) -> Outcome:
-        """Takes a held move on to where the guest is, and deletes the other copy: a person's decision.
+    def cancel(self, move: str, *, listener: Listener = _nobody, cancel: Cancel | None = None) -> Outcome:
+        """Takes a move back to its source, if it is not too late: in the process that works on it, or else here.
+        Returns when that has ended.
 
-        Raises NotFoundError, and RefusedError when it is not held or it can't be told where the guest is.
+        Raises NotFoundError, and RefusedError for one that has ended, or is held.
         """
+        record = self._ours(move)
+        if record.ended or record.phase == Phase.HELD:
+            raise RefusedError(
+                f"move {move} can't be cancelled, it is {record.phase}",
+                remedy=f"svmove rollback {move}" if record.phase == Phase.HELD else None,
+            )
+        self._journal.request(move, self._clock.now(), Ask.CANCEL)
+        await_release(self._journal.folder, move)
+        record = self._ours(move)
+        if record.phase in RESTING:
+            return outcome.of_record(record)
+        return self.resume(move, listener=listener, cancel=cancel)
+
+    def decide(self, move: str, way: Way) -> Decision:
+        """What a way out of HELD would keep and lose. Changes nothing.
+
+        Raises NotFoundError, and RefusedError when the move is not held or that way is not open.
+        """
+        world, record = self._world(_nobody, None), self._ours(move)
+        with listening(world, record.plan.uuid) as events:
+            return decision.decide(Move(world, record, events), way)
+
+    def accept(self, move: str, *, listener: Listener = _nobody, cancel: Cancel | None = None) -> Outcome:
+        """Takes a held move forward: a person's decision. Raises what `decide` raises."""
+        return self._leave_held(move, Way.FORWARD, listener, cancel)
+
+    def rollback(self, move: str, *, listener: Listener = _nobody, cancel: Cancel | None = None) -> Outcome:
+        """Takes a held move back: a person's decision. What the guest runs on at its destination is moved back by
+        a move of its own, whose outcome this is then. Raises what `decide` raises."""
+        return self._leave_held(move, Way.BACK, listener, cancel)
+
+    def _leave_held(self, move: str, way: Way, listener: Listener, cancel: Cancel | None) -> Outcome:
         world = self._world(listener, cancel)
         self._ours(move)
-        with working_on(self._journal.folder, move):
-            return self._run(runner.accept(world, self._ours(move)), world)
+        with self._working_on(move):
+            record = self._ours(move)
+            with listening(world, record.plan.uuid) as events:
+                held = Move(world, record, events)
+                decision.decide(held, way)
+                back = plan_back(held, _new_id(self._clock.now())) if way is Way.BACK else None
+                decision.carry_out(held, way)
+            if back is None:
+                return self._run(held.record, world)
+            with self._working_on(back.move):
+                now, left = self._clock.now(), held.phase
+                handed = Phase.HANDED_OVER
+                begun = self._journal.hand_over(
+                    move, now, left=left, ended_as=handed, plan=back, uri=self.uri, phase=Phase.PLANNED
+                )
+                return self._run(begun, world)
 
     def recorded(self, move: str) -> Outcome:
         """What is recorded of a move. Raises NotFoundError."""
         return outcome.of_record(self._journal.read(move))
 
+    def tasks(self, *, ended: bool = False) -> tuple[Task, ...]:
+        """Every move that is under way, left or held; with `ended` all that the journal knows. Oldest first."""
+        return tasks.tasks(self._journal, self._hypervisor, self.uri, self._clock.now(), ended=ended)
+
+    def leftovers(self) -> tuple[Leftover, ...]:
+        """What ended moves left behind, and whether it may go."""
+        return leftovers.find(self._journal, self._hypervisor, self._host, self._scratch, self.uri)
+
+    def remove(self, leftover: Leftover) -> None:
+        """Raises HypervisorError, HostError, UnreachableError."""
+        leftovers.remove(leftover, self._hypervisor, self._host)
+
+    @property
+    def uri(self) -> str:
+        """Of the libvirt daemon, without secrets."""
+        return redact(self._hypervisor.uri)
+
+    @property
+    def journal(self) -> Journal:
+        return self._journal
+
     def _run(self, record: Record, world: World) -> Outcome:
         walk = runner.Walk(world, record)
         try:
             walk.run()
-        except SvmoveError as error:  # also a domain that is gone, or whose events can't be had
+        except SvmoveError as error:  # also a journal that can't be written any more
             return outcome.of_record(walk.record, stopped_by=error)
         return outcome.of_record(walk.record)
 
+    def _working_on(self, move: str) -> AbstractContextManager[None]:
+        return working_on(self._journal.folder, move)
+
     def _ours(self, move: str) -> Record:
         record = self._journal.read(move)
-        if record.uri != redact(self._hypervisor.uri):
+        if record.uri != self.uri:
             remedy = f"svmove --connect {shlex.quote(record.uri)} resume {move}"
             raise RefusedError(f"move {move} is on {record.uri}", remedy=remedy)
         return record
@@ -125,12 +218,12 @@ class Mover:
             policy=self._policy,
             scratch=self._scratch,
             cancel=cancel or threading.Event(),
-            listener=listener,
+            listener=Publisher(listener, self._journal, self._clock),
         )
 
     def open_moves(self) -> tuple[str, ...]:
         """The ids of the moves that have not ended, oldest first."""
-        return self._journal.open_moves(redact(self._hypervisor.uri))
+        return self._journal.open_moves(self.uri)
 
 
 def _new_id(now: float) -> str:

@@ -27,11 +27,20 @@ class State(StrEnum):
     REFUSED = "refused"
     ROLLED_BACK = "rolled-back"
     HELD = "held"
+    HANDED_OVER = "handed-over"  # another move carries on
+
+
+class Way(StrEnum):
+    """Out of HELD."""
+
+    FORWARD = "forward"
+    BACK = "back"
 
 
 class GuestOn(StrEnum):
     SOURCE = "source"
     DESTINATION = "destination"
+    MIXED = "mixed"  # some disks here, some there
     OFF = "off"
     UNKNOWN = "unknown"
 
@@ -139,6 +148,7 @@ class DiskOutcome:
     verify: Verify
     verified: bool
     mismatches: tuple[Mismatch, ...] = ()
+    on: GuestOn = GuestOn.UNKNOWN  # which copy the guest has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +177,27 @@ class Outcome:
     seconds: Seconds
     findings: tuple[Finding, ...]
     error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """What becomes of a disk and its files when a held move leaves in some direction. Paths."""
+
+    target: str
+    keeps: tuple[str, ...]
+    loses: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A way out of HELD, for a person to say yes to."""
+
+    move: str
+    domain: str
+    way: Way
+    seen: str
+    fates: tuple[Fate, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,12 @@
 any two calls. Every method may raise `UnreachableError`; what else it raises, it says.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from svmove.model import Domain, Event, Image, Job, Pool, Process, Versions, Volume
-from svmove.moves import Progress, VolumeSpec
+from svmove.moves import DiskPlan, Progress, VolumeSpec
 
 
 class Clock(Protocol):
@@ -93,7 +93,14 @@ class Hypervisor(Protocol):
         """Whether the export behind `socket` is still there."""
         ...
 
-    def set_marker(self, uuid: str, move: str | None) -> None: ...
+    def set_marker(self, uuid: str, move: str | None, disks: Sequence[DiskPlan] = ()) -> None:
+        """Writes the move's id, and where the copies of `disks` lie, into the domain's metadata; or removes it."""
+        ...
+
+    def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]]) -> None:
+        """Of a domain that is off: the disks of its next start, target → (path, format). Raises HypervisorError."""
+        ...
+
     def events(self, uuid: str) -> AbstractContextManager[Events]: ...
     def reconnect(self) -> None:
         """Opens the connection anew, with back-off. Raises UnreachableError when the policy's time is over."""
@@ -125,6 +132,10 @@ class Host(Protocol):
         ...
 
     def allocated(self, path: str) -> int: ...
+    def is_blank(self, path: str, format_: str, made_after: float) -> bool:
+        """Whether the image was made after a moment (Unix time) and nothing has ever been written into it."""
+        ...
+
     def free(self, path: str) -> int:
         """Bytes free on the file system of the nearest existing folder."""
         ...

@@ -11,7 +11,7 @@ strikes at the N-th call of all.
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
@@ -27,6 +27,7 @@ from svmove.model import (
     EventKind,
     Image,
     Job,
+    MarkedDisk,
     Mirror,
     Pool,
     Process,
@@ -34,7 +35,7 @@ from svmove.model import (
     Versions,
     Volume,
 )
-from svmove.moves import Plan, VolumeSpec
+from svmove.moves import DiskPlan, Plan, VolumeSpec
 from svmove.units import GiB, KiB
 from tests.builders import NOW, UUID
 
@@ -153,6 +154,7 @@ class World:
         self.suspended: list[float] = []  # when each standstill began
         self.pauses: list[float] = []
         self.marker: str | None = None
+        self.marked: tuple[MarkedDisk, ...] = ()
         self.export: str | None = None
         self.scratch: dict[str, set[str]] = {}
         self.free = 100 * GiB
@@ -352,6 +354,7 @@ class FakeHypervisor:
             inactive=tuple(self._disk(drive.target, drive.inactive, None) for drive in world.drives.values()),
             job="backup" if world.export else "",
             marker=world.marker,
+            marked=world.marked,
         )
 
     def _live(self, drive: Drive) -> Disk:
@@ -359,7 +362,8 @@ class FakeHypervisor:
         if copying is not None:
             # While it pivots, libvirt says ready='pivot'.
             ready = copying.ready and not (copying.pivoting or copying.cancelled)
-            mirror = Mirror(job="copy", path=copying.path, ready=ready)
+            ending = copying.pivoting or copying.cancelled
+            mirror = Mirror(job="copy", path=copying.path, ready=ready, ending=ending)
         return self._disk(drive.target, drive.path, mirror)
 
     def _disk(self, target: str, path: str, mirror: Mirror | None) -> Disk:
@@ -497,9 +501,31 @@ class FakeHypervisor:
         return self.world.export == socket
 
     @_counted
-    def set_marker(self, uuid: str, move: str | None) -> None:
+    def set_marker(self, uuid: str, move: str | None, disks: Sequence[DiskPlan] = ()) -> None:
         self._known(uuid)
         self.world.marker = move
+        self.world.marked = tuple(
+            MarkedDisk(
+                target=disk.target,
+                source=disk.source,
+                source_format=disk.source_format,
+                destination=disk.destination.path,
+                destination_format=disk.destination.format,
+                pool=disk.destination.pool,
+                volume=disk.destination.name,
+            )
+            for disk in disks
+        )
+
+    @_counted
+    def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]]) -> None:
+        self._known(uuid)
+        if self.world.state is not DomainState.OFF:
+            raise HypervisorError("the domain was started meanwhile")
+        for target, (path, _format) in sources.items():
+            drive = self.world.drives[target]
+            drive.path = drive.inactive = path
+            drive.file = self.world.files[path]
 
     @contextmanager
     def events(self, uuid: str) -> Iterator[FakeEvents]:
@@ -560,6 +586,10 @@ class FakeHost:
         if path not in self.world.files:
             raise HostError(f"{path}: No such file or directory")
         return sum(BLOCK for block in self.world.files[path].blocks if block)
+
+    @_counted
+    def is_blank(self, path: str, format_: str, made_after: float) -> bool:
+        return path in self.world.files and not any(self.world.files[path].blocks)
 
     @_counted
     def free(self, path: str) -> int:

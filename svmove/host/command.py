@@ -40,6 +40,12 @@ def image_info(path: str, format_: str) -> dict[str, Any]:
     return document
 
 
+def holds_nothing(path: str, format_: str) -> bool:
+    """Whether no extent of the image has data. Raises HostError."""
+    extents = json.loads(run(["qemu-img", "map", "--output=json", "-U", "-f", format_, "--", path]))
+    return not any(extent["data"] for extent in extents)
+
+
 def create_qcow2(path: str, virtual_bytes: int) -> None:
     run(["qemu-img", "create", "-q", "-f", "qcow2", "--", path, str(virtual_bytes)])
 

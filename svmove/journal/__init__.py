@@ -1,7 +1,21 @@
 """Durable records of moves: what was intended, and what became of it."""
 
-from svmove.journal.lock import working_on
-from svmove.journal.records import Entry, Kind, Record
+from svmove.journal.board import Ask, Figures, Notice
+from svmove.journal.lock import await_release, owner, working_on
+from svmove.journal.records import Entry, Kind, Record, Summary
 from svmove.journal.store import Journal, default_url
 
-__all__ = ["Entry", "Journal", "Kind", "Record", "default_url", "working_on"]
+__all__ = [
+    "Ask",
+    "Entry",
+    "Figures",
+    "Journal",
+    "Kind",
+    "Notice",
+    "Record",
+    "Summary",
+    "await_release",
+    "default_url",
+    "owner",
+    "working_on",
+]

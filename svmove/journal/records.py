@@ -39,3 +39,16 @@ class Record:
 
     def all(self, kind: Kind, what: str) -> tuple[Entry, ...]:
         return tuple(entry for entry in self.entries if (entry.kind, entry.what) == (kind, what))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """A move in a list."""
+
+    move: str
+    uri: str
+    uuid: str
+    domain: str
+    phase: str
+    ended: bool
+    created: float  # Unix time

@@ -19,47 +19,14 @@ import tenacity
 from sqlalchemy import exc
 
 from svmove.errors import JournalError, NotFoundError, RefusedError
-from svmove.journal.records import Entry, Kind, Record
+from svmove.journal import schema
+from svmove.journal.board import Ask, Board, Notice
+from svmove.journal.records import Entry, Kind, Record, Summary
 from svmove.moves import Plan
 from svmove.redact import redact
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-
-SCHEMA = 1
-
-_metadata = sa.MetaData()
-_schema = sa.Table("svmove_schema", _metadata, sa.Column("version", sa.Integer, nullable=False))
-_moves = sa.Table(
-    "moves",
-    _metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("uri", sa.Text, nullable=False),
-    sa.Column("uuid", sa.Text, nullable=False),
-    sa.Column("domain", sa.Text, nullable=False),
-    sa.Column("phase", sa.Text, nullable=False),
-    sa.Column("ended", sa.Boolean, nullable=False),
-    sa.Column("created", sa.Float, nullable=False),
-    sa.Column("plan", sa.Text, nullable=False),
-)
-_one_per_domain = sa.Index(
-    "one_move_per_domain",
-    _moves.c.uuid,
-    unique=True,
-    sqlite_where=_moves.c.ended.is_(False),
-)
-_entries = sa.Table(
-    "entries",
-    _metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("move", sa.ForeignKey("moves.id"), nullable=False, index=True),
-    sa.Column("at", sa.Float, nullable=False),
-    sa.Column("phase", sa.Text, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("what", sa.Text, nullable=False),
-    sa.Column("target", sa.Text),
-    sa.Column("data", sa.Text, nullable=False),
-)
 
 
 def state_folder() -> Path:
@@ -89,9 +56,10 @@ class Journal:
             raise JournalError(
                 f"not a journal URL: {redact(url)!r}", remedy="write sqlite:////path/to/journal.sqlite"
             ) from error
-        sa.event.listen(self._engine, "connect", _sqlite_durable)
-        _make_file(self.url.database)
+        sa.event.listen(self._engine, "connect", schema.durable)
+        schema.make_file(self.url.database)
         self._prepare()
+        self.board = Board(self.url)
 
     @tenacity.retry(
         # Turning a new file to WAL fails at once, without SQLite's own waiting, while another first run does it too.
@@ -102,17 +70,8 @@ class Journal:
     )
     def _prepare(self) -> None:
         with self._transaction() as connection:
-            # Two first runs at once: the second must not look before the first has made all tables.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            _metadata.create_all(connection)
-            version = connection.scalar(sa.select(_schema.c.version))
-            if version is None:
-                connection.execute(_schema.insert().values(version=SCHEMA))
-            elif version != SCHEMA:
-                raise JournalError(
-                    f"{self._name}: schema {version}, but this svmove knows {SCHEMA}",
-                    remedy="use the svmove that wrote it",
-                )
+            schema.prepare(connection, self._name)
 
     @property
     def _name(self) -> str:
@@ -125,25 +84,22 @@ class Journal:
 
     def begin(self, plan: Plan, uri: str, phase: str) -> Record:
         """Raises RefusedError, naming the other, when a move that has not ended owns the domain."""
-        row = {
-            "id": plan.move,
-            "uri": uri,
-            "uuid": plan.uuid,
-            "domain": plan.domain,
-            "phase": phase,
-            "ended": False,
-            "created": plan.created,
-            "plan": json.dumps(dataclasses.asdict(plan)),
-        }
         try:
             with self._transaction() as connection:
-                connection.execute(_moves.insert().values(row))
+                connection.execute(schema.moves.insert().values(_row(plan, uri, phase)))
         except exc.IntegrityError:
             other = self.open_move(plan.uuid)
             raise RefusedError(
                 f"move {other} owns domain {plan.domain}",
                 remedy=f"wait for it, or finish it: svmove resume {other}",
             ) from None
+        return Record(plan=plan, uri=uri, phase=phase, ended=False, entries=())
+
+    def hand_over(self, move: str, at: float, *, left: str, ended_as: str, plan: Plan, uri: str, phase: str) -> Record:
+        """Ends a move and begins another on the same domain, both or neither. Raises JournalError."""
+        with self._transaction() as connection:
+            self._enter(connection, move, at, ended_as, left=left, ended=True, data={"to": plan.move})
+            connection.execute(schema.moves.insert().values(_row(plan, uri, phase)))
         return Record(plan=plan, uri=uri, phase=phase, ended=False, entries=())
 
     def write(
@@ -162,11 +118,17 @@ class Journal:
 
     def enter(self, move: str, at: float, phase: str, *, left: str, ended: bool, data: Mapping[str, Any]) -> None:
         """From phase `left` to `phase`. Raises JournalError when the move is not in `left` any more."""
-        still = (_moves.c.id == move) & (_moves.c.phase == left) & _moves.c.ended.is_(False)
         with self._transaction() as connection:
-            if connection.execute(_moves.update().where(still).values(phase=phase, ended=ended)).rowcount != 1:
-                raise JournalError(f"{self._name}: somebody else has taken move {move} out of phase {left}")
-            self._insert(connection, move, at, phase, Kind.PHASE, phase, None, data)
+            self._enter(connection, move, at, phase, left=left, ended=ended, data=data)
+
+    def _enter(
+        self, connection: sa.Connection, move: str, at: float, phase: str, *, left: str, ended: bool,
+        data: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        still = (schema.moves.c.id == move) & (schema.moves.c.phase == left) & schema.moves.c.ended.is_(False)
+        if connection.execute(schema.moves.update().where(still).values(phase=phase, ended=ended)).rowcount != 1:
+            raise JournalError(f"{self._name}: somebody else has taken move {move} out of phase {left}")
+        self._insert(connection, move, at, phase, Kind.PHASE, phase, None, data)
 
     def _insert(
         self,
@@ -180,7 +142,7 @@ class Journal:
         data: Mapping[str, Any],
     ) -> None:
         connection.execute(
-            _entries.insert().values(
+            schema.entries.insert().values(
                 move=move,
                 at=at,
                 phase=phase,
@@ -194,11 +156,11 @@ class Journal:
     def read(self, move: str) -> Record:
         """Raises NotFoundError with the nearest ids."""
         with self._transaction() as connection:
-            row = connection.execute(sa.select(_moves).where(_moves.c.id == move)).one_or_none()
+            row = connection.execute(sa.select(schema.moves).where(schema.moves.c.id == move)).one_or_none()
             if row is None:
-                raise NotFoundError("move", move, connection.scalars(sa.select(_moves.c.id)))
+                raise NotFoundError("move", move, connection.scalars(sa.select(schema.moves.c.id)))
             entries = connection.execute(
-                sa.select(_entries).where(_entries.c.move == move).order_by(_entries.c.id)
+                sa.select(schema.entries).where(schema.entries.c.move == move).order_by(schema.entries.c.id)
             ).all()
         return Record(
             plan=_plan(row.plan),
@@ -218,29 +180,67 @@ class Journal:
             ),
         )
 
+    def moves(self, uri: str | None = None, *, ended: bool = False) -> tuple[Summary, ...]:
+        """Oldest first: of one libvirt daemon or of all, with those that have ended or without."""
+        wanted = sa.select(schema.moves).order_by(schema.moves.c.created, schema.moves.c.id)
+        if uri is not None:
+            wanted = wanted.where(schema.moves.c.uri == uri)
+        if not ended:
+            wanted = wanted.where(schema.moves.c.ended.is_(False))
+        with self._transaction() as connection:
+            return tuple(
+                Summary(
+                    move=row.id, uri=row.uri, uuid=row.uuid, domain=row.domain, phase=row.phase, ended=row.ended,
+                    created=row.created,
+                )
+                for row in connection.execute(wanted)
+            )  # fmt: skip
+
     def open_moves(self, uri: str) -> tuple[str, ...]:
         """The ids of the moves on one libvirt daemon that have not ended, oldest first."""
+        return tuple(found.move for found in self.moves(uri))
+
+    def notices(self) -> dict[str, Notice]:
+        """The newest figures of each move that told any."""
+        with self._transaction():
+            return self.board.notices()
+
+    def request(self, move: str, at: float, what: Ask, **data: Any) -> None:
+        """Asks something of whoever works on the move, now or later. Durable when it returns."""
+        row = {"move": move, "at": at, "what": what.value, "data": json.dumps(data)}
         with self._transaction() as connection:
-            rows = connection.scalars(
-                sa.select(_moves.c.id).where(_moves.c.uri == uri, _moves.c.ended.is_(False)).order_by(_moves.c.created)
-            )
-            return tuple(rows)
+            connection.execute(schema.requests.insert().values(row))
+
+    def requested(self, move: str, what: Ask) -> bool:
+        asked = (schema.requests.c.move == move) & (schema.requests.c.what == what.value)
+        with self._transaction() as connection:
+            return connection.scalar(sa.select(schema.requests.c.id).where(asked).limit(1)) is not None
+
+    def withdraw(self, move: str) -> None:
+        """Forgets what was asked: a person has decided anew."""
+        with self._transaction() as connection:
+            connection.execute(schema.requests.delete().where(schema.requests.c.move == move))
 
     def open_move(self, uuid: str) -> str | None:
         """The id of the move that owns the domain."""
         with self._transaction() as connection:
-            return connection.scalar(sa.select(_moves.c.id).where(_moves.c.uuid == uuid, _moves.c.ended.is_(False)))
+            return connection.scalar(
+                sa.select(schema.moves.c.id).where(schema.moves.c.uuid == uuid, schema.moves.c.ended.is_(False))
+            )
 
     def has_ended(self, move: str) -> bool:
         """Of a move that this journal knows; another journal's is not known to have."""
         with self._transaction() as connection:
-            return bool(connection.scalar(sa.select(_moves.c.ended).where(_moves.c.id == move)))
+            return bool(connection.scalar(sa.select(schema.moves.c.ended).where(schema.moves.c.id == move)))
 
     def past_rates(self) -> dict[tuple[str, str], float]:
         """Bytes per second between pools, as the newest move that measured a pair found it."""
         with self._transaction() as connection:
             rows = connection.scalars(
-                sa.select(_entries.c.data).where(_entries.c.what == "rate").order_by(_entries.c.id.desc()).limit(200)
+                sa.select(schema.entries.c.data)
+                .where(schema.entries.c.what == "rate")
+                .order_by(schema.entries.c.id.desc())
+                .limit(200)
             )
             found: dict[tuple[str, str], float] = {}
             for data in map(json.loads, rows):
@@ -261,24 +261,17 @@ class Journal:
             ) from error
 
 
-def _sqlite_durable(connection: Any, _record: Any) -> None:
-    # WAL: one fsync a commit instead of three, which counts in the seconds around a cutover.
-    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _make_file(database: str | None) -> None:
-    """The file is its owner's alone; its folder can be passed through, for QEMU's scratch files beside it."""
-    if not database or database == ":memory:":
-        raise JournalError("the journal must be a file", remedy="write sqlite:////path/to/journal.sqlite")
-    try:
-        Path(database).parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-        os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise JournalError(
-            f"journal {database}: {error.strerror}",
-            remedy="run svmove as root (sudo), or name another with --journal",
-        ) from error
+def _row(plan: Plan, uri: str, phase: str) -> dict[str, Any]:
+    return {
+        "id": plan.move,
+        "uri": uri,
+        "uuid": plan.uuid,
+        "domain": plan.domain,
+        "phase": phase,
+        "ended": False,
+        "created": plan.created,
+        "plan": json.dumps(dataclasses.asdict(plan)),
+    }
 
 
 @cache

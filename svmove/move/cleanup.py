@@ -1,17 +1,17 @@
 """What is left after a move: the sources after a commit, our own volumes after a roll-back.
 
-Nothing is deleted here that (1) the journal does not own, (2) observation does not show to be unused, or
-(3) is not the very file that the journal knows (device and inode): somebody may have put another one there.
-A doubt keeps the file, and says so.
+Nothing is deleted here but what `ownership` has no doubt about. A doubt keeps the file, and says so.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from svmove.errors import CopyError, HostError, JournalError, SvmoveError, UnreachableError
 from svmove.journal import Kind
+from svmove.model import DomainState
 from svmove.move.context import Move
 from svmove.move.cutover import wake
 from svmove.move.observe import Seen, Where
+from svmove.move.ownership import doubt_about_destination, doubt_about_source, used_elsewhere
 from svmove.move.phases import Phase
 from svmove.moves import DiskPlan
 
@@ -21,25 +21,37 @@ _CANCEL_WAIT = 30.0
 
 def commit(move: Move) -> Phase:
     """The sources go. One that can't be deleted is a leftover, not a failure."""
-    move.world.hypervisor.end_export(move.plan.uuid, move.socket)
-    move.world.host.remove_scratch(move.scratch)
     seen = move.observe()
-    elsewhere = _used_elsewhere(move)
+    _end_export(move, seen)
+    elsewhere = used_elsewhere(move)
     for disk in move.plan.disks:
+        if move.noted("adopted"):  # what a marker says is no reason to delete anything
+            move.note("source-kept", disk.target, text=f"{disk.source} was kept: the journal of the move was lost")
         if not disk.delete_source or move.noted("deleted", disk.target):
             continue
         if move.intended("delete", disk.target) and move.world.host.identity(disk.source) is None:
             move.note("deleted", disk.target)  # by an svmove that died before it could say so
             continue
-        doubt = _doubt_about_source(move, disk, seen, elsewhere)
+        doubt = doubt_about_source(move, disk, seen, elsewhere)
         if doubt is None:
             doubt = _delete(move, disk.target, disk.pool_from or "", disk.volume_from or "", disk.source, "deleted")
         if doubt is not None:
             move.note("source-kept", disk.target, text=f"{disk.source} was kept: {doubt}")
     for pool in {disk.destination.pool for disk in move.plan.disks}:
         _refresh(move, pool)
-    move.world.hypervisor.set_marker(move.plan.uuid, None)
+    _unmark(move, seen)
     return Phase.DONE
+
+
+def _end_export(move: Move, seen: Seen) -> None:
+    if seen.domain.state is not DomainState.GONE:
+        move.world.hypervisor.end_export(move.plan.uuid, move.socket)
+    move.world.host.remove_scratch(move.scratch)
+
+
+def _unmark(move: Move, seen: Seen) -> None:
+    if seen.domain.marker == move.plan.move:
+        move.world.hypervisor.set_marker(move.plan.uuid, None)
 
 
 def leave(move: Move, error: SvmoveError) -> None:
@@ -58,6 +70,10 @@ def hold(move: Move) -> None:
     """
     hypervisor, uuid = move.world.hypervisor, move.plan.uuid
 
+    def stop_copying() -> None:
+        for disk in move.pending if move.over else ():  # the rest of a mixed move; `accept` copies it anew
+            hypervisor.cancel_copy(uuid, disk.target)
+
     def let_go_on() -> None:
         domain = hypervisor.domain(uuid)
         if not wake(move, domain) and domain.io_error and move.phase in (Phase.CUTOVER, Phase.VERIFYING):
@@ -66,6 +82,7 @@ def hold(move: Move) -> None:
     _try(move, lambda: hypervisor.end_export(uuid, move.socket))
     _try(move, lambda: move.world.host.remove_scratch(move.scratch))
     _try(move, let_go_on)
+    _try(move, stop_copying)
 
 
 def _try(move: Move, act: Callable[[], None]) -> None:
@@ -77,35 +94,13 @@ def _try(move: Move, act: Callable[[], None]) -> None:
         move.say(text=error.text)
 
 
-def _used_elsewhere(move: Move) -> dict[str, str]:
-    """Identity of each file that somebody else names → who. By identity: a path may be a link."""
-    host = move.world.host
-    used = move.world.hypervisor.paths_in_use(besides=move.plan.uuid)
-    return {identity: who for path, who in used.items() if (identity := host.identity(path)) is not None}
-
-
-def _doubt_about_source(move: Move, disk: DiskPlan, seen: Seen, elsewhere: Mapping[str, str]) -> str | None:
-    """Why the source may not be deleted, or None."""
-    if seen.where is not Where.DESTINATION:
-        return f"the guest is not proven on its destinations: {seen}"
-    known = move.noted("source", disk.target)
-    identity = move.world.host.identity(disk.source)
-    if known is None or identity is None or identity != known.data["identity"]:
-        return "it is not the file that was copied"
-    if identity in elsewhere:
-        return f"{elsewhere[identity]} uses it"
-    if holders := move.world.host.holders(disk.source):
-        return f"process {holders[0]} has it open"
-    return None
-
-
 def roll_back(move: Move) -> Phase:
     """Back to the sources: what we made goes, when the guest is proven not to need it."""
     hypervisor = move.world.hypervisor
     if not any(entry.kind is Kind.INTENT for entry in move.record.entries):
         return Phase.ROLLED_BACK  # nothing was begun, so wherever the guest is, it is none of our doing
-    hypervisor.end_export(move.plan.uuid, move.socket)
     seen = move.observe()
+    _end_export(move, seen)
     wake(move, seen.domain)
     for disk in seen.disks:
         if disk.copies:
@@ -121,40 +116,47 @@ def roll_back(move: Move) -> Phase:
         raise CopyError(f"the copy can't be cancelled: {seen}", reason="cancel-failed")
     if not (seen.where is Where.SOURCE or seen.off_on_source):
         raise CopyError(f"the guest is not proven on its sources: {seen}", reason="unclear")
-    elsewhere = _used_elsewhere(move)
-    for plan in move.plan.disks:
-        _remove_destination(move, plan, elsewhere)
-    move.world.host.remove_scratch(move.scratch)
-    if seen.domain.marker == move.plan.move:
-        hypervisor.set_marker(move.plan.uuid, None)
+    if seen.off and move.may_be_over and not move.noted("decided"):
+        # libvirt may have missed the pivot, and the guest have written to the destination since.
+        raise CopyError(f"the guest went off after a pivot was asked for: {seen}", reason="unclear")
+    remove_destinations(move, move.plan.disks, doubtful=seen.off and move.may_be_over)
+    _unmark(move, seen)
     return Phase.ROLLED_BACK
 
 
+def remove_destinations(move: Move, disks: Sequence[DiskPlan], *, doubtful: bool = False) -> None:
+    """Of disks whose guest is proven on its sources. `doubtful`: they may hold what no other file has."""
+    elsewhere = used_elsewhere(move)
+    for disk in disks:
+        if doubtful:
+            _keep_destination(move, disk, "the guest may have run on it before it went off", precious=True)
+        else:
+            _remove_destination(move, disk, elsewhere)
+
+
 def _remove_destination(move: Move, disk: DiskPlan, elsewhere: Mapping[str, str]) -> None:
-    spec, host = disk.destination, move.world.host
-    if move.intended("create", disk.target) is None or move.noted("removed", disk.target):
+    spec = disk.destination
+    ours = move.intended("create", disk.target) or move.noted("adopted")
+    if ours is None or move.noted("removed", disk.target):
         return
-    created = move.noted("created", disk.target)
-    identity = host.identity(spec.path)
-    if identity is None and created is not None:
-        _refresh(move, spec.pool)  # somebody removed it; libvirt may not know
+    identity = move.world.host.identity(spec.path)
+    if identity is None:
+        if move.noted("created", disk.target):
+            _refresh(move, spec.pool)  # somebody removed it; libvirt may not know
         return
-    doubt = None
-    if created is None:
-        # The intention alone: the volume may be half made by us, or somebody else's of the same name.
-        if identity is None:
-            return
-        doubt = "svmove died while it was made, so it can't be told whose it is"
-    elif identity is None or identity != created.data["identity"]:
-        doubt = "it is not the file that svmove made"
-    elif identity in elsewhere:
-        doubt = f"{elsewhere[identity]} uses it"
-    elif holders := host.holders(spec.path):
-        doubt = f"process {holders[0]} has it open"
+    doubt = doubt_about_destination(move, disk, identity, elsewhere)
     if doubt is None:
+        if move.noted("created", disk.target) is None:
+            _refresh(move, spec.pool)  # libvirt may have died over it as well
         doubt = _delete(move, disk.target, spec.pool, spec.name, spec.path, "removed")
     if doubt is not None:
-        move.note("destination-kept", disk.target, text=f"{spec.path} was kept: {doubt}")
+        _keep_destination(move, disk, doubt)
+
+
+def _keep_destination(move: Move, disk: DiskPlan, why: str, *, precious: bool = False) -> None:
+    """`precious`: it may hold what no other file has, so `svmove gc` leaves it alone too."""
+    text = f"{disk.destination.path} was kept: {why}"
+    move.note("destination-kept", disk.target, text=text, precious=precious)
 
 
 def _delete(move: Move, target: str, pool: str, name: str, path: str, what: str) -> str | None:

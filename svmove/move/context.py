@@ -1,18 +1,18 @@
 """A move at work: its plan, its journal, and the world it acts on, as every phase gets them."""
 
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from svmove.errors import InterruptedMoveError
-from svmove.journal import Entry, Journal, Kind, Record
+from svmove.errors import InterruptedMoveError, NotFoundError
+from svmove.journal import Ask, Entry, Journal, Kind, Record
 from svmove.model import Event
 from svmove.move.observe import Seen, observe
 from svmove.move.phases import ENDED, NEXT, Phase
-from svmove.moves import Plan, Progress
+from svmove.moves import DiskPlan, Plan, Progress
 from svmove.policy import Policy
 from svmove.ports import Cancel, Clock, Events, Host, Hypervisor, Listener
 
@@ -31,6 +31,27 @@ class World:
     scratch: str  # the folder in which each move gets one of its own
     cancel: Cancel
     listener: Listener = field(default=lambda _progress: None)
+
+
+class _NoEvents:
+    """Of a domain that libvirt does not know any more."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def next(self, timeout: float) -> None:
+        self._clock.sleep(timeout)
+
+
+@contextmanager
+def listening(world: World, uuid: str) -> Iterator[Events]:
+    """The domain's events. Raises UnreachableError."""
+    with ExitStack() as stack:
+        try:
+            events: Events = stack.enter_context(world.hypervisor.events(uuid))
+        except NotFoundError:
+            events = _NoEvents(world.clock)
+        yield events
 
 
 class Move:
@@ -63,6 +84,23 @@ class Move:
     def observe(self) -> Seen:
         made = {entry.target or "": entry.data["identity"] for entry in self.record.all(Kind.FACT, "created")}
         return observe(self.world.hypervisor, self.world.host, self.plan.uuid, self.plan.disks, made)
+
+    @property
+    def over(self) -> tuple[DiskPlan, ...]:
+        """The disks that are proven on their destinations."""
+        return tuple(disk for disk in self.plan.disks if self.noted("over", disk.target))
+
+    @property
+    def pending(self) -> tuple[DiskPlan, ...]:
+        """The disks that are still to be brought over."""
+        return tuple(disk for disk in self.plan.disks if not self.noted("over", disk.target))
+
+    @property
+    def may_be_over(self) -> bool:
+        """Whether a disk may be on its destination: a pivot was asked for, and where it led is not proven."""
+        told = [e for e in self.record.entries if e.what in ("pivot", "paused", "proven")]
+        last = told[-1] if told else None
+        return last is not None and last.what != "proven" and bool(last.data.get("requested", True))
 
     def intend(self, what: str, target: str | None = None, **data: Any) -> None:
         """To be called BEFORE the act: whoever resumes this move knows then that it may have happened."""
@@ -97,9 +135,11 @@ class Move:
             )
 
     def stop_if_cancelled(self) -> None:
-        """Raises InterruptedMoveError when somebody asked to stop."""
+        """Raises InterruptedMoveError when somebody asked to stop: here, or by `svmove cancel` elsewhere."""
         if self.world.cancel.is_set():
             raise InterruptedMoveError("interrupted by the user")
+        if self.world.journal.requested(self.plan.move, Ask.CANCEL):
+            raise InterruptedMoveError("cancelled by svmove cancel")
 
     def await_(self, seconds: float, done: Callable[[Event | None], bool], *, tick: float = 0.25) -> bool:
         """Asks `done(None)`, then feeds it events until it says True; None when `tick` seconds pass without.

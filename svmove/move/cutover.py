@@ -22,15 +22,17 @@ The export is begun while the guest still stands: it freezes the destination, fo
 this instant, and the released source can't change any more. Comparing the two proves every byte.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from svmove.errors import CopyError, HypervisorError, SvmoveError, UnreachableError
+from svmove.journal import Kind
 from svmove.model import Domain, DomainState, Event, EventKind
 from svmove.move.context import Move
 from svmove.move.mirror import unless_replaced
-from svmove.move.observe import Seen, Where
+from svmove.move.observe import DiskSeen, Where
 from svmove.move.phases import Phase
-from svmove.moves import Verify
+from svmove.moves import GuestOn, Verify
 from svmove.units import show_duration
 
 # Between two looks at what is left to drain; there is no event for it. A look takes about 1 ms.
@@ -50,10 +52,11 @@ def cut_over(move: Move) -> Phase:
     # Somebody may have died in here. If it was us who suspended the guest, it goes on before all else.
     if wake(move, seen.domain):
         seen = move.observe()
-    if seen.where is Where.SOURCE and seen.all_ready:
-        unless_replaced(seen)
+    rest = seen.of(move.pending)
+    if rest.where is Where.SOURCE and rest.all_ready:
+        unless_replaced(rest)
         return _switch(move, seen.domain.state)
-    if seen.where is Where.SOURCE and move.intended("pivot") is None:
+    if rest.where is Where.SOURCE and not move.may_be_over:
         raise CopyError(f"a copy was lost before the cutover: {seen}", reason="job-vanished")
     return _settle(move, trouble="svmove was stopped in the middle of the cutover")
 
@@ -90,13 +93,11 @@ def _attempt(move: Move, number: int, *, suspends: bool) -> _Attempt:
             trouble = "what was left to copy did not fit in"
         else:
             # The last look before there is no way back; 2 to 4 ms of the pause.
-            unless_replaced(move.observe())
+            unless_replaced(move.observe().of(move.pending))
             requested = True  # before the call: an error of it does not say that nothing happened
-            for disk in move.plan.disks:
-                hypervisor.request_pivot(uuid, disk.target)
-            trouble = _await_pivots(move, deadline)
-            if trouble is None and move.plan.verify is Verify.CUTOVER:
-                _begin_export(move)
+            over, trouble = _pivot(move, deadline)
+            if over and move.plan.verify is Verify.CUTOVER:
+                _begin_export(move, over)
     except (UnreachableError, CopyError):
         raise
     except SvmoveError as error:
@@ -122,11 +123,11 @@ def _let_go_on(move: Move) -> None:
 def _drained(move: Move, deadline: float) -> bool:
     """Whether nothing is dirty any more. The guest stands still, so what is clean now stays clean."""
     hypervisor, clock, uuid = move.world.hypervisor, move.world.clock, move.plan.uuid
-    for disk in move.plan.disks:
+    for disk in move.pending:
         if disk.bandwidth is not None:  # the cap is for the bulk; the rest is what the guest waits for
             hypervisor.set_bandwidth(uuid, disk.target, None)
     while True:
-        jobs = [hypervisor.job(uuid, disk.target) for disk in move.plan.disks]
+        jobs = [hypervisor.job(uuid, disk.target) for disk in move.pending]
         if clock.monotonic() >= deadline:
             return False
         if all(job is not None and job.done >= job.end for job in jobs):
@@ -134,43 +135,56 @@ def _drained(move: Move, deadline: float) -> bool:
         clock.sleep(_DRAIN_LOOK)
 
 
-def _await_pivots(move: Move, deadline: float) -> str | None:
-    """None when every pivot has completed; else what went wrong first."""
-    waiting = {disk.target for disk in move.plan.disks}
+def _pivot(move: Move, deadline: float) -> tuple[frozenset[str], str | None]:
+    """Asks for all pivots, and waits for the end of each: the disks that went over, and what went wrong last.
+
+    One that fails does not end the waiting: those that went over need their export while the guest stands.
+    """
+    waiting, over = set[str](), set[str]()
     trouble: str | None = None
+    for disk in move.pending:
+        try:
+            move.world.hypervisor.request_pivot(move.plan.uuid, disk.target)
+            waiting.add(disk.target)
+        except HypervisorError as error:
+            trouble = f"the pivot of {disk.target} was refused: {error.text}"
+    left = False
 
     def heed(event: Event | None) -> bool:
-        nonlocal trouble
+        nonlocal trouble, left
         match event:
-            case Event(kind=EventKind.COMPLETED, target=target) if target in waiting:
+            case Event(kind=EventKind.COMPLETED, target=str(target)) if target in waiting:
                 waiting.remove(target)
-            case Event(kind=EventKind.REASON, target=target, text=text):
+                over.add(target)
+            case Event(kind=EventKind.REASON, target=str(target), text=text) if target in waiting:
+                waiting.remove(target)
                 trouble = f"the pivot of {target} failed: {text}"
-            case Event(kind=EventKind.FAILED | EventKind.CANCELED, target=target):
-                trouble = trouble or f"the pivot of {target} failed"
+            case Event(kind=EventKind.FAILED | EventKind.CANCELED, target=str(target)) if target in waiting:
+                waiting.remove(target)
+                trouble = f"the pivot of {target} failed"
             case Event(kind=EventKind.STOPPED):
-                trouble = "the guest was stopped during the cutover"
+                left, trouble = True, "the guest was stopped during the cutover"
             case Event(kind=EventKind.DISCONNECTED):
-                trouble = "libvirt went away during the cutover"
+                left, trouble = True, "libvirt went away during the cutover"
             case _:
                 pass
-        return not waiting or trouble is not None
+        return left or not waiting
 
     if not move.await_(deadline - move.world.clock.monotonic(), heed):
-        return "the pivot took longer than the pause that was promised"
-    return trouble
+        trouble = trouble or "the pivot took longer than the pause that was promised"
+    return frozenset(over), trouble
 
 
-def _begin_export(move: Move) -> None:
+def _begin_export(move: Move, targets: Collection[str]) -> None:
     try:
-        move.world.hypervisor.begin_export(move.plan.uuid, scratch_files(move), move.socket)
+        move.world.hypervisor.begin_export(move.plan.uuid, scratch_files(move, targets), move.socket)
     except SvmoveError as error:
         # The guest is on its destination and goes on; only the proof is lost, which `_settle` finds out.
         move.say(text=f"no export: {error.text}")
 
 
-def scratch_files(move: Move) -> dict[str, str]:
-    return {disk.target: f"{move.scratch}/{disk.target}.qcow2" for disk in move.plan.disks}
+def scratch_files(move: Move, targets: Collection[str]) -> dict[str, str]:
+    return {target: f"{move.scratch}/{target}.qcow2" for target in targets}
 
 
 def wake(move: Move, domain: Domain) -> bool:
@@ -185,31 +199,51 @@ def wake(move: Move, domain: Domain) -> bool:
 
 
 def _settle(move: Move, *, trouble: str | None) -> Phase:
-    """After pivots may have been requested: waits until the three witnesses agree, and says where."""
+    """After pivots may have been requested: waits until the three witnesses agree on each disk, and says where."""
     seen = move.observe()
 
     def settled(_event: Event | None) -> bool:
         nonlocal seen
         seen = move.observe()
-        return seen.off or seen.where is Where.DESTINATION or (seen.where is Where.SOURCE and not _copying(seen))
+        return seen.off or all(_is_settled(disk) for disk in seen.disks)
 
     move.await_(_PROOF_WAIT, settled)
-    if seen.where is Where.DESTINATION:
-        move.note("proven", where=Where.DESTINATION, seen=str(seen))
-        if move.plan.verify is Verify.NONE:
-            return Phase.COMMITTED
-        # An export with our socket was begun in the pause, so it shows the destination as it was then.
-        if move.world.hypervisor.exports(move.plan.uuid, move.socket):
-            return Phase.VERIFYING
-        move.blame("unverified", "the guest is on its destinations, but the moment to freeze them was missed")
-        return Phase.HELD
+    over = [disk.target for disk in seen.disks if disk.where is Where.DESTINATION]
     if seen.where is Where.SOURCE:
         # Mirrors that are still there are cancelled by the roll-back, which looks again before it deletes.
         move.note("proven", where=Where.SOURCE, seen=str(seen))
         raise CopyError(trouble or "the pivot was not carried out", reason="pivot-failed")
-    move.blame("unclear", f"after the cutover ({trouble or 'no error was seen'}): {seen}")
+    if seen.off or any(disk.where is Where.UNCLEAR for disk in seen.disks):
+        move.blame("unclear", f"after the cutover ({trouble or 'no error was seen'}): {seen}")
+        return Phase.HELD
+    fresh = [disk.target for disk in move.pending if disk.target in over]
+    for target in fresh:
+        move.note("over", target)
+    mixed = bool(move.pending)
+    move.note("proven", where=GuestOn.MIXED if mixed else GuestOn.DESTINATION, seen=str(seen), trouble=trouble)
+    if not fresh or move.plan.verify is Verify.NONE:
+        return onward(move)
+    # An export with our socket was begun in the pause, so it shows the destination as it was then.
+    if move.world.hypervisor.exports(move.plan.uuid, move.socket):
+        return Phase.VERIFYING
+    move.blame("unverified", f"the moment to freeze the destinations was missed: {seen}")
     return Phase.HELD
 
 
-def _copying(seen: Seen) -> bool:
-    return any(disk.mirror is not None for disk in seen.disks)
+def _is_settled(disk: DiskSeen) -> bool:
+    return disk.where is Where.DESTINATION or (
+        disk.where is Where.SOURCE and (disk.mirror is None or not disk.mirror.ending)
+    )
+
+
+def onward(move: Move) -> Phase:
+    """After what went over was verified, or need not be: to the end, or from the copy on with the rest."""
+    if not move.pending:
+        return Phase.COMMITTED
+    rounds = sum(entry.data["where"] == GuestOn.MIXED for entry in move.record.all(Kind.FACT, "proven"))
+    left = ", ".join(disk.target for disk in move.pending)
+    if rounds < move.world.policy.move.cutover_attempts:
+        move.say(text=f"{left} did not go over with the others, and is copied again")
+        return Phase.PREPARED
+    move.blame("mixed", f"{left} did not go over in {rounds} cutovers; each disk is good where it is: {move.observe()}")
+    return Phase.HELD

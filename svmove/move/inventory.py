@@ -11,8 +11,10 @@ from svmove.moves import Request
 from svmove.ports import Host, Hypervisor
 
 
-def gather(request: Request, hypervisor: Hypervisor, host: Host, journal: Journal, scratch: str) -> Inventory:
-    """Raises NotFoundError for an unknown domain."""
+def gather(
+    request: Request, hypervisor: Hypervisor, host: Host, journal: Journal, scratch: str, *, after: str | None = None
+) -> Inventory:
+    """`after`: the move that will have ended when this one begins. Raises NotFoundError for an unknown domain."""
     domain = hypervisor.find_domain(request.domain)
     pools = hypervisor.pools()
     wanted = {request.to} | {disk.pool for disk in request.disks}
@@ -27,7 +29,7 @@ def gather(request: Request, hypervisor: Hypervisor, host: Host, journal: Journa
     can_read = process is None or host.can_see(process)
     # The journal knows of a move before its marker is in the domain; the marker tells of other hosts' moves.
     marker = journal.open_move(domain.uuid) or domain.marker
-    if marker is not None and journal.has_ended(marker):  # it could not be taken off
+    if marker is not None and (marker == after or journal.has_ended(marker)):  # it could not be taken off
         marker = None
     return Inventory(
         domain=replace(domain, marker=marker),

@@ -3,11 +3,14 @@
 Every act is idempotent: it looks first whether it was done, by this process or by one that died.
 """
 
-from svmove.errors import CopyError
+from collections.abc import Sequence
+
+from svmove.errors import CopyError, HypervisorError
 from svmove.model import Event, EventKind
 from svmove.move.context import Move
 from svmove.move.governor import LOOK, Governor, buffer_for
 from svmove.move.observe import Seen, Where
+from svmove.move.ownership import doubt_about_unrecorded, used_elsewhere
 from svmove.move.phases import Phase
 from svmove.moves import DiskPlan
 
@@ -15,6 +18,8 @@ from svmove.moves import DiskPlan
 _LOOK_AGAIN = 5.0
 # Long enough for a slow disk to end its last requests after a failed job.
 _REASON_WAIT = 1.0
+# A job that is cancelled ends within a request's time; a stalled destination may take for ever.
+_END_WAIT = 30.0
 # Between two looks at the progress, which has no event.
 _REPORT = 0.25
 
@@ -31,7 +36,7 @@ def admit(move: Move) -> Phase:
     for disk in move.plan.disks:
         move.note("source", disk.target, identity=move.world.host.identity(disk.source))
     move.intend("mark")
-    move.world.hypervisor.set_marker(move.plan.uuid, move.plan.move)
+    move.world.hypervisor.set_marker(move.plan.uuid, move.plan.move, move.plan.disks)
     return Phase.ADMITTED
 
 
@@ -45,10 +50,16 @@ def prepare(move: Move) -> Phase:
 
 def _create(move: Move, disk: DiskPlan) -> None:
     spec, host = disk.destination, move.world.host
-    if host.identity(spec.path) is not None:
-        raise CopyError(f"{spec.path} exists already", reason="name-taken", remedy="give another name")
+    if (identity := host.identity(spec.path)) is not None:
+        _adopt(move, disk, identity)
+        return
     move.intend("create", disk.target, pool=spec.pool, name=spec.name, path=spec.path)
-    volume = move.world.hypervisor.create_volume(spec)
+    try:
+        volume = move.world.hypervisor.create_volume(spec)
+    except HypervisorError as error:
+        # What lies there now is somebody else's, who was quicker, or at least not provably ours.
+        move.note("not-created", disk.target, text=error.text)
+        raise
     move.note("created", disk.target, pool=spec.pool, name=spec.name, identity=host.identity(volume.path))
     if volume.path != spec.path or volume.capacity != spec.capacity:
         raise CopyError(
@@ -58,12 +69,26 @@ def _create(move: Move, disk: DiskPlan) -> None:
         )
 
 
+def _adopt(move: Move, disk: DiskPlan, identity: str) -> None:
+    """Takes the volume that an svmove made before it died. Raises CopyError when it isn't provably that."""
+    spec, hypervisor = disk.destination, move.world.hypervisor
+    if doubt_about_unrecorded(move, disk, identity, used_elsewhere(move)) is not None:
+        raise CopyError(f"{spec.path} exists already", reason="name-taken", remedy="give another name")
+    hypervisor.refresh_pool(spec.pool)  # libvirt may have died over it as well
+    volume = hypervisor.volume_at(spec.path)
+    if volume is None or (volume.name, volume.capacity) != (spec.name, spec.capacity):
+        raise CopyError(f"{spec.path} was only half made", reason="half-made", remedy="move again")
+    move.note("created", disk.target, pool=spec.pool, name=spec.name, identity=identity)
+
+
 def start(move: Move) -> Phase:
-    seen = {disk.target: disk for disk in move.observe().disks}
-    for disk in move.plan.disks:
+    seen = {disk.target: disk for disk in _at_rest(move).disks}
+    for disk in move.pending:
         move.stop_if_cancelled()
         if seen[disk.target].copies:
             continue
+        if not seen[disk.target].destination_is_ours:
+            raise _replaced([disk.destination.path])
         move.intend("copy", disk.target)
         move.world.hypervisor.start_copy(
             move.plan.uuid,
@@ -76,22 +101,41 @@ def start(move: Move) -> Phase:
     return Phase.COPYING
 
 
+def _at_rest(move: Move) -> Seen:
+    """In a second round, what the first one left must have ended, or its end would be taken for that of the new
+    copy: jobs that are being cancelled, and events that nobody has read. Raises CopyError."""
+    seen = move.observe()
+    if not (move.noted("proven") or move.noted("decided")):
+        return seen  # the first round
+
+    def ended(_event: object) -> bool:
+        nonlocal seen
+        seen = move.observe()
+        return not any(disk.mirror is not None and disk.mirror.ending for disk in seen.disks)
+
+    if not move.await_(_END_WAIT, ended):
+        raise CopyError(f"an earlier copy does not end: {seen}", reason="cancel-failed")
+    while move.events.next(0) is not None:
+        pass
+    return seen
+
+
 def copy(move: Move) -> Phase:
     """Waits for the barrier: all mirrors ready. By event; the XML is asked first, and now and then."""
-    ready = _ready(move.observe())
-    cap = sum(disk.bandwidth or 0 for disk in move.plan.disks)
+    ready = _ready(move.observe().of(move.pending))
+    cap = sum(disk.bandwidth or 0 for disk in move.pending)
     governor = Governor(cap) if cap else None
-    while len(ready) < len(move.plan.disks):
+    while len(ready) < len(move.pending):
         look_again = move.world.clock.monotonic() + _LOOK_AGAIN
-        while len(ready) < len(move.plan.disks) and move.world.clock.monotonic() < look_again:
+        while len(ready) < len(move.pending) and move.world.clock.monotonic() < look_again:
             move.stop_if_cancelled()
             event = move.events.next(_REPORT if governor is None else LOOK)
             if event is None:
                 _report(move, ready, governor)
             else:
                 _heed(move, event, ready)
-        if len(ready) < len(move.plan.disks):
-            ready |= _ready(move.observe())
+        if len(ready) < len(move.pending):
+            ready |= _ready(move.observe().of(move.pending))
     _report(move, ready, None)
     _measure(move)
     return Phase.READY
@@ -111,9 +155,13 @@ def _ready(seen: Seen) -> set[str]:
 def unless_replaced(seen: Seen) -> None:
     """Raises CopyError: QEMU writes to the file that it opened, but at the pivot it opens what lies at the path."""
     if seen.replaced:
-        raise CopyError(
-            f"somebody put another file in place of {', '.join(seen.replaced)}", reason="destination-replaced"
-        )
+        raise _replaced(seen.replaced)
+
+
+def _replaced(paths: Sequence[str]) -> CopyError:
+    return CopyError(
+        f"somebody removed {', '.join(paths)}, or put another file in its place", reason="destination-replaced"
+    )
 
 
 def _heed(move: Move, event: Event, ready: set[str]) -> None:
@@ -154,7 +202,7 @@ def failure(move: Move, event: Event) -> CopyError:
 
 def _report(move: Move, ready: set[str], governor: Governor | None) -> None:
     left: dict[str, int] = {}
-    for disk in move.plan.disks:
+    for disk in move.pending:
         job = move.world.hypervisor.job(move.plan.uuid, disk.target)
         if job is not None and job.remaining is not None:
             move.say(disk.target, job.done, job.end, "ready" if disk.target in ready else None)
@@ -165,7 +213,7 @@ def _report(move: Move, ready: set[str], governor: Governor | None) -> None:
 
 
 def _govern(move: Move, governor: Governor, left: dict[str, int]) -> None:
-    data = sum(move.world.host.allocated(disk.destination.path) for disk in move.plan.disks)
+    data = sum(move.world.host.allocated(disk.destination.path) for disk in move.pending)
     limits = governor.limits(move.world.clock.monotonic(), data, left)
     for target, limit in limits.items():
         move.world.hypervisor.set_bandwidth(move.plan.uuid, target, limit)
@@ -173,7 +221,7 @@ def _govern(move: Move, governor: Governor, left: dict[str, int]) -> None:
 
 def _measure(move: Move) -> None:
     """How much arrived, and how fast, for the report and for the estimate of later moves."""
-    for disk in move.plan.disks:
+    for disk in move.pending:
         arrived = move.world.host.allocated(disk.destination.path)
         move.note("copied", disk.target, bytes=arrived)
         began = move.intended("copy", disk.target)

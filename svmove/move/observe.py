@@ -5,9 +5,10 @@ the inactive XML is silently skipped when it differs, a vanished job proves noth
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from svmove.errors import NotFoundError
 from svmove.model import Domain, DomainState, Mirror, Process
 from svmove.moves import DiskPlan
 from svmove.ports import Host, Hypervisor
@@ -73,14 +74,26 @@ class Seen:
         found = {disk.where for disk in self.disks}
         return found.pop() if len(found) == 1 else Where.UNCLEAR
 
+    def of(self, disks: Sequence[DiskPlan]) -> "Seen":
+        """The same look, at some of the disks."""
+        wanted = {disk.target for disk in disks}
+        return replace(self, disks=tuple(disk for disk in self.disks if disk.target in wanted))
+
     @property
     def off(self) -> bool:
-        return self.domain.state is DomainState.OFF
+        """By libvirt AND by the host: a daemon that lost a running QEMU out of sight says so too."""
+        return self.domain.state in (DomainState.OFF, DomainState.GONE) and self.process is None
 
     @property
     def off_on_source(self) -> bool:
-        """Off, and the next start will be from the sources."""
-        return self.off and all(disk.inactive == disk.plan.source for disk in self.disks)
+        """Off, and a next start can be from nowhere but the sources."""
+        gone = self.domain.state is DomainState.GONE
+        return self.off and (gone or all(disk.inactive == disk.plan.source for disk in self.disks))
+
+    @property
+    def off_on_destination(self) -> bool:
+        off = self.off and self.domain.state is DomainState.OFF
+        return off and all(disk.inactive == disk.plan.destination.path for disk in self.disks)
 
     @property
     def all_copy(self) -> bool:
@@ -106,10 +119,13 @@ class Seen:
 def observe(hypervisor: Hypervisor, host: Host, uuid: str, disks: Sequence[DiskPlan], made: Mapping[str, str]) -> Seen:
     """`made`: target → identity of the destination that we made.
 
-    Raises NotFoundError when the domain is gone, HostError when QEMU can't be looked into.
+    Raises HostError when QEMU can't be looked into.
     """
-    domain = hypervisor.domain(uuid)
-    process = host.process(uuid) if domain.state is not DomainState.OFF else None
+    try:
+        domain = hypervisor.domain(uuid)
+    except NotFoundError:
+        domain = Domain(name="", uuid=uuid, state=DomainState.GONE, persistent=False, live=(), inactive=())
+    process = host.process(uuid)
     seen = tuple(_disk(domain, process, host, disk, made.get(disk.target)) for disk in disks)
     return Seen(domain=domain, process=process, disks=seen)
 

@@ -18,7 +18,11 @@ from svmove.moves import (
     Verify,
 )
 
-_STATES = {Phase.DONE: State.DONE, Phase.ROLLED_BACK: State.ROLLED_BACK}
+_STATES = {
+    Phase.DONE: State.DONE,
+    Phase.ROLLED_BACK: State.ROLLED_BACK,
+    Phase.HANDED_OVER: State.HANDED_OVER,
+}
 _ON_SOURCE = frozenset(
     {
         Phase.PLANNED,
@@ -46,7 +50,7 @@ def of_record(record: Record, *, stopped_by: SvmoveError | None = None) -> Outco
         disks=tuple(_disk(record, disk) for disk in plan.disks),
         seconds=_seconds(record),
         findings=plan.findings + _leftovers(record),
-        error=None if phase is Phase.DONE else _failure(record, phase, stopped_by),
+        error=None if phase in (Phase.DONE, Phase.HANDED_OVER) else _failure(record, phase, stopped_by),
     )
 
 
@@ -84,7 +88,18 @@ def _disk(record: Record, disk: DiskPlan) -> DiskOutcome:
         verify=record.plan.verify,
         verified=record.plan.verify is Verify.CUTOVER and verified is not None and not mismatches,
         mismatches=mismatches,
+        on=_on(record, disk.target),
     )
+
+
+def _on(record: Record, target: str) -> GuestOn:
+    """Which copy of a disk the guest has, as far as it was proven."""
+    if record.last(Kind.FACT, "over", target) is not None:
+        return GuestOn.DESTINATION
+    proven = record.last(Kind.FACT, "proven")
+    if record.phase in _ON_SOURCE or (proven is not None and proven.data["where"] != GuestOn.DESTINATION):
+        return GuestOn.SOURCE
+    return GuestOn.UNKNOWN
 
 
 def _seconds(record: Record) -> Seconds:
@@ -129,7 +144,7 @@ def _failure(record: Record, phase: Phase, stopped_by: SvmoveError | None) -> Fa
     errors = [entry for entry in record.entries if entry.kind is Kind.ERROR]
     proven = record.last(Kind.FACT, "proven")
     where = GuestOn(proven.data["where"]) if proven else GuestOn.UNKNOWN
-    if phase in _ON_SOURCE:
+    if phase in _ON_SOURCE and where is not GuestOn.MIXED:
         where = GuestOn.SOURCE
     if stopped_by is not None or not errors:
         why = f"the move stopped in phase {phase}" + (f": {stopped_by.text}" if stopped_by else "")
@@ -141,8 +156,8 @@ def _failure(record: Record, phase: Phase, stopped_by: SvmoveError | None) -> Fa
         )
     if phase is Phase.HELD:
         cause = errors[-1]
-        decide = f"both copies are kept; look (docs/held.md), then decide: svmove accept {record.plan.move}"
-        remedy = cause.data["remedy"] or decide
+        ways = f"svmove accept {record.plan.move} goes forward, svmove rollback {record.plan.move} goes back"
+        remedy = f"{cause.data['remedy'] or 'both copies are kept'}; look (docs/held.md), then decide: {ways}"
     else:
         cause, remedy = errors[0], errors[0].data["remedy"]
     return Failure(code=cause.what, text=cause.data["text"], guest_on=where, remedy=remedy)

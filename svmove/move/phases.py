@@ -15,25 +15,30 @@ class Phase(StrEnum):
     DONE = "done"
     ROLLING_BACK = "rolling-back"  # the guest is proven on its sources; what we made is removed
     ROLLED_BACK = "rolled-back"
+    HANDED_OVER = "handed-over"  # another move carries the disks back; this one has ended
     HELD = "held"  # neither forward nor back without a person: both copies are kept
 
 
 NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.PLANNED: frozenset({Phase.ADMITTED, Phase.ROLLING_BACK}),
     Phase.ADMITTED: frozenset({Phase.PREPARED, Phase.ROLLING_BACK}),
-    Phase.PREPARED: frozenset({Phase.COPYING, Phase.ROLLING_BACK}),
-    Phase.COPYING: frozenset({Phase.READY, Phase.ROLLING_BACK}),
-    Phase.READY: frozenset({Phase.CUTOVER, Phase.ROLLING_BACK}),
-    Phase.CUTOVER: frozenset({Phase.VERIFYING, Phase.COMMITTED, Phase.ROLLING_BACK, Phase.HELD}),
-    Phase.VERIFYING: frozenset({Phase.COMMITTED, Phase.HELD}),
+    # HELD: what fails in a second round, when other disks are on their destinations already.
+    Phase.PREPARED: frozenset({Phase.COPYING, Phase.ROLLING_BACK, Phase.HELD}),
+    Phase.COPYING: frozenset({Phase.READY, Phase.ROLLING_BACK, Phase.HELD}),
+    Phase.READY: frozenset({Phase.CUTOVER, Phase.ROLLING_BACK, Phase.HELD}),
+    # PREPARED: some disks went over, some did not; each is good where it is, and the rest is tried again.
+    Phase.CUTOVER: frozenset({Phase.VERIFYING, Phase.COMMITTED, Phase.PREPARED, Phase.ROLLING_BACK, Phase.HELD}),
+    Phase.VERIFYING: frozenset({Phase.COMMITTED, Phase.PREPARED, Phase.HELD}),
     Phase.COMMITTED: frozenset({Phase.DONE}),
     Phase.ROLLING_BACK: frozenset({Phase.ROLLED_BACK, Phase.HELD}),
     Phase.DONE: frozenset(),
     Phase.ROLLED_BACK: frozenset(),
-    Phase.HELD: frozenset({Phase.COMMITTED, Phase.ROLLING_BACK}),  # by a person's word alone
+    Phase.HANDED_OVER: frozenset(),
+    # By a person's word alone.
+    Phase.HELD: frozenset({Phase.COMMITTED, Phase.PREPARED, Phase.ROLLING_BACK, Phase.HANDED_OVER}),
 }
 # Nothing more is to be done, by anybody.
-ENDED = frozenset({Phase.DONE, Phase.ROLLED_BACK})
+ENDED = frozenset({Phase.DONE, Phase.ROLLED_BACK, Phase.HANDED_OVER})
 # The loop stops here.
 RESTING = ENDED | {Phase.HELD}
 # What fails in one of these has not hurt the guest, and is undone.

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from svmove.errors import CopyError, InterruptedMoveError, JournalError, RefusedError, SvmoveError, UnreachableError
+from svmove.errors import CopyError, InterruptedMoveError, JournalError, SvmoveError, UnreachableError
 from svmove.journal import Journal, Record
 from svmove.move import cleanup, cutover, mirror, verify
-from svmove.move.context import Move, World
-from svmove.move.observe import Where
+from svmove.move.context import Move, World, listening
 from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
 from svmove.moves import Plan
 
@@ -33,30 +32,6 @@ def begin(journal: Journal, plan: Plan, uri: str) -> Record:
     return journal.begin(plan, uri, Phase.PLANNED)
 
 
-def accept(world: World, record: Record) -> Record:
-    """Leaves HELD in the direction that the guest is in: forward where it is on its destinations, back where
-    it is on its sources. To be followed by a `Walk`.
-
-    Raises:
-        RefusedError: the move is not held, or it can't be told where the guest is.
-        UnreachableError: libvirt is gone.
-    """
-    with world.hypervisor.events(record.plan.uuid) as events:
-        held = Move(world, record, events)
-        if held.phase is not Phase.HELD:
-            raise RefusedError(f"move {record.plan.move} is not held, it is {held.phase}")
-        seen = held.observe()
-        if seen.where is Where.DESTINATION:
-            held.note("accepted", seen=str(seen))
-            held.enter(Phase.COMMITTED)
-        elif seen.where is Where.SOURCE or seen.off_on_source:
-            held.note("accepted", seen=str(seen))
-            held.enter(Phase.ROLLING_BACK)
-        else:
-            raise RefusedError(f"it can't be told where the guest is: {seen}", remedy="docs/held.md says how to look")
-        return held.record
-
-
 class Walk:
     """A process's walk with a move; `record` is the newest that is known, also after an error."""
 
@@ -74,7 +49,7 @@ class Walk:
         lost = 0
         while self.record.phase not in RESTING:
             try:
-                with self._world.hypervisor.events(self.record.plan.uuid) as events:
+                with listening(self._world, self.record.plan.uuid) as events:
                     self._walk(Move(self._world, self.record, events))
             except UnreachableError:
                 lost += 1
@@ -103,10 +78,10 @@ def _after(error: SvmoveError, move: Move) -> Phase:
     """Where a failure leads. Only what happened before the cutover, or is proven undone, is rolled back."""
     code = error.reason if isinstance(error, CopyError) else error.code
     move.blame(code, error.text, error.remedy)
-    if move.phase in BEFORE_CUTOVER:
-        return Phase.ROLLING_BACK
-    if move.phase is Phase.CUTOVER and isinstance(error, CopyError | InterruptedMoveError):
-        return Phase.ROLLING_BACK  # these two are raised only where the source is proven
+    # In the cutover these two are raised only where the source is proven.
+    undone = move.phase is Phase.CUTOVER and isinstance(error, CopyError | InterruptedMoveError)
+    if move.phase in BEFORE_CUTOVER or undone:
+        return Phase.HELD if move.over else Phase.ROLLING_BACK  # some disks are over: no way back without a person
     if move.phase is Phase.COMMITTED:
         cleanup.leave(move, error)
         return Phase.DONE  # a leftover; the guest is where it should be

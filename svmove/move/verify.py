@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from svmove.errors import HostError, InterruptedMoveError, UnverifiedError
 from svmove.model import EventKind
 from svmove.move.context import Move
-from svmove.move.cutover import scratch_files
+from svmove.move.cutover import onward, scratch_files
 from svmove.move.phases import Phase
 from svmove.moves import DiskPlan, Mismatch, Verify
 from svmove.units import KiB, show_size
@@ -34,8 +34,8 @@ def ready_to_verify(move: Move) -> Phase:
         process = move.observe().process
         if process is None:
             raise HostError("the guest's QEMU process is gone")
-        sizes = {disk.target: disk.destination.capacity for disk in move.plan.disks}
-        files = {path: sizes[target] for target, path in scratch_files(move).items()}
+        sizes = {disk.target: disk.destination.capacity for disk in move.pending}
+        files = {path: sizes[target] for target, path in scratch_files(move, sizes).items()}
         move.intend("scratch", folder=move.scratch)
         move.world.host.make_scratch(move.scratch, files, process)
         _enough_scratch(move)
@@ -60,18 +60,24 @@ def verify(move: Move) -> Phase:
             f"source and destination differ ({told}); both are kept, the guest is on the destination",
         )
         return Phase.HELD
-    return Phase.COMMITTED
+    return onward(move)
+
+
+def _unverified(move: Move) -> tuple[DiskPlan, ...]:
+    """What this round brought over. What a person has accepted as it is can't be verified any more."""
+    known = ("verified", "waived")
+    return tuple(disk for disk in move.over if not any(move.noted(what, disk.target) for what in known))
 
 
 def _known(move: Move) -> dict[str, tuple[Mismatch, ...]] | None:
-    """What an svmove that died afterwards has found already, of all disks."""
-    noted = {disk.target: move.noted("verified", disk.target) for disk in move.plan.disks}
-    if not all(noted.values()):
+    """What an svmove that died afterwards has found already, of all disks that are over."""
+    if _unverified(move):
         return None
+    noted = {disk.target: move.noted("verified", disk.target) for disk in move.over}
     return {
         target: tuple(Mismatch(**extent) for extent in entry.data["mismatches"])
         for target, entry in noted.items()
-        if entry is not None
+        if entry is not None and not move.noted("waived", target)
     }
 
 
@@ -79,8 +85,9 @@ def _compared(move: Move) -> dict[str, tuple[Mismatch, ...]]:
     """Recorded at once: no trouble in what follows may lose it."""
     if not move.world.hypervisor.exports(move.plan.uuid, move.socket):
         raise UnverifiedError("the export of the destination as it was at the cutover is gone")
-    found = _Comparison(move).run()
-    for disk in move.plan.disks:
+    disks = _unverified(move)
+    found = _Comparison(move, disks).run()
+    for disk in disks:
         move.note("verified", disk.target, mismatches=[asdict(extent) for extent in found[disk.target]])
     return found
 
@@ -99,18 +106,19 @@ class _Slice:
 
 
 class _Comparison:
-    def __init__(self, move: Move) -> None:
+    def __init__(self, move: Move, disks: tuple[DiskPlan, ...]) -> None:
         self._move = move
+        self._disks = disks
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._done = {disk.target: 0 for disk in move.plan.disks}
-        self._found: dict[str, list[Mismatch]] = {disk.target: [] for disk in move.plan.disks}
+        self._done = {disk.target: 0 for disk in disks}
+        self._found: dict[str, list[Mismatch]] = {disk.target: [] for disk in disks}
 
     def run(self) -> dict[str, tuple[Mismatch, ...]]:
         policy = self._move.world.policy.verify
         with ThreadPoolExecutor(policy.workers, thread_name_prefix="compare") as pool:
             waiting: set[Future[None]] = {
-                pool.submit(self._compare, piece) for piece in _slices(self._move.plan.disks, policy.slice)
+                pool.submit(self._compare, piece) for piece in _slices(self._disks, policy.slice)
             }
             try:
                 while waiting:
@@ -168,7 +176,7 @@ class _Comparison:
     def _say(self) -> None:
         with self._lock:
             done = dict(self._done)
-        for disk in self._move.plan.disks:
+        for disk in self._disks:
             size = disk.destination.capacity
             self._move.say(disk.target, min(done[disk.target], size), size)
 

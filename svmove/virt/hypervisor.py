@@ -1,6 +1,6 @@
 """`Hypervisor` on libvirt. Each method is one idea of libvirt's; the order of calls is the move's business."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
@@ -8,7 +8,7 @@ import libvirt
 
 from svmove.errors import HypervisorError, NotFoundError
 from svmove.model import Domain, DomainState, Job, Pool, Versions, Volume
-from svmove.moves import VolumeSpec
+from svmove.moves import DiskPlan, VolumeSpec
 from svmove.policy import RetryPolicy
 from svmove.virt import xml
 from svmove.virt.connection import Connection
@@ -85,6 +85,7 @@ class LibvirtHypervisor:
             checkpoints=tuple(point.getName() for point in _unless_unsupported(domain.listAllCheckpoints)),
             job="backup" if active and _backup_xml(domain) else "",
             marker=None if first is None else xml.marker(first),
+            marked=() if first is None else xml.marked(first),
         )
 
     def paths_in_use(self, *, besides: str) -> Mapping[str, str]:
@@ -107,7 +108,7 @@ class LibvirtHypervisor:
 
         return self._connection.ask(read)
 
-    def set_marker(self, uuid: str, move: str | None) -> None:
+    def set_marker(self, uuid: str, move: str | None, disks: Sequence[DiskPlan] = ()) -> None:
         def write(c: Any) -> None:
             domain = c.lookupByUUIDString(uuid)
             flags = 0
@@ -115,7 +116,7 @@ class LibvirtHypervisor:
                 flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
             if domain.isPersistent():
                 flags |= libvirt.VIR_DOMAIN_AFFECT_CONFIG
-            element = None if move is None else xml.marker_element(move)
+            element = None if move is None else xml.marker_element(move, disks)
             domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, element, xml.MARKER_KEY, xml.MARKER_URI, flags)
 
         try:
@@ -124,6 +125,16 @@ class LibvirtHypervisor:
             # Removing what isn't there is this error in libvirt.
             if move is not None or error.number != libvirt.VIR_ERR_NO_DOMAIN_METADATA:
                 raise
+
+    def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]]) -> None:
+        def define(c: Any) -> None:
+            domain = c.lookupByUUIDString(uuid)
+            if domain.isActive():
+                raise HypervisorError("the domain was started meanwhile", remedy="look again")
+            flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+            c.defineXML(xml.with_sources(domain.XMLDesc(flags), sources))
+
+        self._connection.ask(define)
 
     def suspend(self, uuid: str) -> None:
         self._connection.ask(lambda c: c.lookupByUUIDString(uuid).suspend())

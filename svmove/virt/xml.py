@@ -1,13 +1,14 @@
 """Domain XML read, and the XML that libvirt is given, built with lxml so that no name can break it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 
 from lxml import etree
 from lxml.builder import E
 
 from svmove.errors import HypervisorError
-from svmove.model import Disk, Mirror, SourceKind
-from svmove.moves import VolumeSpec
+from svmove.model import Disk, MarkedDisk, Mirror, SourceKind
+from svmove.moves import DiskPlan, VolumeSpec
 
 MARKER_URI = "https://svmove.org/xmlns/domain/1"
 MARKER_KEY = "svmove"
@@ -83,7 +84,13 @@ def _mirror(element: etree._Element, volume_path: VolumePath) -> Mirror | None:
     mirror = element.find("mirror")
     if mirror is None:
         return None
-    return Mirror(job=mirror.get("job", ""), path=_source(mirror, volume_path)[1], ready=mirror.get("ready") == "yes")
+    state = mirror.get("ready")  # absent, yes, pivot, abort
+    return Mirror(
+        job=mirror.get("job", ""),
+        path=_source(mirror, volume_path)[1],
+        ready=state == "yes",
+        ending=state in ("pivot", "abort"),
+    )
 
 
 def _get(element: etree._Element | None, name: str) -> str | None:
@@ -96,8 +103,48 @@ def marker(domain: etree._Element) -> str | None:
     return None if element is None else element.get("id")
 
 
-def marker_element(move: str) -> str:
-    return _text(E.move(id=move))
+def marked(domain: etree._Element) -> tuple[MarkedDisk, ...]:
+    """The disks that the marker tells of; none for one that an older svmove wrote."""
+    names = [field.name for field in fields(MarkedDisk)]
+    found = domain.iterfind(f"metadata/{{{MARKER_URI}}}move/{{*}}disk")
+    return tuple(MarkedDisk(**{name: element.get(name, "") for name in names}) for element in found)
+
+
+def marker_element(move: str, disks: Sequence[DiskPlan]) -> str:
+    """Enough to find both copies of each disk, should the journal be lost."""
+    described = [
+        E.disk(
+            target=disk.target,
+            source=_xmlable(disk.source),
+            source_format=disk.source_format,
+            destination=_xmlable(disk.destination.path),
+            destination_format=disk.destination.format,
+            pool=_xmlable(disk.destination.pool),
+            volume=_xmlable(disk.destination.name),
+        )
+        for disk in disks
+    ]
+    return _text(E.move(*described, id=move))
+
+
+def with_sources(text: str, sources: Mapping[str, tuple[str, str]]) -> str:
+    """A domain's XML with other files below its disks: target → (path, format)."""
+    domain = parse(text)
+    for target, (path, format_) in sources.items():
+        disk = next((d for d in domain.iterfind("devices/disk") if _get(d.find("target"), "dev") == target), None)
+        if disk is None:
+            raise HypervisorError(f"the domain has no disk {target}")
+        for name in ("source", "backingStore"):
+            for element in disk.findall(name):
+                disk.remove(element)
+        disk.set("type", "file")
+        disk.insert(0, E.source(file=_xmlable(path)))
+        driver = disk.find("driver")
+        if driver is None:
+            driver = E.driver(name="qemu")
+            disk.insert(0, driver)
+        driver.set("type", format_)
+    return _text(domain)
 
 
 def paths(domain: etree._Element, volume_path: VolumePath) -> set[str]:

@@ -184,9 +184,9 @@ def test_the_file_is_its_owners_alone(tmp_path: Path, umask: int) -> None:
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     opened(tmp_path)
     with sqlite3.connect(tmp_path / "journal.sqlite") as connection:
-        connection.execute("UPDATE svmove_schema SET version = 2")
+        connection.execute("UPDATE svmove_schema SET version = 3")
     connection.close()
-    with pytest.raises(JournalError, match="schema 2") as caught:
+    with pytest.raises(JournalError, match="schema 3") as caught:
         opened(tmp_path)
     assert caught.value.remedy is not None
 

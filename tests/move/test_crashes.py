@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from svmove.errors import HostError, HypervisorError, JournalError, NotFoundError, SvmoveError, UnreachableError
-from svmove.journal import store
+from svmove.journal import schema
 from svmove.move import verify
 from svmove.move.phases import RESTING
 from svmove.moves import Plan
 from tests.fake import CrashError, Faults
 from tests.move.stage import Stage
 
-_durable = store._sqlite_durable
+_durable = schema.durable
 _UUIDS = (f"6f2c8d1e-0000-4000-8000-{number:012d}" for number in range(10**6))
 
 
@@ -47,7 +47,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         _durable(connection, record)
         connection.execute("PRAGMA synchronous=OFF")  # 10,000 commits: power cuts are not what is tried here
 
-    monkeypatch.setattr(store, "_sqlite_durable", loose)
+    monkeypatch.setattr(schema, "durable", loose)
     monkeypatch.setattr(verify, "ThreadPoolExecutor", _Inline)
 
 

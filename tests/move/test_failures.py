@@ -263,21 +263,6 @@ def test_a_pivot_that_fails_is_rolled_back(tmp_path: Path) -> None:
     assert "Operation not permitted" in outcome.error.text
 
 
-def test_a_pivot_that_fails_on_one_of_two_disks_is_held_with_both_copies(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, "vda", "vdb")
-
-    def spoil() -> None:
-        mirror = stage.world.drives["vdb"].mirror
-        assert mirror is not None
-        mirror.pivot_error = "Operation not permitted"
-
-    stage.world.before["request_pivot"] = spoil
-    outcome = stage.move()
-    assert_held(stage, outcome, "unclear")
-    assert outcome.error is not None
-    assert outcome.error.guest_on is GuestOn.UNKNOWN
-
-
 def test_a_pivot_that_takes_longer_than_the_pause_lets_the_guest_go_on_in_time(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
 

@@ -62,6 +62,7 @@ def test_the_document_of_a_move_is_exactly_this() -> None:
                 "verify": "cutover",
                 "verified": False,
                 "mismatches": [{"offset": 0, "length": 512}],
+                "on": "unknown",
             }
         ],
         "seconds": {"total": 1.2346, "copy": 1.0, "pause": 0.0421, "verify": 0.1},
@@ -79,9 +80,9 @@ def test_a_move_without_an_error_says_null() -> None:
 
 
 def test_the_states_and_levels_are_the_documented_ones() -> None:
-    assert [*State] == ["done", "already-there", "refused", "rolled-back", "held"]
+    assert [*State] == ["done", "already-there", "refused", "rolled-back", "held", "handed-over"]
     assert [*Level] == ["refuse", "warn", "note"]
-    assert [*GuestOn] == ["source", "destination", "off", "unknown"]
+    assert [*GuestOn] == ["source", "destination", "mixed", "off", "unknown"]
 
 
 def test_the_document_of_a_plan_has_these_keys() -> None:

@@ -10,7 +10,7 @@ from lxml import etree
 from svmove.errors import HypervisorError
 from svmove.model import Disk, Mirror, SourceKind
 from svmove.virt import xml
-from tests.builders import spec
+from tests.builders import disk_plan, spec
 
 UGLY = "'\"<&>;$ `\\]]>\n\t größe \u2028 😀 <!-- -->&amp;"
 NAMES = st.text(max_size=30) | st.text(alphabet=UGLY, max_size=30)
@@ -93,10 +93,13 @@ def test_the_chain_is_read_nearest_first_and_ends_at_the_empty_element() -> None
     assert disk("<source file='/top'/><backingStore/>").chain == ()
 
 
-@pytest.mark.parametrize(("ready", "expected"), [("ready='yes'", True), ("", False), ("ready='pivot'", False)])
-def test_a_mirror_is_read(ready: str, expected: bool) -> None:
+@pytest.mark.parametrize(
+    ("ready", "expected", "ending"),
+    [("ready='yes'", True, False), ("", False, False), ("ready='pivot'", False, True), ("ready='abort'", False, True)],
+)
+def test_a_mirror_is_read(ready: str, expected: bool, ending: bool) -> None:
     inner = f"<source file='/a'/><mirror type='file' job='copy' {ready}><source file='/b'/></mirror>"
-    assert disk(inner).mirror == Mirror(job="copy", path="/b", ready=expected)
+    assert disk(inner).mirror == Mirror(job="copy", path="/b", ready=expected, ending=ending)
     assert disk("<source file='/a'/>").mirror is None
 
 
@@ -202,14 +205,19 @@ def test_what_is_written_is_read_again(name: str) -> None:
 
 @given(st.text(alphabet=st.characters(exclude_categories=["C"]), max_size=30))
 def test_a_marker_comes_back(move: str) -> None:
-    domain = xml.parse(f"<domain><metadata>{_namespaced(xml.marker_element(move))}</metadata></domain>")
+    disks = (disk_plan(), disk_plan(target="vdb", source="/pools/slow/<&'\".img", source_format="raw"))
+    domain = xml.parse(f"<domain><metadata>{_namespaced(xml.marker_element(move, disks))}</metadata></domain>")
     assert move == xml.marker(domain)
+    found = [(marked.target, marked.source, marked.source_format) for marked in xml.marked(domain)]
+    assert found == [(planned.target, planned.source, planned.source_format) for planned in disks]
+    assert {marked.destination for marked in xml.marked(domain)} == {planned.destination.path for planned in disks}
 
 
 def _namespaced(element: str) -> str:
     """As libvirt does with what setMetadata is given: it puts it into the key's namespace."""
     found = etree.fromstring(element)
-    found.tag = f"{{{xml.MARKER_URI}}}{found.tag!s}"
+    for inner in found.iter():
+        inner.tag = f"{{{xml.MARKER_URI}}}{inner.tag!s}"
     return etree.tostring(found, encoding="unicode")
 
 

@@ -1,0 +1,79 @@
+"""The board: what processes tell each other of a move. Requests to the one that works on it, and its figures.
+
+Requests are durable, so that one to a dead process is found by whoever resumes. Figures may be lost, so they
+are written without waiting for the disk; a later durable write takes them along.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from svmove.journal import schema
+
+
+class Ask(StrEnum):
+    CANCEL = "cancel"  # go back to the source, as by Ctrl-C; too late from the cutover on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Of one disk, in bytes and bytes per second; `rate` over the last seconds, None while not known."""
+
+    done: int
+    end: int
+    rate: float | None = None
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds, as it goes now."""
+        return (self.end - self.done) / self.rate if self.rate else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """The newest figures: when they were written (Unix time), in which phase, by disk."""
+
+    at: float
+    phase: str
+    disks: Mapping[str, Figures]
+
+
+class Board:
+    def __init__(self, url: sa.URL) -> None:
+        self._engine = sa.create_engine(url)
+        sa.event.listen(self._engine, "connect", _hasty)
+
+    def tell(self, move: str, at: float, phase: str, disks: Mapping[str, Figures]) -> None:
+        """Never raises for a journal that can't be written: the move finds that out by itself."""
+        figures = {target: [f.done, f.end, f.rate] for target, f in disks.items()}
+        row = {"move": move, "at": at, "phase": phase, "data": json.dumps(figures)}
+        with suppress(exc.SQLAlchemyError), self._engine.begin() as connection:
+            connection.execute(schema.progress.delete().where(schema.progress.c.move == move))
+            connection.execute(schema.progress.insert().values(row))
+
+    def notices(self) -> dict[str, Notice]:
+        """By move. Raises SQLAlchemyError."""
+        with self._engine.begin() as connection:
+            return {row.move: _notice(row) for row in connection.execute(sa.select(schema.progress))}
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _notice(row: Any) -> Notice:
+    found = {
+        target: Figures(done=done, end=end, rate=rate) for target, (done, end, rate) in json.loads(row.data).items()
+    }
+    return Notice(at=row.at, phase=row.phase, disks=found)
+
+
+def _hasty(connection: Any, _record: Any) -> None:
+    # Not synchronous: a power cut may take the last figures, and nothing else (the WAL stays in order).
+    for pragma in ("busy_timeout=50", "synchronous=OFF", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")

@@ -1,0 +1,118 @@
+"""The tables of the journal, how a file is opened, and how an older one is brought up to date.
+
+Compatibility: a newer svmove migrates an older journal, in one transaction, when it first opens it. An older
+svmove refuses a newer journal, and says so: what it does not know it could not keep.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from svmove.errors import JournalError
+
+SCHEMA = 2
+
+metadata = sa.MetaData()
+version = sa.Table("svmove_schema", metadata, sa.Column("version", sa.Integer, nullable=False))
+moves = sa.Table(
+    "moves",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("uri", sa.Text, nullable=False),
+    sa.Column("uuid", sa.Text, nullable=False),
+    sa.Column("domain", sa.Text, nullable=False),
+    sa.Column("phase", sa.Text, nullable=False),
+    sa.Column("ended", sa.Boolean, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("plan", sa.Text, nullable=False),
+)
+one_per_domain = sa.Index("one_move_per_domain", moves.c.uuid, unique=True, sqlite_where=moves.c.ended.is_(False))
+entries = sa.Table(
+    "entries",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("move", sa.ForeignKey("moves.id"), nullable=False, index=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("phase", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("target", sa.Text),
+    sa.Column("data", sa.Text, nullable=False),
+)
+# What other processes ask of the one that works on a move. Since schema 2.
+requests = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("move", sa.ForeignKey("moves.id"), nullable=False, index=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+)
+# The newest figures of a move under way, for whoever looks on. May be lost. Since schema 2.
+progress = sa.Table(
+    "progress",
+    metadata,
+    sa.Column("move", sa.ForeignKey("moves.id"), primary_key=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("phase", sa.Text, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+)
+
+
+def _to_2(connection: sa.Connection) -> None:
+    metadata.create_all(connection, tables=[requests, progress])
+
+
+# From which version → what makes the next one of it.
+_MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {1: _to_2}
+
+
+def prepare(connection: sa.Connection, name: str) -> None:
+    """Makes the tables of a new journal, or brings an older one up to date.
+
+    To be called in a transaction that has the write lock: of two first runs at once, the second must not look
+    before the first has made all tables. Raises JournalError for a newer journal, and for a database of others.
+    """
+    tables = sa.inspect(connection).get_table_names()
+    if version.name not in tables:
+        if tables:
+            raise JournalError(f"{name}: a database of something else ({tables[0]})", remedy="name another file")
+        metadata.create_all(connection)
+        connection.execute(version.insert().values(version=SCHEMA))
+        return
+    found = connection.scalar(sa.select(version.c.version))
+    if found is None or found > SCHEMA or (found < SCHEMA and found not in _MIGRATIONS):
+        raise JournalError(
+            f"{name}: schema {found}, but this svmove knows {SCHEMA}", remedy="use the svmove that wrote it, or a newer"
+        )
+    while found < SCHEMA:
+        _MIGRATIONS[found](connection)
+        found += 1
+        connection.execute(version.update().values(version=found))
+
+
+def durable(connection: Any, _record: Any) -> None:
+    # WAL: one fsync a commit instead of three, which counts in the seconds around a cutover.
+    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def make_file(database: str | None) -> None:
+    """The file is its owner's alone; its folder can be passed through, for QEMU's scratch files beside it.
+
+    Raises JournalError.
+    """
+    if not database or database == ":memory:":
+        raise JournalError("the journal must be a file", remedy="write sqlite:////path/to/journal.sqlite")
+    try:
+        Path(database).parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise JournalError(
+            f"journal {database}: {error.strerror}",
+            remedy="run svmove as root (sudo), or name another with --journal",
+        ) from error

@@ -1,0 +1,163 @@
+"""What ended moves left behind, and whether it may go. For `svmove gc`.
+
+The journal says what is ours; a leftover goes only if it is provably that, and provably unused. What may be the
+only good copy of something is listed, and never removed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+from svmove.errors import HypervisorError
+from svmove.journal import Entry, Journal, Kind, Record
+from svmove.move import lost
+from svmove.move.phases import Phase
+from svmove.moves import DiskPlan
+from svmove.ports import Host, Hypervisor
+
+
+class LeftoverKind(StrEnum):
+    VOLUME = "volume"
+    SCRATCH = "scratch"  # a folder with scratch files, a socket
+    MARKER = "marker"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    kind: LeftoverKind
+    move: str
+    domain: str
+    path: str  # the domain's name for a marker
+    text: str  # what it is
+    kept: str | None = None  # why it may not go; None: it may
+    pool: str | None = None
+    volume: str | None = None
+
+
+def find(journal: Journal, hypervisor: Hypervisor, host: Host, scratch: str, uri: str) -> tuple[Leftover, ...]:
+    """Looks only. Raises JournalError, UnreachableError, HypervisorError, HostError."""
+    used = _identities_in_use(hypervisor, host)
+    found: list[Leftover] = []
+    ids = set()
+    for summary in journal.moves(ended=True):
+        ids.add(summary.move)
+        if summary.ended and summary.uri == uri:
+            record = journal.read(summary.move)
+            found.extend(_volumes(record, host, used))
+            found.extend(_scratch(record, host, scratch))
+    found.extend(_markers(hypervisor, journal, ids))
+    return tuple(found)
+
+
+def remove(leftover: Leftover, hypervisor: Hypervisor, host: Host) -> None:
+    """Raises HypervisorError, HostError, UnreachableError. To be called with what `find` has just found."""
+    if leftover.kept is not None:
+        raise AssertionError(f"{leftover.path} may not go: {leftover.kept}")
+    match leftover.kind:
+        case LeftoverKind.VOLUME:
+            hypervisor.delete_volume(leftover.pool or "", leftover.volume or "", leftover.path)
+            if host.identity(leftover.path) is not None:
+                raise HypervisorError(
+                    f"pool {leftover.pool} does not know {leftover.path}", remedy="look at it, and remove it by hand"
+                )
+        case LeftoverKind.SCRATCH:
+            host.remove_scratch(leftover.path)
+        case LeftoverKind.MARKER:
+            domain = hypervisor.find_domain(leftover.domain)
+            if domain.marker == leftover.move:
+                hypervisor.set_marker(domain.uuid, None)
+
+
+def _identities_in_use(hypervisor: Hypervisor, host: Host) -> dict[str, str]:
+    """Of every domain, also of those that were moved."""
+    used = hypervisor.paths_in_use(besides="")
+    return {identity: who for path, who in used.items() if (identity := host.identity(path)) is not None}
+
+
+def _volumes(record: Record, host: Host, used: dict[str, str]) -> Iterator[Leftover]:
+    for disk in record.plan.disks:
+        kept = record.last(Kind.FACT, "destination-kept", disk.target)
+        if kept is not None and record.last(Kind.FACT, "removed", disk.target) is None:
+            spec = disk.destination
+            known = record.last(Kind.FACT, "created", disk.target)
+            yield from _volume(record, disk, kept, spec.path, spec.pool, spec.name, known, host, used)
+        kept = record.last(Kind.FACT, "source-kept", disk.target)
+        if kept is not None and record.last(Kind.FACT, "deleted", disk.target) is None:
+            known = record.last(Kind.FACT, "source", disk.target)
+            yield from _volume(
+                record, disk, kept, disk.source, disk.pool_from, disk.volume_from, known, host, used
+            )  # fmt: skip
+
+
+def _volume(
+    record: Record,
+    disk: DiskPlan,
+    told: Entry,
+    path: str,
+    pool: str | None,
+    name: str | None,
+    known: Entry | None,
+    host: Host,
+    used: dict[str, str],
+) -> Iterator[Leftover]:
+    identity = host.identity(path)
+    if identity is None:
+        return
+    if known is not None and known.data.get("identity") != identity:
+        return  # somebody else's by now
+    kept = None
+    if record.phase == Phase.HANDED_OVER or told.data.get("precious"):
+        kept = "it may have what no other file has; remove it by hand when you are sure"
+    elif record.last(Kind.FACT, "adopted") is not None or known is None:
+        kept = "the journal does not prove whose it is; remove it by hand when you are sure"
+    elif pool is None or name is None:
+        kept = "it is in no pool"
+    elif identity in used:
+        kept = f"{used[identity]} uses it"
+    elif holders := host.holders(path):
+        kept = f"process {holders[0]} has it open"
+    yield Leftover(
+        kind=LeftoverKind.VOLUME,
+        move=record.plan.move,
+        domain=record.plan.domain,
+        path=path,
+        text=f"{disk.target}: {told.data['text']}",
+        kept=kept,
+        pool=pool,
+        volume=name,
+    )
+
+
+def _scratch(record: Record, host: Host, scratch: str) -> Iterator[Leftover]:
+    made = record.last(Kind.INTENT, "scratch")
+    folder = str(made.data["folder"]) if made else str(PurePosixPath(scratch) / record.plan.move)
+    if made is None or host.identity(folder) is None:
+        return
+    kept = None
+    for disk in record.plan.disks:
+        if holders := host.holders(f"{folder}/{disk.target}.qcow2"):
+            kept = f"process {holders[0]} has {disk.target}.qcow2 open"
+    yield Leftover(
+        kind=LeftoverKind.SCRATCH,
+        move=record.plan.move,
+        domain=record.plan.domain,
+        path=folder,
+        text="scratch files of its verification",
+        kept=kept,
+    )
+
+
+def _markers(hypervisor: Hypervisor, journal: Journal, ids: set[str]) -> Iterator[Leftover]:
+    for domain in lost.find(hypervisor):
+        move = domain.marker or ""
+        if move in ids and not journal.has_ended(move):
+            continue
+        yield Leftover(
+            kind=LeftoverKind.MARKER,
+            move=move,
+            domain=domain.name,
+            path=domain.name,
+            text="the marker in the domain's metadata",
+            kept=None if move in ids else f"this journal does not know that move: svmove resume {move}",
+        )
