@@ -28,6 +28,7 @@ class State(StrEnum):
     ROLLED_BACK = "rolled-back"
     HELD = "held"
     HANDED_OVER = "handed-over"  # another move carries on
+    STARTED = "started"  # another process works on it
 
 
 class Way(StrEnum):

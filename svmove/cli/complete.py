@@ -34,6 +34,13 @@ def moves(context: typer.Context, incomplete: str) -> list[str]:
     return _matching(context, incomplete, lambda options: options.mover().open_moves())
 
 
+def all_moves(context: typer.Context, incomplete: str) -> list[str]:
+    """Also those that have ended."""
+    return _matching(
+        context, incomplete, lambda options: [found.move for found in options.open_journal().moves(ended=True)]
+    )
+
+
 def _matching(context: typer.Context, incomplete: str, read: Callable[[Options], Iterable[str]]) -> list[str]:
     given = context.find_root().params
     options = Options(connect=given.get("connect"), policy=None, journal=given.get("journal"), verbose=False)

@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from svmove.journal import Journal
     from svmove.mover import Mover
     from svmove.policy import Policy
     from svmove.virt.hypervisor import LibvirtHypervisor
@@ -36,6 +37,21 @@ class Options:
         from svmove.policy_file import load_policy
 
         return load_policy(self.policy)
+
+    def environment(self) -> dict[str, str]:
+        """The same options, for another process."""
+        found = {"SVMOVE_CONNECT": self.uri}
+        if self.policy is not None:
+            found["SVMOVE_POLICY"] = str(self.policy.absolute())
+        if self.journal is not None:
+            relative = "://" not in self.journal
+            found["SVMOVE_JOURNAL"] = str(Path(self.journal).absolute()) if relative else self.journal
+        return found
+
+    def open_journal(self) -> "Journal":
+        from svmove.journal import Journal, default_url
+
+        return Journal(self.journal or default_url())
 
     def mover(self) -> "Mover":
         from svmove.journal import default_url

@@ -35,6 +35,8 @@ _STATES = {
     State.REFUSED: Exit.REFUSED,
     State.ROLLED_BACK: Exit.ROLLED_BACK,
     State.HELD: Exit.HELD,
+    State.HANDED_OVER: Exit.OK,
+    State.STARTED: Exit.OK,
 }
 
 

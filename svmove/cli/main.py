@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from svmove.cli import accept, inspect, lab, move, plan, resume
+from svmove.cli import cancel, decide, inspect, lab, move, plan, resume, tasks
+from svmove.cli import gc as leftovers
 from svmove.cli.context import Options
 from svmove.cli.exits import Exit, of_error
 from svmove.errors import SvmoveError
@@ -67,7 +68,13 @@ def main_options(
 app.command("move")(move.move)
 app.command("plan")(plan.plan)
 app.command("resume")(resume.resume)
-app.command("accept")(accept.accept)
+app.command("tasks")(tasks.tasks)
+app.command("show")(tasks.show)
+app.command("wait")(tasks.wait)
+app.command("cancel")(cancel.cancel)
+app.command("accept")(decide.accept)
+app.command("rollback")(decide.rollback)
+app.command("gc")(leftovers.gc)
 app.command("pools")(inspect.pools)
 app.command("disks")(inspect.disks)
 app.add_typer(lab.app, name="lab")

@@ -1,20 +1,27 @@
-"""`svmove move`."""
+"""`svmove move`, and how every command that walks a move is watched and told."""
 
+import dataclasses
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from svmove.cli import plan
-from svmove.cli.context import options, print_json, stderr, stdout
+from svmove.cli.context import Options, options, print_json, stderr, stdout
 from svmove.cli.documented import documented
-from svmove.cli.exits import of_outcome
+from svmove.cli.exits import Exit, of_outcome
 from svmove.cli.interrupt import interruptible
+from svmove.errors import HostError
+from svmove.moves import Outcome, Request, State
 
 if TYPE_CHECKING:
-    from svmove.moves import Outcome
+    from svmove.mover import Mover
     from svmove.ports import Cancel, Listener
+
+# A Python that starts on a busy machine.
+_START = 20.0
 
 
 def move(
@@ -27,6 +34,9 @@ def move(
     verify: plan.Verification = "cutover",
     keep_source: plan.KeepSource = False,
     max_pause: plan.MaxPause = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="go on in the background, and print the id (svmove wait ID)")
+    ] = False,
     json: plan.Json = False,
 ) -> int:
     """Move the disks of a running guest to another pool, and prove every byte."""
@@ -34,24 +44,63 @@ def move(
 
     def work() -> int:
         mover = options(context).mover()
+        if detach:
+            return _detached(options(context), mover, request, json=json)
         return watched(lambda listener, cancel: mover.move(request, listener=listener, cancel=cancel), json=json)
 
     return documented(work, domain=domain, json=json)
 
 
-def watched(work: "Callable[[Listener, Cancel], Outcome]", *, json: bool) -> int:
+def _detached(given: Options, mover: "Mover", request: Request, *, json: bool) -> int:
+    from svmove.host import detach
+    from svmove.journal import owner
+
+    begun = mover.begin(request)
+    if (move := begun.move) is None:
+        tell(begun, json=json)
+        return of_outcome(begun)
+    log = mover.journal.folder / "logs" / f"{move}.log"
+    process = detach.start(["resume", move], given.environment(), log)
+    deadline = time.monotonic() + _START
+    while owner(mover.journal.folder, move) is None and process.poll() is None:
+        if time.monotonic() > deadline:
+            raise HostError(f"process {process.pid} does not begin", remedy=f"see {log}; svmove resume {move}")
+        time.sleep(0.02)
+    if process.poll() is None:
+        begun = dataclasses.replace(begun, state=State.STARTED, error=None)
+        tell(begun, json=json, text=move)
+        return Exit.OK
+    ended = mover.recorded(move)
+    tell(ended, json=json)
+    return of_outcome(ended)
+
+
+def watched(
+    work: "Callable[[Listener, Cancel], Outcome]", *, json: bool, code: Callable[[Outcome], Exit] = of_outcome
+) -> int:
     """Runs a move with progress and signals, prints its outcome, and returns the exit code."""
+    outcome = walk(work)
+    tell(outcome, json=json)
+    return code(outcome)
+
+
+def walk(work: "Callable[[Listener, Cancel], Outcome]") -> Outcome:
     from svmove.view.progress import ProgressView
 
     with ProgressView(stderr()) as view, interruptible(lambda: view.phase) as cancel:
-        outcome = work(view.heed, cancel)
+        return work(view.heed, cancel)
+
+
+def tell(outcome: Outcome, *, json: bool, text: str | None = None) -> None:
+    """`text`: in place of the table."""
     with suppress(OSError):  # a terminal that was closed meanwhile; the exit code still tells
         if json:
             from svmove.view import document
 
             print_json(document.move(outcome))
+        elif text is not None:
+            print(text)
         else:
             from svmove.view import tables
 
             tables.show(stdout(), tables.outcome(outcome))
-    return of_outcome(outcome)

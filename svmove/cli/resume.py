@@ -1,20 +1,25 @@
-"""`svmove resume`: go on with a move whose svmove died or left."""
+"""`svmove resume`: go on with moves whose svmove died or left."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from svmove.cli import complete, plan
-from svmove.cli.context import options, print_json
+from svmove.cli.context import options, print_json, stderr
 from svmove.cli.documented import documented
-from svmove.cli.exits import Exit
-from svmove.cli.move import watched
-from svmove.errors import UsageError
+from svmove.cli.exits import Exit, of_outcome
+from svmove.cli.move import tell, walk, watched
+from svmove.errors import RefusedError, UsageError
 from svmove.moves import Outcome, Seconds, State
+
+if TYPE_CHECKING:
+    from svmove.mover import Mover
 
 NOTHING = Outcome(
     move=None, domain=None, state=State.ALREADY_THERE, method="mirror", disks=(), seconds=Seconds(), findings=()
 )
+# Of several moves the worst counts.
+_WORST = (Exit.UNREACHABLE, Exit.HELD, Exit.INTERRUPTED, Exit.ROLLED_BACK)
 
 
 def resume(
@@ -23,23 +28,49 @@ def resume(
         str | None,
         typer.Argument(metavar="[ID]", help="without: the only one that there is", autocompletion=complete.moves),
     ] = None,
+    every: Annotated[bool, typer.Option("--all", "-a", help="all that nobody works on, one after the other")] = False,
     json: plan.Json = False,
 ) -> int:
     """Go on with a move that was left: finish it, roll it back, or hold it with both copies kept."""
+    if every and move is not None:
+        raise UsageError("either --all or an ID")
 
     def work() -> int:
         mover = options(context).mover()
         left = (move,) if move is not None else mover.open_moves()
+        if every:
+            return _all(mover, left, json=json)
         if not left:
-            if json:
-                from svmove.view import document
-
-                print_json(document.move(NOTHING))
-            else:
-                print("nothing to resume")
+            tell(NOTHING, json=json, text="nothing to resume")
             return Exit.OK
         if len(left) > 1:
-            raise UsageError("more than one move was left", remedy="name one: " + ", ".join(left))
+            raise UsageError("more than one move was left", remedy="say --all, or name one: " + ", ".join(left))
         return watched(lambda listener, cancel: mover.resume(left[0], listener=listener, cancel=cancel), json=json)
 
     return documented(work, domain=None, json=json)
+
+
+def _all(mover: "Mover", left: tuple[str, ...], *, json: bool) -> int:
+    outcomes: list[Outcome] = []
+    for move in left:
+        try:
+            outcomes.append(_one(mover, move))
+        except RefusedError as error:  # another process works on it
+            stderr().print(error.text, markup=False)
+            continue
+        if not json:
+            tell(outcomes[-1], json=False)
+        if of_outcome(outcomes[-1]) is Exit.INTERRUPTED:
+            break
+    if json:
+        from svmove.view import document
+
+        print_json(document.moves(outcomes))
+    elif not left:
+        print("nothing to resume")
+    codes = {of_outcome(outcome) for outcome in outcomes}
+    return next((code for code in _WORST if code in codes), Exit.OK)
+
+
+def _one(mover: "Mover", move: str) -> Outcome:
+    return walk(lambda listener, cancel: mover.resume(move, listener=listener, cancel=cancel))

@@ -1,10 +1,15 @@
 """The JSON documents: a contract (docs/json.md). Keys are only ever added."""
 
 import dataclasses
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from svmove.journal import Record
 from svmove.model import Disk, Domain, Image, Pool, Volume
-from svmove.moves import Finding, Outcome, Plan
+from svmove.move.leftovers import Leftover
+from svmove.move.outcome import of_record
+from svmove.move.tasks import Task
+from svmove.moves import Decision, Finding, Outcome, Plan
 
 SCHEMA = 1
 
@@ -20,6 +25,75 @@ def move(outcome: Outcome) -> dict[str, Any]:
         "seconds": {key: round(value, 4) for key, value in dataclasses.asdict(outcome.seconds).items()},
         "findings": findings(outcome.findings),
         "error": None if outcome.error is None else dataclasses.asdict(outcome.error),
+    }
+
+
+def moves(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    return {"schema": SCHEMA, "moves": [move(outcome) for outcome in outcomes]}
+
+
+def tasks(found: Sequence[Task]) -> dict[str, Any]:
+    return {"schema": SCHEMA, "tasks": [_task(task) for task in found]}
+
+
+def _task(task: Task) -> dict[str, Any]:
+    figures = task.figures
+    remaining = figures.remaining if figures else None
+    return {
+        "move": task.move,
+        "domain": task.domain,
+        "uri": task.uri,
+        "disks": list(task.disks),
+        "phase": task.phase,
+        "state": task.state,
+        "done_bytes": figures.done if figures else None,
+        "end_bytes": figures.end if figures else None,
+        "rate": round(figures.rate) if figures and figures.rate is not None else None,
+        "remaining_seconds": None if remaining is None else round(remaining, 1),
+        "age_seconds": round(task.age, 1),
+        "process": task.process,
+    }
+
+
+def history(record: Record) -> dict[str, Any]:
+    """The document of the move, and every entry of its journal. Times are Unix times."""
+    return {
+        **move(of_record(record)),
+        "phase": record.phase,
+        "ended": record.ended,
+        "uri": record.uri,
+        "created": record.plan.created,
+        "history": [dataclasses.asdict(entry) for entry in record.entries],
+    }
+
+
+def decision(found: Decision) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "move": found.move,
+        "domain": found.domain,
+        "way": found.way,
+        "seen": found.seen,
+        "disks": [dataclasses.asdict(fate) for fate in found.fates],
+    }
+
+
+def leftovers(found: Sequence[Leftover], removed: Collection[int]) -> dict[str, Any]:
+    """`removed`: by position in `found`."""
+    return {
+        "schema": SCHEMA,
+        "leftovers": [
+            {
+                "kind": leftover.kind,
+                "move": leftover.move,
+                "domain": leftover.domain,
+                "path": leftover.path,
+                "text": leftover.text,
+                "kept": leftover.kept,
+                "removed": number in removed,
+            }
+            for number, leftover in enumerate(found)
+        ],
     }
 
 

@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from svmove.journal import Notice
 from svmove.moves import Progress
 from svmove.units import show_rate, show_size
 
@@ -83,6 +84,11 @@ class ProgressView(AbstractContextManager["ProgressView"]):
         elif time.monotonic() - self._line_at >= _LINE_EVERY:
             self._line_at = time.monotonic()
             self._console.print(Text(f"{seen.phase} {seen.target}: {show_size(seen.done)} of {show_size(seen.end)}"))
+
+    def notice(self, move: str, notice: Notice) -> None:
+        """The figures of a move that another process works on."""
+        for target, figures in notice.disks.items():
+            self.heed(Progress(move=move, phase=notice.phase, target=target, done=figures.done, end=figures.end))
 
     def _enter(self, phase: str) -> None:
         if self._phase in _BARRED and self._bars is not None:

@@ -17,6 +17,8 @@ _STATES = {
     State.REFUSED: "red",
     State.ROLLED_BACK: "yellow",
     State.HELD: "bold red",
+    State.HANDED_OVER: "yellow",
+    State.STARTED: "green",
 }
 
 

@@ -80,7 +80,7 @@ def test_a_move_without_an_error_says_null() -> None:
 
 
 def test_the_states_and_levels_are_the_documented_ones() -> None:
-    assert [*State] == ["done", "already-there", "refused", "rolled-back", "held", "handed-over"]
+    assert [*State] == ["done", "already-there", "refused", "rolled-back", "held", "handed-over", "started"]
     assert [*Level] == ["refuse", "warn", "note"]
     assert [*GuestOn] == ["source", "destination", "mixed", "off", "unknown"]
 

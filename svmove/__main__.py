@@ -1,0 +1,5 @@
+"""`python -m svmove`."""
+
+from svmove.cli.main import main
+
+main()
