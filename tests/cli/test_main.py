@@ -174,7 +174,8 @@ def test_there_may_be_nothing_to_resume(capsys: pytest.CaptureFixture[str], stag
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["move"], ["plan"], ["resume"], ["accept"], ["pools"], ["disks"], ["lab"], ["lab", "up"]]
+    "arguments",
+    [[], ["move"], ["plan"], ["resume"], ["accept"], ["tasks"], ["gc"], ["pools"], ["disks"], ["lab"], ["lab", "up"]],
 )
 def test_help_needs_no_daemon(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert run([*arguments, "--help"]) == 0
