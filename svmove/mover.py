@@ -17,7 +17,7 @@ from svmove.clock import SystemClock
 from svmove.errors import NotFoundError, RefusedError, SvmoveError
 from svmove.host.local import LocalHost
 from svmove.journal import Ask, Journal, Record, await_release, working_on
-from svmove.move import decision, leftovers, lost, outcome, runner, tasks
+from svmove.move import decision, leftovers, lost, outcome, relief, runner, tasks
 from svmove.move.back import plan_back
 from svmove.move.context import Move, World, listening
 from svmove.move.inventory import gather
@@ -28,7 +28,7 @@ from svmove.move.tasks import Task
 from svmove.moves import Decision, Outcome, Plan, Progress, Request, Way
 from svmove.plan.planner import make_plan
 from svmove.policy import Policy
-from svmove.ports import Cancel, Clock, Host, Hypervisor, Listener
+from svmove.ports import Cancel, Clock, Guard, Host, Hypervisor, Listener
 from svmove.redact import redact
 from svmove.virt.hypervisor import LibvirtHypervisor
 
@@ -49,6 +49,7 @@ class Mover:
         self._policy = policy
         self._clock = clock or SystemClock()
         self._scratch = policy.paths.scratch or str(journal.folder / "scratch")
+        self.guard: Guard = lambda _move: None
 
     @classmethod
     def connect(cls, uri: str, policy: Policy, journal_url: str) -> Self:
@@ -170,6 +171,16 @@ class Mover:
         """What is recorded of a move. Raises NotFoundError."""
         return outcome.of_record(self._journal.read(move))
 
+    def relieve(self, move: str) -> bool:
+        """One look at a guest whose svmove died in the cutover or the verification: whether no more are needed.
+
+        Raises RefusedError when a process works on the move, NotFoundError, UnreachableError and others.
+        """
+        with self._working_on(move):
+            world, record = self._world(_nobody, None), self._ours(move)
+            with listening(world, record.plan.uuid) as events:
+                return relief.relieve(Move(world, record, events))
+
     def tasks(self, *, ended: bool = False) -> tuple[Task, ...]:
         """Every move that is under way, left or held; with `ended` all that the journal knows. Oldest first."""
         return tasks.tasks(self._journal, self._hypervisor, self.uri, self._clock.now(), ended=ended)
@@ -219,6 +230,7 @@ class Mover:
             scratch=self._scratch,
             cancel=cancel or threading.Event(),
             listener=Publisher(listener, self._journal, self._clock),
+            guard=self.guard,
         )
 
     def open_moves(self) -> tuple[str, ...]:

@@ -171,3 +171,6 @@ class Cancel(Protocol):
 
 
 Listener = Callable[[Progress], None]
+
+# Told the id of a move in which the guest would suffer if svmove died now, and None when that is over.
+Guard = Callable[[str | None], None]

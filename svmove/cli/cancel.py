@@ -15,7 +15,7 @@ def cancel(context: typer.Context, move: Id, json: plan.Json = False) -> int:
     """Take a move back to its sources, and wait for that. From the cutover on it is too late, and it goes on."""
 
     def work() -> int:
-        mover = options(context).mover()
+        mover = options(context).walker()
         return watched(
             lambda listener, cancel: mover.cancel(move, listener=listener, cancel=cancel), json=json, code=_code
         )

@@ -59,6 +59,15 @@ class Options:
 
         return Mover.connect(self.uri, self.load_policy(), self.journal or default_url())
 
+    def walker(self) -> "Mover":
+        """A Mover for a command that walks a move, with a guard for the guest beside it."""
+        from svmove.cli import guard
+
+        posted = guard.post(self)
+        mover = self.mover()
+        mover.guard = posted
+        return mover
+
     def hypervisor(self) -> "LibvirtHypervisor":
         from svmove.virt.hypervisor import LibvirtHypervisor
 

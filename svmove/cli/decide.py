@@ -37,7 +37,7 @@ def _decide(context: typer.Context, move: str, way: Way, *, yes: bool, dry_run: 
     def work() -> int:
         from svmove.view import document, panes, tables
 
-        mover = options(context).mover()
+        mover = options(context).walker()
         decision = mover.decide(move, way)
         if dry_run and json:
             print_json(document.decision(decision))

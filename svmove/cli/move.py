@@ -43,7 +43,7 @@ def move(
     request = plan.request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause)
 
     def work() -> int:
-        mover = options(context).mover()
+        mover = options(context).walker()
         if detach:
             return _detached(options(context), mover, request, json=json)
         return watched(lambda listener, cancel: mover.move(request, listener=listener, cancel=cancel), json=json)

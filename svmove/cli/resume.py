@@ -36,7 +36,7 @@ def resume(
         raise UsageError("either --all or an ID")
 
     def work() -> int:
-        mover = options(context).mover()
+        mover = options(context).walker()
         left = (move,) if move is not None else mover.open_moves()
         if every:
             return _all(mover, left, json=json)

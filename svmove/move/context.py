@@ -14,7 +14,7 @@ from svmove.move.observe import Seen, observe
 from svmove.move.phases import ENDED, NEXT, Phase
 from svmove.moves import DiskPlan, Plan, Progress
 from svmove.policy import Policy
-from svmove.ports import Cancel, Clock, Events, Host, Hypervisor, Listener
+from svmove.ports import Cancel, Clock, Events, Guard, Host, Hypervisor, Listener
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class World:
     scratch: str  # the folder in which each move gets one of its own
     cancel: Cancel
     listener: Listener = field(default=lambda _progress: None)
+    guard: Guard = field(default=lambda _move: None)
 
 
 class _NoEvents:

@@ -25,7 +25,7 @@ this instant, and the released source can't change any more. Comparing the two p
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from svmove.errors import CopyError, HypervisorError, SvmoveError, UnreachableError
+from svmove.errors import CopyError, HostError, HypervisorError, SvmoveError, UnreachableError
 from svmove.journal import Kind
 from svmove.model import Domain, DomainState, Event, EventKind
 from svmove.move.context import Move
@@ -39,6 +39,8 @@ from svmove.units import show_duration
 _DRAIN_LOOK = 0.003
 # libvirt closes the old image and writes its XML after the event; under load that takes a moment.
 _PROOF_WAIT = 30.0
+# The guest stands still already, for longer than was planned.
+_FREEZE_WAIT = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ class _Attempt:
 def cut_over(move: Move) -> Phase:
     seen = move.observe()
     # Somebody may have died in here. If it was us who suspended the guest, it goes on before all else.
-    if wake(move, seen.domain):
+    if release(move, seen.domain):
         seen = move.observe()
     rest = seen.of(move.pending)
     if rest.where is Where.SOURCE and rest.all_ready:
@@ -189,13 +191,47 @@ def scratch_files(move: Move, targets: Collection[str]) -> dict[str, str]:
 
 def wake(move: Move, domain: Domain) -> bool:
     """Resumes a guest that a dead svmove left suspended. One that a person paused stays paused."""
-    last = next((e for e in reversed(move.record.entries) if e.what in ("pivot", "paused", "woken")), None)
-    ours = last is not None and last.what == "pivot" and last.data["suspends"]
-    if not ours or domain.state is not DomainState.PAUSED:
+    began = _standing(move, domain)
+    if began is None:
         return False
     move.world.hypervisor.resume(move.plan.uuid)
-    move.note("woken")
+    move.note("woken", seconds=max(move.world.clock.now() - began, 0.0))
     return True
+
+
+def release(move: Move, domain: Domain) -> bool:
+    """As `wake`; but a guest that stands still since before its pivot can still have its export, and be verified."""
+    if _standing(move, domain) is None:
+        return False
+    try:
+        if move.plan.verify is Verify.CUTOVER and not move.world.hypervisor.exports(move.plan.uuid, move.socket):
+            _freeze(move)
+    except HostError as error:
+        move.say(text=f"no export: {error.text}")
+    finally:
+        wake(move, domain)
+    return True
+
+
+def _freeze(move: Move) -> None:
+    seen = move.observe()
+
+    def settled(_event: Event | None) -> bool:
+        nonlocal seen
+        seen = move.observe()
+        return all(_is_settled(disk) for disk in seen.disks)
+
+    if move.await_(_FREEZE_WAIT, settled, tick=0.02):
+        over = [disk.target for disk in seen.of(move.pending).disks if disk.where is Where.DESTINATION]
+        if over:
+            _begin_export(move, over)
+
+
+def _standing(move: Move, domain: Domain) -> float | None:
+    """Since when (Unix time) the guest stands still by our doing."""
+    last = next((e for e in reversed(move.record.entries) if e.what in ("pivot", "paused", "woken")), None)
+    ours = last is not None and last.what == "pivot" and last.data["suspends"]
+    return last.at if last is not None and ours and domain.state is DomainState.PAUSED else None
 
 
 def _settle(move: Move, *, trouble: str | None) -> Phase:

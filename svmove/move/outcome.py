@@ -109,11 +109,13 @@ def _seconds(record: Record) -> Seconds:
     def between(begin: str, end: str) -> float:
         return max(entered[end] - entered[begin], 0.0) if begin in entered and end in entered else 0.0
 
+    # "woken": of a guest whose svmove had died.
+    paused = record.all(Kind.FACT, "paused") + record.all(Kind.FACT, "woken")
     last = record.entries[-1].at if record.entries else record.plan.created
     return Seconds(
         total=max(last - record.plan.created, 0.0),
         copy=between(Phase.PREPARED, Phase.READY),
-        pause=max((entry.data["seconds"] for entry in record.all(Kind.FACT, "paused")), default=0.0),
+        pause=max((entry.data.get("seconds", 0.0) for entry in paused), default=0.0),
         verify=between(Phase.VERIFYING, Phase.COMMITTED) or between(Phase.VERIFYING, Phase.HELD),
     )
 

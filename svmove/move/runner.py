@@ -12,6 +12,9 @@ from svmove.moves import Plan
 # A daemon that answers and goes away again each time is not worth a hundred tries.
 _RECONNECTS = 10
 
+# Where a guest would suffer if this process died.
+_GUARDED = frozenset({Phase.CUTOVER, Phase.VERIFYING})
+
 Step = Callable[[Move], Phase]
 
 STEPS: dict[Phase, Step] = {
@@ -61,6 +64,7 @@ class Walk:
         try:
             while move.phase not in RESTING:
                 move.say()
+                move.world.guard(move.plan.move if move.phase in _GUARDED else None)
                 try:
                     following = STEPS[move.phase](move)
                 except (UnreachableError, JournalError):
@@ -70,6 +74,7 @@ class Walk:
                 if following is Phase.HELD:
                     cleanup.hold(move)
                 move.enter(following)
+            move.world.guard(None)
         finally:
             self.record = move.record
 

@@ -38,7 +38,7 @@ def ready_to_verify(move: Move) -> Phase:
         files = {path: sizes[target] for target, path in scratch_files(move, sizes).items()}
         move.intend("scratch", folder=move.scratch)
         move.world.host.make_scratch(move.scratch, files, process)
-        _enough_scratch(move)
+        enough_scratch(move)
     return Phase.CUTOVER
 
 
@@ -171,7 +171,7 @@ class _Comparison:
             raise UnverifiedError("the guest met an I/O error during the verification")
         if move.world.cancel.is_set():
             raise InterruptedMoveError("interrupted during the verification")
-        _enough_scratch(move)
+        enough_scratch(move)
 
     def _say(self) -> None:
         with self._lock:
@@ -181,7 +181,8 @@ class _Comparison:
             self._move.say(disk.target, min(done[disk.target], size), size)
 
 
-def _enough_scratch(move: Move) -> None:
+def enough_scratch(move: Move) -> None:
+    """Raises UnverifiedError when the scratch files could soon not grow any more."""
     free, reserve = move.world.host.free(move.scratch), move.world.policy.space.scratch_reserve
     if free < reserve:
         raise UnverifiedError(

@@ -1,0 +1,30 @@
+"""What must be done for a guest whose svmove died in the cutover or the verification, and no more than that."""
+
+from svmove.errors import UnverifiedError
+from svmove.move.context import Move
+from svmove.move.cutover import release
+from svmove.move.phases import Phase
+from svmove.move.verify import enough_scratch
+
+
+def relieve(move: Move) -> bool:
+    """One look; whether nothing more needs to be watched.
+
+    A guest that svmove suspended is woken. While the export is there, the scratch space is watched, and the export
+    ended before it runs short. Raises UnreachableError, HypervisorError, HostError, JournalError.
+    """
+    hypervisor, uuid = move.world.hypervisor, move.plan.uuid
+    if move.phase not in (Phase.CUTOVER, Phase.VERIFYING):
+        return True
+    release(move, hypervisor.domain(uuid))
+    if not hypervisor.exports(uuid, move.socket):
+        return True
+    try:
+        enough_scratch(move)
+    except UnverifiedError as error:
+        move.note("relieved", why=error.text)
+        hypervisor.end_export(uuid, move.socket)
+        if hypervisor.domain(uuid).io_error:
+            hypervisor.resume(uuid)
+        return True
+    return False
