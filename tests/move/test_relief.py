@@ -17,6 +17,10 @@ def state(stage: Stage) -> DomainState:
     return stage.world.state
 
 
+def exported(stage: Stage) -> bool:
+    return stage.world.export is not None
+
+
 def killed(folder: Path, call: str) -> tuple[Stage, str]:
     """svmove died just after its first `call`."""
     stage = Stage(folder)
@@ -56,11 +60,11 @@ def test_a_guest_that_a_person_paused_stays_paused(tmp_path: Path) -> None:
 def test_the_export_stays_for_who_resumes_and_ends_before_scratch_space_runs_short(tmp_path: Path) -> None:
     stage, move = killed(tmp_path, "compare")
     assert not stage.mover().relieve(move)
-    assert stage.world.export is not None
+    assert exported(stage)
     stage.world.free = 0
     stage.world.io_error = True
     assert stage.mover().relieve(move)
-    assert stage.world.export is None
+    assert not exported(stage)
     assert state(stage) is DomainState.RUNNING
     assert stage.resume(move).state is State.HELD
 
