@@ -10,7 +10,7 @@ endif
 PYTEST := .venv/bin/pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint bench lab-up lab-down clean
+.PHONY: help setup demo test test-fast faults lint bench lab-up lab-down clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -22,10 +22,15 @@ demo: setup ## move the disks of a running guest, and prove it
 	@$(ROOT) scripts/demo
 
 test: setup ## all tests, on a real libvirt with a real guest (under 10 minutes)
-	$(ROOT) $(PYTEST)
+	$(ROOT) $(PYTEST) -m "not fault"
 
 test-fast: setup ## the tests that need no lab (seconds)
 	$(PYTEST) -m "not real"
+
+faults: setup ## the whole fault matrix on the lab, which writes docs/faults.md (about 20 minutes)
+	rm -f .faults.jsonl
+	$(ROOT) env SVMOVE_FAULTS=$(CURDIR)/.faults.jsonl $(PYTEST) tests/real/faults
+	.venv/bin/python -m tests.real.faults.record .faults.jsonl docs/faults.md
 
 lint: setup ## ruff, mypy
 	.venv/bin/ruff check .

@@ -31,6 +31,9 @@ class MovePolicy:
     # A drain that did not fit may fit a moment later. More attempts would be more pauses for the guest.
     cutover_attempts: int = 3
     attempt_wait: float = _unit(1.0, "duration")
+    # A copy that is cancelled ends when the writes under way have: 40 s at 1.5 s a write. A storage that hangs may
+    # take for ever; after this time the move is held.
+    cancel_wait: float = _unit(120.0, "duration")
     # Whole-move limit of the copy; None: as fast as it goes.
     bandwidth: int | None = _unit(None, "rate")
 

@@ -15,9 +15,6 @@ from svmove.move.ownership import doubt_about_destination, doubt_about_source, u
 from svmove.move.phases import Phase
 from svmove.moves import DiskPlan
 
-# A job that is cancelled ends within a request's time; a stalled destination may take for ever.
-_CANCEL_WAIT = 30.0
-
 
 def commit(move: Move) -> Phase:
     """The sources go. One that can't be deleted is a leftover, not a failure."""
@@ -112,7 +109,7 @@ def roll_back(move: Move) -> Phase:
         seen = move.observe()
         return not any(disk.copies or disk.holds_destination for disk in seen.disks)
 
-    if not move.await_(_CANCEL_WAIT, ended):
+    if not move.await_(move.world.policy.move.cancel_wait, ended):
         raise CopyError(f"the copy can't be cancelled: {seen}", reason="cancel-failed")
     if not (seen.where is Where.SOURCE or seen.off_on_source):
         raise CopyError(f"the guest is not proven on its sources: {seen}", reason="unclear")

@@ -54,6 +54,8 @@ def cut_over(move: Move) -> Phase:
     # Somebody may have died in here. If it was us who suspended the guest, it goes on before all else.
     if release(move, seen.domain):
         seen = move.observe()
+    if seen.off and not move.may_be_over:
+        raise CopyError("the guest was stopped before its cutover", reason="guest-stopped")
     rest = seen.of(move.pending)
     if rest.where is Where.SOURCE and rest.all_ready:
         unless_replaced(rest)

@@ -143,7 +143,7 @@ def _go_back(move: Move, seen: Seen) -> tuple[DiskPlan, ...]:
         now = move.observe().of(targets)
         return not any(disk.copies or disk.holds_destination for disk in now.disks)
 
-    if not move.await_(30.0, ended):
+    if not move.await_(move.world.policy.move.cancel_wait, ended):
         raise RefusedError(f"a copy can't be cancelled: {move.observe()}", remedy="look, then again")
     remove_destinations(move, targets)
     for plan in over:

@@ -18,8 +18,6 @@ from svmove.moves import DiskPlan
 _LOOK_AGAIN = 5.0
 # Long enough for a slow disk to end its last requests after a failed job.
 _REASON_WAIT = 1.0
-# A job that is cancelled ends within a request's time; a stalled destination may take for ever.
-_END_WAIT = 30.0
 # Between two looks at the progress, which has no event.
 _REPORT = 0.25
 
@@ -113,7 +111,7 @@ def _at_rest(move: Move) -> Seen:
         seen = move.observe()
         return not any(disk.mirror is not None and disk.mirror.ending for disk in seen.disks)
 
-    if not move.await_(_END_WAIT, ended):
+    if not move.await_(move.world.policy.move.cancel_wait, ended):
         raise CopyError(f"an earlier copy does not end: {seen}", reason="cancel-failed")
     while move.events.next(0) is not None:
         pass

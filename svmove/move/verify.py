@@ -86,7 +86,13 @@ def _compared(move: Move) -> dict[str, tuple[Mismatch, ...]]:
     if not move.world.hypervisor.exports(move.plan.uuid, move.socket):
         raise UnverifiedError("the export of the destination as it was at the cutover is gone")
     disks = _unverified(move)
-    found = _Comparison(move, disks).run()
+    try:
+        found = _Comparison(move, disks).run()
+    except HostError as error:
+        if move.world.hypervisor.exports(move.plan.uuid, move.socket):
+            raise
+        why = "the guest was stopped" if move.observe().off else "somebody ended the export"
+        raise UnverifiedError(f"{why} during the verification: {error.text}") from error
     for disk in disks:
         move.note("verified", disk.target, mismatches=[asdict(extent) for extent in found[disk.target]])
     return found

@@ -102,10 +102,14 @@ class Connection:
         raise AssertionError("tenacity either returns or raises")
 
     def until(self, holds: Callable[[Any], bool], trouble: str) -> None:
-        """Asks `holds(connection)` until it says True. Raises HypervisorError with `trouble` after 10 s."""
+        """Asks `holds(connection)` until it says True. Raises HypervisorError with `trouble` after 45 s.
+
+        libvirt 9.0 handles a domain's events one after the other, and that of a guest's reset waits 30 s in vain
+        for the domain while a backup runs: so long the end of the backup is not seen.
+        """
         retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_delay(10),
-            wait=tenacity.wait_fixed(0.02),
+            stop=tenacity.stop_after_delay(45),
+            wait=tenacity.wait_exponential(0.01, max=0.5),
             retry=tenacity.retry_if_result(lambda held: not held),
             retry_error_callback=lambda _state: False,
         )

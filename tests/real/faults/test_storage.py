@@ -1,0 +1,113 @@
+"""Storage. It is full, fails, hangs, is slow, or is gone."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from svmove.moves import Outcome, State
+from svmove.policy import PathPolicy, Policy, SpacePolicy
+from svmove.units import MiB
+from tests.real.faults import storage
+from tests.real.faults.conftest import Ended, Scene
+from tests.real.faults.points import Act, Point
+from tests.real.world import GUEST
+
+BEFORE = [Point.COPYING, Point.READY]
+NO_RESERVE = Policy(space=SpacePolicy(reserve=0))
+
+
+def full(pool: storage.Pool, leave: int) -> Act:
+    def act() -> None:
+        storage.fill(pool.folder, leave)
+
+    return act
+
+
+def code(outcome: Outcome) -> str | None:
+    return outcome.error.code if outcome.error else None
+
+
+@pytest.mark.chosen
+def test_a_destination_that_runs_full_is_told_as_such(scene: Scene, row: Ended) -> None:
+    with storage.small(scene.world, "500M") as pool:
+        outcome = scene.move(Point.COPYING, full(pool, 4 * MiB), policy=NO_RESERVE, to=pool.name)
+        assert (outcome.state, code(outcome)) == (State.ROLLED_BACK, "no-space")
+        assert {path.name for path in pool.folder.iterdir()} == {"filling", "lost+found"}
+        row("destination full", Point.COPYING, outcome)
+
+
+@pytest.mark.parametrize("point", BEFORE)
+def test_a_destination_that_fails_to_write_is_given_up(scene: Scene, row: Ended, point: Point) -> None:
+    with storage.failing(scene.world) as disk:
+        outcome = scene.move(point, disk.fail_writes, to=disk.pool.name)
+        assert outcome.state in (State.ROLLED_BACK, State.DONE), outcome.error
+        if outcome.state is State.DONE:
+            scene.destination = disk.pool.folder / scene.source.name
+        left = "the destination, which can't be deleted on that disk; it is told" if _kept(outcome) else "nothing"
+        disk.recover()
+        row("destination: EIO on write", point, outcome, left=left)
+
+
+def _kept(outcome: Outcome) -> bool:
+    return any(finding.code == "destination-kept" for finding in outcome.findings)
+
+
+@pytest.mark.parametrize("point", BEFORE)
+def test_a_destination_whose_server_is_killed_is_given_up(scene: Scene, row: Ended, point: Point) -> None:
+    with storage.failing(scene.world) as disk:
+        outcome = scene.move(point, disk.kill, to=disk.pool.name)
+        assert outcome.state is State.ROLLED_BACK, outcome.error
+        left = "the destination, which can't be deleted on that disk; it is told" if _kept(outcome) else "nothing"
+        row("destination: server killed", point, outcome, left=left)
+
+
+@pytest.mark.parametrize("point", BEFORE)
+def test_a_destination_that_hangs_for_a_while_is_waited_for(scene: Scene, row: Ended, point: Point) -> None:
+    with storage.failing(scene.world) as disk:
+
+        def hang() -> None:
+            disk.stop()
+            threading.Timer(6.0, disk.go_on).start()
+
+        outcome = scene.move(point, hang, to=disk.pool.name)
+        if outcome.state is State.DONE:
+            _move_back(scene)
+        else:
+            assert (outcome.state, _kept(outcome)) == (State.ROLLED_BACK, False), outcome.error
+        row("destination: server stopped for 6 s", point, outcome)
+
+
+def _move_back(scene: Scene) -> None:
+    pool = scene.source.parent.name
+    result = scene.world.cli.move(GUEST, "--to", pool, "--disk", "vdb")
+    assert result.code == 0, result.stdout
+    assert scene.world.path("vdb") == scene.source
+
+
+def test_a_slow_destination_can_be_left_by_cancelling(scene: Scene, row: Ended) -> None:
+    with storage.failing(scene.world, delay_write="1500ms") as disk:
+
+        def cancel() -> None:
+            move = scene.world.domain().marker
+            assert move is not None
+            scene.world.cli.start("cancel", move)
+
+        outcome = scene.move(Point.COPYING, lambda: threading.Timer(5.0, cancel).start(), to=disk.pool.name)
+        assert (outcome.state, code(outcome)) == (State.ROLLED_BACK, "interrupted"), outcome.error
+        row("destination: 1.5 s a write, then svmove cancel", Point.COPYING, outcome)
+
+
+def test_scratch_space_that_runs_full_is_not_felt_by_the_guest(scene: Scene, row: Ended) -> None:
+    """Space is taken away below the reserve; the verification gives way before QEMU would pause the guest."""
+    with storage.small(scene.world, "400M", "narrow") as pool:
+        pool.folder.chmod(0o711)
+        policy = Policy(
+            paths=PathPolicy(scratch=str(pool.folder / "svmove")), space=SpacePolicy(scratch_reserve=100 * MiB)
+        )
+        outcome = scene.move(Point.VERIFYING, full(pool, 20 * MiB), policy=policy)
+        assert (outcome.state, code(outcome)) == (State.HELD, "unverified"), outcome.error
+        assert scene.world.virsh("domstate", GUEST) == "running"
+        assert not Path(pool.folder / "svmove" / (outcome.move or "")).exists()
+        row("scratch space full", Point.VERIFYING, outcome, left="both copies")
+        assert scene.mover().accept(outcome.move or "").state is State.DONE
