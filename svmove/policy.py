@@ -31,6 +31,9 @@ class MovePolicy:
     # A drain that did not fit may fit a moment later. More attempts would be more pauses for the guest.
     cutover_attempts: int = 3
     attempt_wait: float = _unit(1.0, "duration")
+    # A destination that hangs at the cutover would hang the guest, so it must answer to a read and a flush first:
+    # in a quarter of max_pause, for as long as this it is asked again.
+    answer_wait: float = _unit(120.0, "duration")
     # A copy that is cancelled ends when the writes under way have: 40 s at 1.5 s a write. A storage that hangs may
     # take for ever; after this time the move is held.
     cancel_wait: float = _unit(120.0, "duration")

@@ -136,6 +136,10 @@ class Host(Protocol):
         """Whether the image was made after a moment (Unix time) and nothing has ever been written into it."""
         ...
 
+    def answers(self, path: str, seconds: float) -> bool:
+        """Whether the storage below the file answers to a read and a flush in that time; an error is an answer."""
+        ...
+
     def free(self, path: str) -> int:
         """Bytes free on the file system of the nearest existing folder."""
         ...

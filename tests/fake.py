@@ -158,6 +158,7 @@ class World:
         self.export: str | None = None
         self.scratch: dict[str, set[str]] = {}
         self.free = 100 * GiB
+        self.hangs = False  # the destination's storage
         self.held_by: dict[str, int] = {}  # identity → pid of another process
         self.used_by: dict[str, str] = {}  # path → another domain
         self.events: deque[Event] | None = None
@@ -590,6 +591,12 @@ class FakeHost:
     @_counted
     def is_blank(self, path: str, format_: str, made_after: float) -> bool:
         return path in self.world.files and not any(self.world.files[path].blocks)
+
+    @_counted
+    def answers(self, path: str, seconds: float) -> bool:
+        if self.world.hangs:
+            self.world.pass_time(seconds)
+        return not self.world.hangs
 
     @_counted
     def free(self, path: str) -> int:

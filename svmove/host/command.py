@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,6 +32,30 @@ def run(argv: Sequence[str], *, timeout: float = 60.0) -> str:
     return done.stdout
 
 
+def end_in_time(commands: Sequence[Sequence[str]], seconds: float) -> bool:
+    """Whether all of them, run at once, end in that time, however they end.
+
+    One that hangs in the kernel can't be killed, and must not be waited for. Raises HostError when one can't be run.
+    """
+    deadline = time.monotonic() + seconds
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    try:
+        running = [subprocess.Popen(argv, **quiet) for argv in commands]  # type: ignore[call-overload]
+    except OSError as error:
+        raise HostError(f"{commands[0][0]}: {error}") from error
+    for process in running:
+        try:
+            process.wait(max(deadline - time.monotonic(), 0))
+        except subprocess.TimeoutExpired:
+            for left in running:
+                left.kill()
+            _ABANDONED.extend(running)
+            return False
+    return True
+
+
+# Kept, so that Python does not warn of them; reaped when they end, or with this process.
+_ABANDONED: list["subprocess.Popen[bytes]"] = []
 _PACKAGES = {"qemu-img": "qemu-utils"}
 
 

@@ -9,10 +9,10 @@ from svmove.errors import CopyError, HostError, JournalError, SvmoveError, Unrea
 from svmove.journal import Kind
 from svmove.model import DomainState
 from svmove.move.context import Move
-from svmove.move.cutover import wake
 from svmove.move.observe import Seen, Where
 from svmove.move.ownership import doubt_about_destination, doubt_about_source, used_elsewhere
 from svmove.move.phases import Phase
+from svmove.move.standstill import wake
 from svmove.moves import DiskPlan
 
 

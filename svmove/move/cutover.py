@@ -22,16 +22,16 @@ The export is begun while the guest still stands: it freezes the destination, fo
 this instant, and the released source can't change any more. Comparing the two proves every byte.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
-from svmove.errors import CopyError, HostError, HypervisorError, SvmoveError, UnreachableError
+from svmove.errors import CopyError, HypervisorError, SvmoveError, UnreachableError
 from svmove.journal import Kind
-from svmove.model import Domain, DomainState, Event, EventKind
+from svmove.model import DomainState, Event, EventKind
 from svmove.move.context import Move
 from svmove.move.mirror import unless_replaced
-from svmove.move.observe import DiskSeen, Where
+from svmove.move.observe import Where
 from svmove.move.phases import Phase
+from svmove.move.standstill import begin_export, release
 from svmove.moves import GuestOn, Verify
 from svmove.units import show_duration
 
@@ -39,8 +39,6 @@ from svmove.units import show_duration
 _DRAIN_LOOK = 0.003
 # libvirt closes the old image and writes its XML after the event; under load that takes a moment.
 _PROOF_WAIT = 30.0
-# The guest stands still already, for longer than was planned.
-_FREEZE_WAIT = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +66,7 @@ def cut_over(move: Move) -> Phase:
 def _switch(move: Move, state: DomainState) -> Phase:
     policy = move.world.policy.move
     for number in range(1, policy.cutover_attempts + 1):
+        _await_answer(move)
         move.stop_if_cancelled()  # the last chance: what comes later is held, not rolled back
         attempt = _attempt(move, number, suspends=state is DomainState.RUNNING)
         if attempt.requested:
@@ -80,6 +79,23 @@ def _switch(move: Move, state: DomainState) -> Phase:
         reason="pause-exceeded",
         remedy="allow a longer pause: --max-pause, or move when the guest writes less",
     )
+
+
+def _await_answer(move: Move) -> None:
+    """Suspending a guest flushes all that QEMU has open, so a destination that hangs would hang the guest with it:
+    one that hung for 6 s cost it 6 s. Raises CopyError when it does not answer in the policy's time."""
+    clock = move.world.clock
+    deadline = clock.monotonic() + move.world.policy.move.answer_wait
+    for disk in move.pending:
+        while not move.world.host.answers(disk.destination.path, move.plan.max_pause / 4):
+            move.stop_if_cancelled()
+            if clock.monotonic() > deadline:
+                raise CopyError(
+                    f"the storage of {disk.destination.path} does not answer",
+                    reason="destination-hangs",
+                    remedy="mend that storage, or choose another pool",
+                )
+            move.say(text=f"the storage of {disk.destination.path} does not answer: the cutover waits")
 
 
 def _attempt(move: Move, number: int, *, suspends: bool) -> _Attempt:
@@ -101,7 +117,7 @@ def _attempt(move: Move, number: int, *, suspends: bool) -> _Attempt:
             requested = True  # before the call: an error of it does not say that nothing happened
             over, trouble = _pivot(move, deadline)
             if over and move.plan.verify is Verify.CUTOVER:
-                _begin_export(move, over)
+                begin_export(move, over)
     except (UnreachableError, CopyError):
         raise
     except SvmoveError as error:
@@ -179,63 +195,6 @@ def _pivot(move: Move, deadline: float) -> tuple[frozenset[str], str | None]:
     return frozenset(over), trouble
 
 
-def _begin_export(move: Move, targets: Collection[str]) -> None:
-    try:
-        move.world.hypervisor.begin_export(move.plan.uuid, scratch_files(move, targets), move.socket)
-    except SvmoveError as error:
-        # The guest is on its destination and goes on; only the proof is lost, which `_settle` finds out.
-        move.say(text=f"no export: {error.text}")
-
-
-def scratch_files(move: Move, targets: Collection[str]) -> dict[str, str]:
-    return {target: f"{move.scratch}/{target}.qcow2" for target in targets}
-
-
-def wake(move: Move, domain: Domain) -> bool:
-    """Resumes a guest that a dead svmove left suspended. One that a person paused stays paused."""
-    began = _standing(move, domain)
-    if began is None:
-        return False
-    move.world.hypervisor.resume(move.plan.uuid)
-    move.note("woken", seconds=max(move.world.clock.now() - began, 0.0))
-    return True
-
-
-def release(move: Move, domain: Domain) -> bool:
-    """As `wake`; but a guest that stands still since before its pivot can still have its export, and be verified."""
-    if _standing(move, domain) is None:
-        return False
-    try:
-        if move.plan.verify is Verify.CUTOVER and not move.world.hypervisor.exports(move.plan.uuid, move.socket):
-            _freeze(move)
-    except HostError as error:
-        move.say(text=f"no export: {error.text}")
-    finally:
-        wake(move, domain)
-    return True
-
-
-def _freeze(move: Move) -> None:
-    seen = move.observe()
-
-    def settled(_event: Event | None) -> bool:
-        nonlocal seen
-        seen = move.observe()
-        return all(_is_settled(disk) for disk in seen.disks)
-
-    if move.await_(_FREEZE_WAIT, settled, tick=0.02):
-        over = [disk.target for disk in seen.of(move.pending).disks if disk.where is Where.DESTINATION]
-        if over:
-            _begin_export(move, over)
-
-
-def _standing(move: Move, domain: Domain) -> float | None:
-    """Since when (Unix time) the guest stands still by our doing."""
-    last = next((e for e in reversed(move.record.entries) if e.what in ("pivot", "paused", "woken")), None)
-    ours = last is not None and last.what == "pivot" and last.data["suspends"]
-    return last.at if last is not None and ours and domain.state is DomainState.PAUSED else None
-
-
 def _settle(move: Move, *, trouble: str | None) -> Phase:
     """After pivots may have been requested: waits until the three witnesses agree on each disk, and says where."""
     seen = move.observe()
@@ -243,7 +202,7 @@ def _settle(move: Move, *, trouble: str | None) -> Phase:
     def settled(_event: Event | None) -> bool:
         nonlocal seen
         seen = move.observe()
-        return seen.off or all(_is_settled(disk) for disk in seen.disks)
+        return seen.off or all(disk.settled for disk in seen.disks)
 
     move.await_(_PROOF_WAIT, settled)
     over = [disk.target for disk in seen.disks if disk.where is Where.DESTINATION]
@@ -266,12 +225,6 @@ def _settle(move: Move, *, trouble: str | None) -> Phase:
         return Phase.VERIFYING
     move.blame("unverified", f"the moment to freeze the destinations was missed: {seen}")
     return Phase.HELD
-
-
-def _is_settled(disk: DiskSeen) -> bool:
-    return disk.where is Where.DESTINATION or (
-        disk.where is Where.SOURCE and (disk.mirror is None or not disk.mirror.ending)
-    )
 
 
 def onward(move: Move) -> Phase:

@@ -46,6 +46,13 @@ class DiskSeen:
         return self.live == path and (self.inactive == path or not self.persistent)
 
     @property
+    def settled(self) -> bool:
+        """Proven on one side, and no job is about to change that."""
+        where = self.where
+        at_rest = self.mirror is None or not self.mirror.ending
+        return where is Where.DESTINATION or (where is Where.SOURCE and at_rest)
+
+    @property
     def copies(self) -> bool:
         """Our mirror runs on it."""
         return self.mirror is not None and self.mirror.path == self.plan.destination.path

@@ -2,8 +2,8 @@
 
 from svmove.errors import UnverifiedError
 from svmove.move.context import Move
-from svmove.move.cutover import release
 from svmove.move.phases import Phase
+from svmove.move.standstill import release
 from svmove.move.verify import enough_scratch
 
 

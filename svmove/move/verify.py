@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass
 from svmove.errors import HostError, InterruptedMoveError, UnverifiedError
 from svmove.model import EventKind
 from svmove.move.context import Move
-from svmove.move.cutover import onward, scratch_files
+from svmove.move.cutover import onward
 from svmove.move.phases import Phase
+from svmove.move.standstill import scratch_files
 from svmove.moves import DiskPlan, Mismatch, Verify
 from svmove.units import KiB, show_size
 

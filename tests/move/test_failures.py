@@ -49,6 +49,28 @@ def assert_held(stage: Stage, outcome: Outcome, code: str) -> None:
 # Before the cutover
 
 
+def test_a_destination_that_hangs_is_waited_for_without_suspending_the_guest(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.hangs = True
+
+    def mend() -> None:
+        if stage.world.time > 20:
+            stage.world.hangs = False
+
+    stage.world.before["answers"] = mend
+    outcome = stage.move()
+    assert (outcome.state, stage.world.time > 20) == (State.DONE, True)
+    assert max(stage.world.pauses) < 0.5
+
+
+def test_a_destination_that_hangs_for_ever_is_given_up_without_suspending_the_guest(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.hangs = True
+    outcome = stage.move()
+    assert_rolled_back(stage, outcome, "destination-hangs")
+    assert stage.world.pauses == []
+
+
 def test_a_guest_that_was_moved_since_the_plan_is_not_touched(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     plan = stage.plan()

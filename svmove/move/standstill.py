@@ -1,0 +1,69 @@
+"""A guest that stands still by our doing: what is done meanwhile, and how it goes on, whoever died."""
+
+from collections.abc import Collection
+
+from svmove.errors import HostError, SvmoveError
+from svmove.model import Domain, DomainState, Event
+from svmove.move.context import Move
+from svmove.move.observe import Where
+from svmove.moves import Verify
+
+# It stands still already, for longer than was planned.
+_FREEZE_WAIT = 0.3
+
+
+def begin_export(move: Move, targets: Collection[str]) -> None:
+    try:
+        move.world.hypervisor.begin_export(move.plan.uuid, scratch_files(move, targets), move.socket)
+    except SvmoveError as error:
+        # The guest is on its destination and goes on; only the proof is lost, which `_settle` finds out.
+        move.say(text=f"no export: {error.text}")
+
+
+def scratch_files(move: Move, targets: Collection[str]) -> dict[str, str]:
+    return {target: f"{move.scratch}/{target}.qcow2" for target in targets}
+
+
+def wake(move: Move, domain: Domain) -> bool:
+    """Resumes a guest that a dead svmove left suspended. One that a person paused stays paused."""
+    began = _standing(move, domain)
+    if began is None:
+        return False
+    move.world.hypervisor.resume(move.plan.uuid)
+    move.note("woken", seconds=max(move.world.clock.now() - began, 0.0))
+    return True
+
+
+def release(move: Move, domain: Domain) -> bool:
+    """As `wake`; but a guest that stands still since before its pivot can still have its export, and be verified."""
+    if _standing(move, domain) is None:
+        return False
+    try:
+        if move.plan.verify is Verify.CUTOVER and not move.world.hypervisor.exports(move.plan.uuid, move.socket):
+            _freeze(move)
+    except HostError as error:
+        move.say(text=f"no export: {error.text}")
+    finally:
+        wake(move, domain)
+    return True
+
+
+def _freeze(move: Move) -> None:
+    seen = move.observe()
+
+    def settled(_event: Event | None) -> bool:
+        nonlocal seen
+        seen = move.observe()
+        return all(disk.settled for disk in seen.disks)
+
+    if move.await_(_FREEZE_WAIT, settled, tick=0.02):
+        over = [disk.target for disk in seen.of(move.pending).disks if disk.where is Where.DESTINATION]
+        if over:
+            begin_export(move, over)
+
+
+def _standing(move: Move, domain: Domain) -> float | None:
+    """Since when (Unix time) the guest stands still by our doing."""
+    last = next((e for e in reversed(move.record.entries) if e.what in ("pivot", "paused", "woken")), None)
+    ours = last is not None and last.what == "pivot" and last.data["suspends"]
+    return last.at if last is not None and ours and domain.state is DomainState.PAUSED else None
