@@ -158,6 +158,7 @@ class World:
         self.export: str | None = None
         self.scratch: dict[str, set[str]] = {}
         self.free = 100 * GiB
+        self.cut: set[str] = set()  # paths of truncated files
         self.hangs = False  # the destination's storage
         self.held_by: dict[str, int] = {}  # identity → pid of another process
         self.used_by: dict[str, str] = {}  # path → another domain
@@ -587,6 +588,12 @@ class FakeHost:
         if path not in self.world.files:
             raise HostError(f"{path}: No such file or directory")
         return sum(BLOCK for block in self.world.files[path].blocks if block)
+
+    @_counted
+    def size(self, path: str) -> int:
+        if path not in self.world.files:
+            raise HostError(f"{path}: No such file or directory")
+        return BLOCKS * BLOCK if path not in self.world.cut else 0
 
     @_counted
     def is_blank(self, path: str, format_: str, made_after: float) -> bool:

@@ -88,6 +88,13 @@ class LocalHost:
         except OSError as error:
             raise HostError(f"{path}: {error.strerror}") from error
 
+    def size(self, path: str) -> int:
+        try:
+            with Path(path).open("rb") as file:
+                return os.lseek(file.fileno(), 0, os.SEEK_END)
+        except OSError as error:
+            raise HostError(f"{path}: {error.strerror}") from error
+
     def is_blank(self, path: str, format_: str, made_after: float) -> bool:
         try:
             found = os.stat(path)

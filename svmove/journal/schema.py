@@ -95,9 +95,16 @@ def prepare(connection: sa.Connection, name: str) -> None:
         connection.execute(version.update().values(version=found))
 
 
+def is_current(connection: sa.Connection) -> bool:
+    if not sa.inspect(connection).has_table(version.name):
+        return False
+    return bool(connection.scalar(sa.select(version.c.version)) == SCHEMA)
+
+
 def durable(connection: Any, _record: Any) -> None:
+    # 30 s: twenty svmoves at once on a slow disk wait for one another. No write is made while a guest stands still.
     # WAL: one fsync a commit instead of three, which counts in the seconds around a cutover.
-    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -64,11 +64,14 @@ class Journal:
     @tenacity.retry(
         # Turning a new file to WAL fails at once, without SQLite's own waiting, while another first run does it too.
         retry=tenacity.retry_if_exception_message(match=".*database is locked"),
-        stop=tenacity.stop_after_delay(5),
+        stop=tenacity.stop_after_delay(30),
         wait=tenacity.wait_random(0.01, 0.1),
         reraise=True,
     )
     def _prepare(self) -> None:
+        with self._transaction() as connection:
+            if schema.is_current(connection):
+                return  # who only looks needs no lock
         with self._transaction() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             schema.prepare(connection, self._name)

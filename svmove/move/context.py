@@ -62,6 +62,8 @@ class Move:
         self.world = world
         self.events = events
         self.record = record
+        # How long the destination of each disk was when it was looked at last.
+        self.lengths: dict[str, int] = {}
 
     @property
     def plan(self) -> Plan:

@@ -28,7 +28,7 @@ from svmove.errors import CopyError, HypervisorError, SvmoveError, UnreachableEr
 from svmove.journal import Kind
 from svmove.model import DomainState, Event, EventKind
 from svmove.move.context import Move
-from svmove.move.mirror import unless_replaced
+from svmove.move.mirror import unless_cut, unless_replaced
 from svmove.move.observe import Where
 from svmove.move.phases import Phase
 from svmove.move.standstill import begin_export, release
@@ -114,6 +114,7 @@ def _attempt(move: Move, number: int, *, suspends: bool) -> _Attempt:
         else:
             # The last look before there is no way back; 2 to 4 ms of the pause.
             unless_replaced(move.observe().of(move.pending))
+            unless_cut(move)
             requested = True  # before the call: an error of it does not say that nothing happened
             over, trouble = _pivot(move, deadline)
             if over and move.plan.verify is Verify.CUTOVER:

@@ -5,7 +5,7 @@ Every act is idempotent: it looks first whether it was done, by this process or 
 
 from collections.abc import Sequence
 
-from svmove.errors import CopyError, HypervisorError
+from svmove.errors import CopyError, HostError, HypervisorError
 from svmove.model import Event, EventKind
 from svmove.move.context import Move
 from svmove.move.governor import LOOK, Governor, buffer_for
@@ -120,6 +120,16 @@ def _at_rest(move: Move) -> Seen:
 
 def copy(move: Move) -> Phase:
     """Waits for the barrier: all mirrors ready. By event; the XML is asked first, and now and then."""
+    try:
+        _await_all(move)
+    except HostError:
+        unless_replaced(move.observe().of(move.pending))  # says more than "no such file"
+        raise
+    _measure(move)
+    return Phase.READY
+
+
+def _await_all(move: Move) -> None:
     ready = _ready(move.observe().of(move.pending))
     cap = sum(disk.bandwidth or 0 for disk in move.pending)
     governor = Governor(cap) if cap else None
@@ -135,8 +145,6 @@ def copy(move: Move) -> Phase:
         if len(ready) < len(move.pending):
             ready |= _ready(move.observe().of(move.pending))
     _report(move, ready, None)
-    _measure(move)
-    return Phase.READY
 
 
 def _ready(seen: Seen) -> set[str]:
@@ -154,6 +162,20 @@ def unless_replaced(seen: Seen) -> None:
     """Raises CopyError: QEMU writes to the file that it opened, but at the pivot it opens what lies at the path."""
     if seen.replaced:
         raise _replaced(seen.replaced)
+
+
+def unless_cut(move: Move) -> None:
+    """Raises CopyError when somebody has cut off a destination: what was copied into that part is gone, and QEMU
+    does not notice. An image only grows while it is copied; a raw one has its whole length from the start."""
+    for disk in move.pending:
+        size, least = move.world.host.size(disk.destination.path), move.lengths.get(disk.target, 0)
+        if disk.destination.format == "raw":
+            least = disk.destination.capacity
+        if size < least:
+            raise CopyError(
+                f"somebody has cut {disk.destination.path} off at {size} bytes", reason="destination-replaced"
+            )
+        move.lengths[disk.target] = size
 
 
 def _replaced(paths: Sequence[str]) -> CopyError:
@@ -200,6 +222,7 @@ def failure(move: Move, event: Event) -> CopyError:
 
 def _report(move: Move, ready: set[str], governor: Governor | None) -> None:
     left: dict[str, int] = {}
+    unless_cut(move)
     for disk in move.pending:
         job = move.world.hypervisor.job(move.plan.uuid, disk.target)
         if job is not None and job.remaining is not None:

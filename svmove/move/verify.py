@@ -17,6 +17,7 @@ from svmove.errors import HostError, InterruptedMoveError, UnverifiedError
 from svmove.model import EventKind
 from svmove.move.context import Move
 from svmove.move.cutover import onward
+from svmove.move.observe import Where
 from svmove.move.phases import Phase
 from svmove.move.standstill import scratch_files
 from svmove.moves import DiskPlan, Mismatch, Verify
@@ -60,6 +61,11 @@ def verify(move: Move) -> Phase:
             "mismatch",
             f"source and destination differ ({told}); both are kept, the guest is on the destination",
         )
+        return Phase.HELD
+    seen = move.observe()
+    if not seen.off and seen.of(move.over).where is not Where.DESTINATION:
+        # Somebody has removed or replaced the file that QEMU writes to: the source is the only one with a name.
+        move.blame("unclear", f"all was verified, but the guest is not on its destinations any more: {seen}")
         return Phase.HELD
     return onward(move)
 

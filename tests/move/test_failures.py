@@ -49,6 +49,31 @@ def assert_held(stage: Stage, outcome: Outcome, code: str) -> None:
 # Before the cutover
 
 
+def test_a_destination_that_somebody_has_cut_off_is_never_switched_to(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    sizes = iter([False, True])
+
+    def cut_off() -> None:
+        if next(sizes, True):
+            stage.world.cut.add("/pools/fast/web-vda.qcow2")
+
+    stage.world.before = {"size": cut_off}
+    outcome = stage.move()
+    assert_rolled_back(stage, outcome, "destination-replaced")
+
+
+def test_a_destination_that_is_gone_after_the_verification_keeps_the_source(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    def remove() -> None:
+        del stage.world.files["/pools/fast/web-vda.qcow2"]
+
+    stage.world.before["compare"] = once(remove)
+    outcome = stage.move()
+    assert (outcome.state, outcome.error and outcome.error.code) == (State.HELD, "unclear")
+    assert stage.sources() == {"vda": True}
+
+
 def test_a_destination_that_hangs_is_waited_for_without_suspending_the_guest(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.world.hangs = True
@@ -492,7 +517,9 @@ def test_a_guest_that_left_its_destination_keeps_its_source(tmp_path: Path) -> N
         stage.world.drives["vda"].inactive = "/pools/slow/web-vda.qcow2"
 
     stage.world.before["remove_scratch"] = back
-    kept(stage, stage.move(), "not proven on its destinations")
+    outcome = stage.move()
+    assert (outcome.state, outcome.error and outcome.error.code) == (State.HELD, "unclear")
+    assert stage.sources() == {"vda": True}
 
 
 def test_a_source_that_can_not_be_deleted_is_told(tmp_path: Path) -> None:
