@@ -106,6 +106,10 @@ class World:
         journal = Journal(str(self.cli.journal))
         return Mover(hypervisor or self.hypervisor, LocalHost(), journal, policy or Policy())
 
+    @property
+    def journal_folder(self) -> Path:
+        return self.cli.journal.parent
+
     def domain(self, name: str = GUEST) -> Domain:
         return self.hypervisor.find_domain(name)
 
