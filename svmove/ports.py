@@ -119,6 +119,10 @@ class Host(Protocol):
         """The QEMU process of a domain, found by its UUID."""
         ...
 
+    def go_on(self, process: Process) -> bool:
+        """Lets a suspended guest go on WITHOUT libvirt, whose daemon is gone: whether it runs now."""
+        ...
+
     def holds(self, process: Process, path: str) -> bool:
         """Whether the process has the file (by device and inode) open."""
         ...

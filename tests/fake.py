@@ -158,6 +158,7 @@ class World:
         self.export: str | None = None
         self.scratch: dict[str, set[str]] = {}
         self.free = 100 * GiB
+        self.daemon_is_dead = False  # for QEMU's monitor; calls fail by `before` or `faults`
         self.cut: set[str] = set()  # paths of truncated files
         self.hangs = False  # the destination's storage
         self.held_by: dict[str, int] = {}  # identity → pid of another process
@@ -564,6 +565,13 @@ class FakeHost:
     @_counted
     def process(self, uuid: str) -> Process | None:
         return None if self.world.state is DomainState.OFF else QEMU
+
+    @_counted
+    def go_on(self, process: Process) -> bool:
+        if not self.world.daemon_is_dead:
+            raise HostError("the monitor does not answer")  # libvirt has it
+        self.world.state = DomainState.RUNNING
+        return True
 
     @_counted
     def holds(self, process: Process, path: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from svmove.cli.context import Options
-from svmove.errors import NotFoundError, RefusedError, SvmoveError
+from svmove.errors import NotFoundError, RefusedError, SvmoveError, UnreachableError
 
 # A guest that waits to be woken feels each of these; a scratch file grows by 2 GiB in one at the most.
 _LOOK = 1.0
@@ -51,7 +51,7 @@ def post(options: Options) -> Guard:
             os.dup2(nowhere, descriptor)
         move = _stand(reader)
         if move is not None:
-            _relieve(lambda: options.mover().relieve(move))
+            _relieve(lambda: options.mover().relieve(move), lambda: _brake(options, move))
     finally:
         os._exit(0)
 
@@ -65,14 +65,24 @@ def _stand(reader: int) -> str | None:
     return (lines[-2] or None) if len(lines) > 1 else None
 
 
-def _relieve(look: Callable[[], bool]) -> None:
-    """Looks until there is nothing more to be done for the guest."""
+def _relieve(look: Callable[[], bool], brake: Callable[[], None]) -> None:
+    """Looks until there is nothing more to be done for the guest; `brake` is what can be done without libvirt."""
     while True:
         try:
-            if look():
-                return
+            try:
+                if look():
+                    return
+            except UnreachableError:  # it will come back
+                brake()
         except (RefusedError, NotFoundError):  # somebody works on the move
             return
-        except SvmoveError:  # libvirt is gone, too: it will come back
+        except SvmoveError:
             pass
         time.sleep(_LOOK)
+
+
+def _brake(options: Options, move: str) -> None:
+    from svmove.host.local import LocalHost
+    from svmove.move.relief import brake
+
+    brake(options.open_journal(), LocalHost(), move, time.time())

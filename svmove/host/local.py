@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from svmove.errors import HostError
-from svmove.host import command
+from svmove.host import command, monitor
 from svmove.model import Image, Process
 
 # stat counts 512-byte blocks, whatever the file system's own block size is.
@@ -55,6 +55,9 @@ class LocalHost:
                     self._known[uuid] = folder
                     return Process(pid=int(folder.name), uid=status.st_uid, gid=status.st_gid)
         return None
+
+    def go_on(self, process: Process) -> bool:
+        return monitor.go_on(process.pid)
 
     def holds(self, process: Process, path: str) -> bool:
         try:

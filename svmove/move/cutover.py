@@ -24,7 +24,7 @@ this instant, and the released source can't change any more. Comparing the two p
 
 from dataclasses import dataclass
 
-from svmove.errors import CopyError, HypervisorError, SvmoveError, UnreachableError
+from svmove.errors import CopyError, HostError, HypervisorError, SvmoveError, UnreachableError
 from svmove.journal import Kind
 from svmove.model import DomainState, Event, EventKind
 from svmove.move.context import Move
@@ -134,11 +134,25 @@ def _attempt(move: Move, number: int, *, suspends: bool) -> _Attempt:
 
 
 def _let_go_on(move: Move) -> None:
+    """Whatever has happened: by libvirt, and when its daemon has just died, by QEMU's own monitor."""
     try:
         move.world.hypervisor.resume(move.plan.uuid)
+    except UnreachableError:
+        if not _went_on_by_itself(move):
+            raise
     except HypervisorError:
         if move.world.hypervisor.domain(move.plan.uuid).state is not DomainState.OFF:
             raise
+
+
+def _went_on_by_itself(move: Move) -> bool:
+    host = move.world.host
+    try:
+        process = host.process(move.plan.uuid)
+        return process is not None and host.go_on(process)
+    except HostError as error:
+        move.say(text=error.text)
+        return False
 
 
 def _drained(move: Move, deadline: float) -> bool:

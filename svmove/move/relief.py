@@ -1,10 +1,12 @@
 """What must be done for a guest whose svmove died in the cutover or the verification, and no more than that."""
 
 from svmove.errors import UnverifiedError
+from svmove.journal import Journal, Kind, working_on
 from svmove.move.context import Move
 from svmove.move.phases import Phase
-from svmove.move.standstill import release
+from svmove.move.standstill import release, standing_since
 from svmove.move.verify import enough_scratch
+from svmove.ports import Host
 
 
 def relieve(move: Move) -> bool:
@@ -28,3 +30,18 @@ def relieve(move: Move) -> bool:
             hypervisor.resume(uuid)
         return True
     return False
+
+
+def brake(journal: Journal, host: Host, move: str, now: float) -> None:
+    """Without libvirt, whose daemon died as well: a guest that svmove suspended goes on by QEMU's own monitor.
+
+    Raises RefusedError when a process works on the move, NotFoundError, JournalError, HostError.
+    """
+    with working_on(journal.folder, move):
+        record = journal.read(move)
+        if (began := standing_since(record)) is None:
+            return
+        process = host.process(record.plan.uuid)
+        if process is not None and host.go_on(process):
+            seconds = {"seconds": max(now - began, 0.0)}
+            journal.write(move, now, record.phase, Kind.FACT, "woken", None, seconds)

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from svmove.errors import HostError, SvmoveError
+from svmove.journal import Record
 from svmove.model import Domain, DomainState, Event
 from svmove.move.context import Move
 from svmove.move.observe import Where
@@ -64,6 +65,10 @@ def _freeze(move: Move) -> None:
 
 def _standing(move: Move, domain: Domain) -> float | None:
     """Since when (Unix time) the guest stands still by our doing."""
-    last = next((e for e in reversed(move.record.entries) if e.what in ("pivot", "paused", "woken")), None)
-    ours = last is not None and last.what == "pivot" and last.data["suspends"]
-    return last.at if last is not None and ours and domain.state is DomainState.PAUSED else None
+    return standing_since(move.record) if domain.state is DomainState.PAUSED else None
+
+
+def standing_since(record: Record) -> float | None:
+    """As far as the journal knows: when it was suspended, if it was not let go on since."""
+    last = next((e for e in reversed(record.entries) if e.what in ("pivot", "paused", "woken")), None)
+    return last.at if last is not None and last.what == "pivot" and last.data["suspends"] else None

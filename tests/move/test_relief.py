@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from svmove.errors import RefusedError
+from svmove.errors import RefusedError, UnreachableError
 from svmove.journal import working_on
 from svmove.model import DomainState
 from svmove.move import runner
+from svmove.move.relief import brake
 from svmove.moves import State
-from tests.fake import CrashError
+from tests.fake import CrashError, FakeHost
 from tests.move.stage import Stage
 
 
@@ -91,3 +92,39 @@ def test_the_guard_is_on_duty_in_the_cutover_and_the_verification_and_off_afterw
     mover.resume(plan.move)
     assert [phase for phase, move in told if move == plan.move] == ["cutover", "verifying"]
     assert told[-1] == ("done", None)
+
+
+@pytest.mark.parametrize("call", ["suspend", "request_pivot", "begin_export"])
+def test_without_libvirt_a_guest_that_stands_still_goes_on_by_qemus_monitor(tmp_path: Path, call: str) -> None:
+    stage, move = killed(tmp_path, call)
+    stage.world.daemon_is_dead = True
+    brake(stage.journal, FakeHost(stage.world), move, 0.0)
+    assert state(stage) is DomainState.RUNNING
+    stage.world.daemon_is_dead = False
+    assert stage.resume(move).state in (State.DONE, State.HELD, State.ROLLED_BACK)
+    stage.world.check_copies()
+
+
+@pytest.mark.parametrize("call", ["job", "compare"])
+def test_without_libvirt_a_guest_that_svmove_did_not_suspend_is_left_alone(tmp_path: Path, call: str) -> None:
+    stage, move = killed(tmp_path, call)
+    stage.world.state, stage.world.daemon_is_dead = DomainState.PAUSED, True
+    brake(stage.journal, FakeHost(stage.world), move, 0.0)
+    assert state(stage) is DomainState.PAUSED
+
+
+def test_a_daemon_that_dies_in_the_cutover_costs_no_more_than_the_pause(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    def die() -> None:
+        stage.world.daemon_is_dead = True
+        raise UnreachableError("lost libvirt")
+
+    def back() -> None:
+        stage.world.daemon_is_dead = False
+        stage.world.before = {}
+
+    stage.world.before = {"request_pivot": die, "resume": die, "reconnect": back}
+    outcome = stage.move()
+    assert (outcome.state, outcome.disks[0].verified) == (State.DONE, True)
+    stage.world.check_copies()

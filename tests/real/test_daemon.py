@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from svmove.lab import Lab
+from svmove.lab.watch import Watch
+from svmove.moves import DiskRequest, Request, State
+from tests.real.faults.points import Once, Point, watched
 from tests.real.world import GUEST, World, copying, finished, until
 
 NOWHERE = "qemu:///system?socket=/nonexistent/libvirt-sock"
@@ -82,6 +86,26 @@ def test_a_daemon_that_stays_away_leaves_a_move_that_can_be_resumed(guest: World
     assert guest.where()["vda"] != to
     assert guest.cli("resume", left.document["move"]).code == 0
     assert guest.where() == {"vda": to, "vdb": to}
+
+
+def test_a_daemon_that_dies_in_the_cutover_does_not_leave_the_guest_standing(guest: World) -> None:
+    """It is away for 5 s; the guest goes on at once, by QEMU's own monitor."""
+    to = guest.other("vdb")
+
+    def die() -> None:
+        _kill(guest.lab)
+        threading.Timer(5.0, guest.lab.start_daemon).start()
+
+    hypervisor, host = watched(guest.hypervisor, Once(Point.SUSPENDED, die))
+    mover = guest.mover(hypervisor)
+    mover._host = host
+    with Watch(guest.lab.console) as watch:
+        outcome = mover.move(Request(domain=GUEST, to=to, disks=(DiskRequest(target="vdb"),)))
+    assert watch.pause is not None
+    # 5 s that the daemon was away, 2 s that were promised; half of that is far from both.
+    assert watch.pause.suspended < 1.0
+    assert outcome.state is State.DONE, outcome.error
+    assert (outcome.disks[0].verified, guest.where()["vdb"]) == (True, to)
 
 
 def _kill(lab: Lab) -> None:
