@@ -119,6 +119,7 @@ class Copying:
     pivoting: bool = False
     cancelled: bool = False
     per_tick: int = 2  # blocks; 0: it hangs
+    cap: int | None = None  # one below a block per second stops it
     pivot_error: str | None = None
 
 
@@ -238,7 +239,8 @@ class World:
         if mirror.pivoting and mirror.pivot_error is not None:
             self.fail_mirror(drive.target, mirror.pivot_error)
             return
-        for block in sorted(mirror.dirty)[: mirror.per_tick]:
+        blocks = 0 if mirror.cap is not None and mirror.cap < BLOCK else mirror.per_tick
+        for block in sorted(mirror.dirty)[:blocks]:
             mirror.file.blocks[block] = drive.file.blocks[block]
             mirror.dirty.remove(block)
         if mirror.pivoting and not mirror.dirty:
@@ -432,7 +434,8 @@ class FakeHypervisor:
             raise HypervisorError(f"disk '{target}' already in active block job")
         if destination.path not in self.world.files:
             raise HypervisorError(f"{destination.path}: No such file or directory")
-        drive.mirror = Copying(path=destination.path, file=self.world.files[destination.path])
+        file = self.world.files[destination.path]
+        drive.mirror = Copying(path=destination.path, file=file, cap=bandwidth)
 
     @_counted
     def job(self, uuid: str, target: str) -> Job | None:
@@ -444,7 +447,10 @@ class FakeHypervisor:
 
     @_counted
     def set_bandwidth(self, uuid: str, target: str, bandwidth: int | None) -> None:
-        self._drive(target)
+        mirror = self._drive(target).mirror
+        if mirror is None:
+            raise HypervisorError(f"disk {target} does not have an active block job")
+        mirror.cap = bandwidth
 
     @_counted
     def request_pivot(self, uuid: str, target: str) -> None:
@@ -640,6 +646,8 @@ class FakeHost:
         for at in range(offset, offset + length, BLOCK):
             if self.world.export != socket or source not in self.world.files or frozen is None:
                 raise HostError("qemu-img compare: Failed to read")
+            if self.world.files[source].identity in self.world.held():
+                raise HostError(f"qemu-img compare: Is another process using the image [{source}]?")
             if not advanced(min(BLOCK, offset + length - at)):
                 raise UnverifiedError("the verification was stopped")
             if self.world.files[source].blocks[at // BLOCK] != frozen[at // BLOCK]:

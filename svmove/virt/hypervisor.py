@@ -228,7 +228,7 @@ class LibvirtHypervisor:
         try:
             self._connection.ask(lambda c: c.lookupByUUIDString(uuid).blockJobAbort(target, flags))
         except HypervisorError:
-            if self.job(uuid, target) is not None:
+            if self.domain(uuid).live and self.job(uuid, target) is not None:
                 raise
 
     def begin_export(self, uuid: str, scratch: Mapping[str, str], socket: str) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(schema, "durable", loose)
     monkeypatch.setattr(verify, "ThreadPoolExecutor", _Inline)
+    # All within one second of the fake clock: six random digits would be the same twice in one run out of a hundred.
+    numbers = count()
+    monkeypatch.setattr("svmove.mover.secrets.token_hex", lambda _size: f"{next(numbers):06x}")
 
 
 def crash(_room: str, call: str) -> BaseException:
@@ -79,10 +83,13 @@ def every_call(
         stage = Stage(folder, *targets, uuid=next(_UUIDS))
         plan = stage.plan()
         stage.world.faults = Faults(at=number, after_effect=after_effect, make=make)
-        with suppress(CrashError, SvmoveError):
+        came: BaseException | None = None
+        try:
             stage.run(plan)
+        except (CrashError, SvmoveError) as error:
+            came = error
         struck = stage.world.faults.struck
-        assert struck is not None
+        assert struck is not None, f"call {number} never came; {came!r} did"
         assert stage.world.faults.rooms[number - 1] == room, "the moves differ: not every call was hit"
         yield number, stage, plan, struck
 

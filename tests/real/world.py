@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from typing import Any
 from lxml import etree
 from lxml.builder import E
 
+from svmove.errors import SvmoveError
 from svmove.host.local import LocalHost
 from svmove.journal import Journal
 from svmove.lab import Lab
-from svmove.model import Domain
+from svmove.lab.errors import LabError
+from svmove.lab.specs import LAB_GUEST
+from svmove.model import Domain, DomainState
 from svmove.mover import Mover
 from svmove.policy import Policy
 from svmove.ports import Hypervisor
@@ -158,6 +162,31 @@ class World:
             },
             {name: [(d.path, d.mirror is not None) for d in self.domain(name).live] for name in names},
         )
+
+    def start_guest(self) -> None:
+        """The lab's guest, after a fault that ended it: it starts from what its XML names, and writes."""
+        since = self.lab.console.stat().st_size
+        self.lab.add_guest(LAB_GUEST)
+        self.lab._await_writes(["vda", "vdb"], since, 60.0, samples=1)
+
+    def tidy(self) -> None:
+        """What a test that failed, or a held move, leaves on the lab's guest: the next test needs it as it was."""
+        with suppress(SvmoveError):
+            self.hypervisor.reconnect()
+        domain = self.domain()
+        for disk in domain.live:
+            if disk.mirror is not None:
+                with suppress(LabError):
+                    self.virsh("blockjob", GUEST, disk.target, "--abort")
+        if domain.job:
+            with suppress(LabError):
+                self.virsh("domjobabort", GUEST)
+        if domain.marker is not None:
+            self.hypervisor.set_marker(domain.uuid, None)
+        if domain.state is DomainState.PAUSED:
+            self.virsh("resume", GUEST)
+        elif domain.state is DomainState.OFF:
+            self.start_guest()
 
     def image(self, name: str, size: str = "8M", format_: str = "qcow2", *options: str, pool: str = "lab-a") -> Path:
         path = self.lab.paths.pool(pool) / name

@@ -1,16 +1,12 @@
 """Every fault ends with the same looks, so that no test forgets one."""
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from svmove.errors import SvmoveError
 from svmove.host.local import LocalHost
 from svmove.journal import Journal
-from svmove.lab.errors import LabError
-from svmove.lab.specs import LAB_GUEST
 from svmove.model import DomainState
 from svmove.move.outcome import of_record
 from svmove.mover import Mover
@@ -68,12 +64,6 @@ class Scene:
     def ended(self, move: str | None) -> Outcome:
         return of_record(Journal(str(self.world.cli.journal)).read(move or ""))
 
-    def start_guest(self) -> None:
-        """After a fault that ended it: it starts from what its XML names, and writes."""
-        since = self.world.lab.console.stat().st_size
-        self.world.lab.add_guest(LAB_GUEST)
-        self.world.lab._await_writes(["vda", "vdb"], since, 60.0, samples=1)
-
     def where(self) -> str:
         """In words, as it was seen."""
         domain = self.world.domain()
@@ -85,33 +75,8 @@ class Scene:
 
 
 @pytest.fixture
-def scene(world: World) -> Iterator[Scene]:
-    made = Scene(world)
-    try:
-        yield made
-    finally:
-        _tidy(made)
-
-
-def _tidy(scene: Scene) -> None:
-    """What a test that failed, or a held move, leaves: the next test needs the guest as it was."""
-    world = scene.world
-    with suppress(SvmoveError):
-        world.hypervisor.reconnect()
-    for target in ("vda", "vdb"):
-        with suppress(LabError):
-            world.virsh("blockjob", GUEST, target, "--abort")
-    with suppress(LabError):
-        world.virsh("domjobabort", GUEST)
-    with suppress(SvmoveError):
-        world.hypervisor.set_marker(world.domain().uuid, None)
-    match world.virsh("domstate", GUEST):
-        case "paused":
-            world.virsh("resume", GUEST)
-        case "shut off":
-            scene.start_guest()
-        case _:
-            pass
+def scene(world: World) -> Scene:
+    return Scene(world)
 
 
 Ended = Callable[..., None]
@@ -127,7 +92,7 @@ def row(scene: Scene, request: pytest.FixtureRequest) -> Ended:
         domain = scene.world.domain()
         if domain.state is DomainState.OFF:
             assert all(Path(disk.path or "").exists() for disk in domain.inactive)
-            scene.start_guest()
+            scene.world.start_guest()
         if check:
             scene.world.lab.check()
         _no_orphans(scene, outcome)

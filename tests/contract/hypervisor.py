@@ -1,0 +1,344 @@
+"""What svmove relies on, of any hypervisor and its host. The fake and the real one pass the same tests.
+
+`tests/move/test_contract.py` runs them against the fake world, `tests/real/test_contract.py` against the lab.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from svmove.errors import HostError, HypervisorError, NotFoundError, NotReadyError, UnverifiedError
+from svmove.model import DomainState, EventKind
+from svmove.moves import VolumeSpec
+from tests.builders import disk_plan
+from tests.contract.side import SLOW, Side, awaited
+
+
+class DomainContract:
+    def test_what_is_not_there_is_not_found_and_names_are_told(self, side: Side) -> None:
+        with pytest.raises(NotFoundError):
+            side.hypervisor.domain("6f2c8d1e-ffff-4000-8000-000000000001")
+        with pytest.raises(NotFoundError, match=side.name):
+            side.hypervisor.find_domain(f"{side.name}2")
+
+    def test_a_domain_tells_its_disks_live_and_inactive(self, side: Side) -> None:
+        domain = side.hypervisor.find_domain(side.name)
+        assert (domain.uuid, domain.state, domain.persistent) == (side.uuid, DomainState.RUNNING, True)
+        assert (domain.marker, domain.marked, domain.job, domain.io_error) == (None, (), "", False)
+        assert [(d.target, d.path, d.format, d.mirror) for d in domain.live] == [
+            (target, side.path(target), "qcow2", None) for target in ("vda", "vdb")
+        ]
+        assert [(d.target, d.path) for d in domain.inactive] == [(d.target, d.path) for d in domain.live]
+
+    def test_a_domain_that_is_off_has_no_live_disks_no_process_and_holds_no_file(self, side: Side) -> None:
+        path, process = side.path(), side.host.process(side.uuid)
+        assert process is not None
+        assert side.host.holds(process, path)
+        with side.hypervisor.events(side.uuid) as events:
+            side.off()
+            awaited(events, EventKind.STOPPED)
+        domain = side.hypervisor.domain(side.uuid)
+        assert (domain.state, domain.live, len(domain.inactive)) == (DomainState.OFF, (), 2)
+        side.until(lambda: side.host.process(side.uuid) is None)
+        assert side.host.holders(path) == ()
+
+    def test_a_domain_that_is_off_refuses_what_only_a_running_one_can_do(self, side: Side) -> None:
+        side.off()
+        for act in (side.hypervisor.suspend, side.hypervisor.resume):
+            with pytest.raises(HypervisorError):
+                act(side.uuid)
+        with pytest.raises(HypervisorError):
+            side.hypervisor.job(side.uuid, "vda")
+        side.hypervisor.end_export(side.uuid, "/nowhere/socket")
+        assert not side.hypervisor.exports(side.uuid, "/nowhere/socket")
+
+    def test_a_guest_is_suspended_and_goes_on_once_or_twice(self, side: Side) -> None:
+        with side.hypervisor.events(side.uuid) as events:
+            side.hypervisor.suspend(side.uuid)
+            awaited(events, EventKind.PAUSED)
+        assert side.hypervisor.domain(side.uuid).state is DomainState.PAUSED
+        side.hypervisor.resume(side.uuid)
+        side.hypervisor.resume(side.uuid)
+        assert side.hypervisor.domain(side.uuid).state is DomainState.RUNNING
+
+    def test_a_marker_is_read_as_it_was_written_and_removed_once_or_twice(self, side: Side) -> None:
+        plan = disk_plan(source=side.path(), destination=side.spec())
+        side.hypervisor.set_marker(side.uuid, "20240101-120000-abc123", [plan])
+        domain = side.hypervisor.domain(side.uuid)
+        (marked,) = domain.marked
+        assert domain.marker == "20240101-120000-abc123"
+        assert (marked.target, marked.source, marked.destination) == ("vda", side.path(), side.spec().path)
+        assert (marked.pool, marked.volume) == (side.pools[1], side.spec().name)
+        side.hypervisor.set_marker(side.uuid, None)
+        side.hypervisor.set_marker(side.uuid, None)
+        domain = side.hypervisor.domain(side.uuid)
+        assert (domain.marker, domain.marked) == (None, ())
+
+    def test_the_next_start_can_be_set_only_while_the_domain_is_off(self, side: Side) -> None:
+        made = side.spec()
+        side.hypervisor.create_volume(made)
+        with pytest.raises(HypervisorError):
+            side.hypervisor.set_sources(side.uuid, {"vda": (made.path, "qcow2")})
+        kept = side.path("vdb")
+        side.off()
+        side.hypervisor.set_sources(side.uuid, {"vda": (made.path, "qcow2")})
+        inactive = {disk.target: disk.path for disk in side.hypervisor.domain(side.uuid).inactive}
+        assert inactive == {"vda": made.path, "vdb": kept}
+
+
+class VolumeContract:
+    def test_a_volume_is_made_once_found_and_deleted_once_or_twice(self, side: Side) -> None:
+        made, hypervisor = side.spec(), side.hypervisor
+        assert hypervisor.create_volume(made).path == made.path
+        with pytest.raises(HypervisorError):
+            hypervisor.create_volume(made)
+        found = hypervisor.volume_at(made.path)
+        assert found is not None
+        assert (found.pool, found.name, found.capacity) == (made.pool, made.name, side.capacity)
+        assert made.name in hypervisor.volume_names(made.pool)
+        for _ in range(2):
+            hypervisor.delete_volume(made.pool, made.name, made.path)
+            assert hypervisor.volume_at(made.path) is None
+            assert made.name not in hypervisor.volume_names(made.pool)
+
+    def test_a_volume_of_that_name_elsewhere_is_not_deleted(self, side: Side) -> None:
+        made = side.spec()
+        side.hypervisor.create_volume(made)
+        with pytest.raises(HypervisorError):
+            side.hypervisor.delete_volume(made.pool, made.name, f"/elsewhere/{made.name}")
+        assert side.host.identity(made.path) is not None
+
+    def test_pools_are_told_with_their_space(self, side: Side) -> None:
+        found = {pool.name: pool for pool in side.hypervisor.pools()}
+        assert set(side.pools) <= set(found)
+        assert all(pool.active and pool.path and pool.available for pool in found.values())
+        assert found[side.pools[1]].path == side.folder
+
+
+class CopyContract:
+    def test_a_copy_needs_its_volume_and_a_disk_has_one_copy_at_a_time(self, side: Side) -> None:
+        made = side.spec()
+        with pytest.raises(HypervisorError):
+            self._begin(side, made)
+        assert side.hypervisor.job(side.uuid, "vda") is None
+        side.hypervisor.create_volume(made)
+        self._begin(side, made)
+        with pytest.raises(HypervisorError):
+            self._begin(side, made)
+
+    def test_a_copy_is_told_when_it_is_ready_and_both_files_are_held(self, side: Side) -> None:
+        source, process = side.path(), side.host.process(side.uuid)
+        assert process is not None
+        with side.hypervisor.events(side.uuid) as events:
+            made = side.start()
+            awaited(events, EventKind.READY, "vda")
+        disk = side.hypervisor.domain(side.uuid).disk("vda")
+        assert disk is not None
+        assert disk.mirror is not None
+        assert (disk.path, disk.mirror.job, disk.mirror.path) == (source, "copy", made.path)
+        assert (disk.mirror.ready, disk.mirror.ending) == (True, False)
+        job = side.hypervisor.job(side.uuid, "vda")
+        assert job is not None
+        assert (job.kind, job.remaining) == ("copy", 0)
+        assert side.hypervisor.job(side.uuid, "vdb") is None
+        assert all(side.host.holds(process, path) for path in (source, made.path))
+        assert process.pid in side.host.holders(made.path)
+
+    def test_a_copy_that_is_not_ready_can_not_pivot(self, side: Side) -> None:
+        with pytest.raises(HypervisorError):
+            side.hypervisor.request_pivot(side.uuid, "vda")
+        side.start(bandwidth=SLOW)
+        with pytest.raises(NotReadyError):
+            side.hypervisor.request_pivot(side.uuid, "vda")
+        disk = side.hypervisor.domain(side.uuid).disk("vda")
+        assert disk is not None
+        assert disk.mirror is not None
+        assert not disk.mirror.ready
+
+    def test_a_cap_can_be_lifted_while_it_copies_and_there_is_none_without_a_copy(self, side: Side) -> None:
+        with pytest.raises(HypervisorError):
+            side.hypervisor.set_bandwidth(side.uuid, "vda", None)
+        with side.hypervisor.events(side.uuid) as events:
+            side.start(bandwidth=SLOW)
+            side.hypervisor.set_bandwidth(side.uuid, "vda", None)
+            awaited(events, EventKind.READY, "vda")
+
+    def test_a_pivot_is_told_and_witnessed_by_libvirt_and_qemu(self, side: Side) -> None:
+        source, process = side.path(), side.host.process(side.uuid)
+        assert process is not None
+        with side.hypervisor.events(side.uuid) as events:
+            made = side.start()
+            awaited(events, EventKind.READY, "vda")
+            side.hypervisor.suspend(side.uuid)
+            side.hypervisor.request_pivot(side.uuid, "vda")
+            awaited(events, EventKind.COMPLETED, "vda")
+
+        def witnessed() -> bool:
+            domain = side.hypervisor.domain(side.uuid)
+            live, inactive = domain.disk("vda"), domain.inactive_disk("vda")
+            named = {disk.path for disk in (live, inactive) if disk is not None}
+            return named == {made.path} and not side.host.holds(process, source)
+
+        side.until(witnessed)
+        assert side.host.holds(process, made.path)
+        assert side.hypervisor.job(side.uuid, "vda") is None
+        assert side.hypervisor.domain(side.uuid).state is DomainState.PAUSED
+        assert side.path("vdb") != made.path
+
+    def test_a_copy_is_cancelled_and_the_source_and_the_file_stay(self, side: Side) -> None:
+        source, process = side.path(), side.host.process(side.uuid)
+        assert process is not None
+        with side.hypervisor.events(side.uuid) as events:
+            made = side.start(bandwidth=SLOW)
+            side.hypervisor.cancel_copy(side.uuid, "vda")
+            awaited(events, EventKind.CANCELED, "vda")
+        side.until(lambda: not side.host.holds(process, made.path))
+        side.hypervisor.cancel_copy(side.uuid, "vda")
+        assert side.hypervisor.job(side.uuid, "vda") is None
+        disk = side.hypervisor.domain(side.uuid).disk("vda")
+        assert disk is not None
+        assert (disk.path, disk.mirror) == (source, None)
+        assert side.host.identity(made.path) is not None
+
+    def test_a_guest_that_stops_in_mid_copy_starts_again_from_its_source(self, side: Side) -> None:
+        source = side.path()
+        with side.hypervisor.events(side.uuid) as events:
+            side.start(bandwidth=SLOW)
+            side.off()
+            awaited(events, EventKind.STOPPED)
+        side.hypervisor.cancel_copy(side.uuid, "vda")
+        inactive = side.hypervisor.domain(side.uuid).inactive_disk("vda")
+        assert inactive is not None
+        assert inactive.path == source
+
+    def _begin(self, side: Side, made: VolumeSpec) -> None:
+        side.hypervisor.start_copy(side.uuid, "vda", made, bandwidth=None, granularity=None, buffer=1 << 20)
+
+
+class ExportContract:
+    @pytest.fixture
+    def released(self, side: Side) -> str:
+        """The path of what vda was on before it pivoted, under a suspended guest."""
+        source, process = side.path(), side.host.process(side.uuid)
+        assert process is not None
+        with side.hypervisor.events(side.uuid) as events:
+            side.start()
+            awaited(events, EventKind.READY, "vda")
+            side.hypervisor.suspend(side.uuid)
+            side.hypervisor.request_pivot(side.uuid, "vda")
+            awaited(events, EventKind.COMPLETED, "vda")
+        side.until(lambda: not side.host.holds(process, source))
+        return source
+
+    @pytest.fixture
+    def socket(self, side: Side) -> Iterator[str]:
+        """Of an export of vda as it is."""
+        process, socket = side.host.process(side.uuid), f"{side.scratch}/export.sock"
+        assert process is not None
+        file = f"{side.scratch}/vda.qcow2"
+        side.host.make_scratch(side.scratch, {file: side.capacity}, process)
+        side.hypervisor.begin_export(side.uuid, {"vda": file}, socket)
+        yield socket
+        side.hypervisor.end_export(side.uuid, socket)
+
+    def _compare(self, side: Side, path: str, socket: str, length: int | None = None) -> int | None:
+        return side.host.compare(path, "qcow2", socket, "vda", 0, length or side.capacity, lambda _size: True)
+
+    def test_an_export_needs_its_scratch_file(self, side: Side) -> None:
+        with pytest.raises(HypervisorError):
+            side.hypervisor.begin_export(side.uuid, {"vda": f"{side.scratch}/vda.qcow2"}, f"{side.scratch}/sock")
+        assert side.hypervisor.domain(side.uuid).job == ""
+
+    def test_an_export_is_seen_by_its_socket_and_ended_by_it_alone(self, side: Side, socket: str) -> None:
+        assert side.hypervisor.domain(side.uuid).job == "backup"
+        assert side.hypervisor.exports(side.uuid, socket)
+        assert not side.hypervisor.exports(side.uuid, "/nowhere/socket")
+        side.hypervisor.end_export(side.uuid, "/nowhere/socket")
+        assert side.hypervisor.exports(side.uuid, socket)
+        for _ in range(2):
+            side.hypervisor.end_export(side.uuid, socket)
+            assert not side.hypervisor.exports(side.uuid, socket)
+        assert side.hypervisor.domain(side.uuid).job == ""
+        for _ in range(2):
+            side.host.remove_scratch(side.scratch)
+
+    def test_what_qemu_released_at_the_pivot_is_equal_to_what_it_has(
+        self, side: Side, released: str, socket: str
+    ) -> None:
+        side.hypervisor.resume(side.uuid)
+        seen: list[int] = []
+
+        def advanced(size: int) -> bool:
+            seen.append(size)
+            return True
+
+        found = side.host.compare(released, "qcow2", socket, "vda", 0, side.capacity, advanced)
+        assert (found, sum(seen)) == (None, side.capacity)
+
+    def test_what_qemu_has_open_can_not_be_compared(self, side: Side, socket: str) -> None:
+        with pytest.raises(HostError):
+            self._compare(side, side.path(), socket)
+
+    def test_a_comparison_finds_where_the_first_difference_lies(self, side: Side, released: str, socket: str) -> None:
+        wrong = side.capacity // 2 + 512
+        side.spoil(released, wrong)
+        found = self._compare(side, released, socket)
+        assert found is not None
+        assert found // 65536 == wrong // 65536
+        assert self._compare(side, released, socket, side.capacity // 2) is None
+
+    def test_a_comparison_can_be_stopped_and_ends_with_its_export(self, side: Side, released: str, socket: str) -> None:
+        with pytest.raises(UnverifiedError):
+            side.host.compare(released, "qcow2", socket, "vda", 0, side.capacity, lambda _size: False)
+        side.hypervisor.end_export(side.uuid, socket)
+        with pytest.raises(HostError):
+            self._compare(side, released, socket)
+
+    def test_an_export_ends_with_the_guest(self, side: Side, socket: str) -> None:
+        side.off()
+        assert not side.hypervisor.exports(side.uuid, socket)
+
+
+class HostContract:
+    def test_a_file_has_an_identity_that_another_of_its_name_has_not(self, side: Side) -> None:
+        made = side.spec()
+        assert side.host.identity(made.path) is None
+        side.hypervisor.create_volume(made)
+        first = side.host.identity(made.path)
+        assert first is not None
+        assert first != side.host.identity(side.path())
+
+    def test_what_is_not_there_has_no_size_and_is_no_image(self, side: Side) -> None:
+        path = side.spec().path
+        for ask in (side.host.size, side.host.allocated, lambda path: side.host.image(path, "qcow2")):
+            with pytest.raises(HostError):
+                ask(path)
+
+    def test_an_image_tells_its_size_and_a_new_volume_is_blank_until_it_is_copied_to(self, side: Side) -> None:
+        image = side.host.image(side.path(), "qcow2")
+        assert (image.format, image.virtual_bytes) == ("qcow2", side.capacity)
+        assert side.host.allocated(side.path()) > 0
+        assert not side.host.is_blank(side.path(), "qcow2", 0.0)
+        assert not side.host.is_blank(side.spec().path, "qcow2", 0.0)
+        with side.hypervisor.events(side.uuid) as events:
+            made = side.spec()
+            side.hypervisor.create_volume(made)
+            assert side.host.is_blank(made.path, "qcow2", 0.0)
+            side.hypervisor.start_copy(side.uuid, "vda", made, bandwidth=None, granularity=None, buffer=1 << 20)
+            awaited(events, EventKind.READY, "vda")
+            side.hypervisor.cancel_copy(side.uuid, "vda")
+            awaited(events, EventKind.CANCELED, "vda")
+        side.until(lambda: not side.host.holders(made.path))
+        assert not side.host.is_blank(made.path, "qcow2", 0.0)
+
+    def test_storage_answers_and_has_room(self, side: Side) -> None:
+        assert side.host.answers(side.path(), 5.0)
+        assert 0 < side.host.free(side.scratch) < 1 << 60
+
+    def test_while_libvirt_lives_nobody_else_lets_a_guest_go_on(self, side: Side) -> None:
+        process = side.host.process(side.uuid)
+        assert process is not None
+        side.hypervisor.suspend(side.uuid)
+        with pytest.raises(HostError):
+            side.host.go_on(process)
+        assert side.hypervisor.domain(side.uuid).state is DomainState.PAUSED

@@ -1,0 +1,131 @@
+"""What the contract tests are run against: the fake world, or a guest of the real lab."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from svmove.host.command import run
+from svmove.host.local import LocalHost
+from svmove.model import Event, EventKind
+from svmove.moves import VolumeSpec
+from svmove.ports import Events, Host, Hypervisor
+from svmove.units import KiB, MiB
+from tests import fake
+from tests.builders import UUID, spec
+from tests.real.world import World, disk
+
+# So low that a copy is not ready within any test.
+SLOW = 32 * KiB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """A running guest with two disks of data, vda and vdb, that does not write; a pool that they can go to."""
+
+    hypervisor: Hypervisor
+    host: Host
+    name: str
+    uuid: str
+    pools: tuple[str, str]  # where the disks are, where they can go
+    folder: str  # of the second
+    capacity: int
+    scratch: str  # a folder that does not exist yet
+    off: Callable[[], None]
+    spoil: Callable[[str, int], None]  # changes a byte of an image that nobody has open
+    sleep: Callable[[float], None]
+
+    def spec(self, target: str = "vda") -> VolumeSpec:
+        name = f"{self.name}-{target}.qcow2"
+        return spec(pool=self.pools[1], name=name, path=f"{self.folder}/{name}", capacity=self.capacity)
+
+    def path(self, target: str = "vda") -> str:
+        """The live source."""
+        found = self.hypervisor.domain(self.uuid).disk(target)
+        assert found is not None
+        assert found.path is not None
+        return found.path
+
+    def start(self, target: str = "vda", *, bandwidth: int | None = None) -> VolumeSpec:
+        """The volume is made, and a copy to it begun."""
+        made = self.spec(target)
+        self.hypervisor.create_volume(made)
+        self.hypervisor.start_copy(self.uuid, target, made, bandwidth=bandwidth, granularity=None, buffer=1 * MiB)
+        return made
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        for _ in range(200):
+            if holds():
+                return
+            self.sleep(0.05)
+        raise AssertionError("not within 10 s")
+
+
+def awaited(events: Events, kind: EventKind, target: str | None = None) -> Event:
+    """The next event of that kind; others are passed over."""
+    for _ in range(20):
+        event = events.next(10.0)
+        assert event is not None, f"no {kind} within 10 s"
+        if (event.kind, event.target) == (kind, target):
+            return event
+    raise AssertionError(f"no {kind} among 20 events")
+
+
+def fake_side() -> Side:
+    world = fake.World("vda", "vdb")
+    world.writes = False
+
+    def spoil(path: str, at: int) -> None:
+        world.files[path].blocks[at // fake.BLOCK] += 1
+
+    return Side(
+        hypervisor=fake.FakeHypervisor(world),
+        host=fake.FakeHost(world),
+        name="web",
+        uuid=UUID,
+        pools=("slow", "fast"),
+        folder="/pools/fast",
+        capacity=fake.BLOCKS * fake.BLOCK,
+        scratch="/scratch/contract",
+        off=world.stop_guest,
+        spoil=spoil,
+        sleep=world.pass_time,
+    )
+
+
+@contextmanager
+def real_side(world: World) -> Iterator[Side]:
+    capacity = 8 * MiB
+    paths = {target: world.image(f"contract-{target}.qcow2", str(capacity)) for target in ("vda", "vdb")}
+    for path in paths.values():
+        run(["qemu-io", "-c", f"write -P 7 0 {capacity}", str(path)])
+    name = world.guest("contract", *(disk(path, target) for target, path in paths.items()))
+    hypervisor = world.hypervisor
+    uuid = world.domain(name).uuid
+
+    def off() -> None:
+        world.virsh("destroy", name)
+
+    def spoil(path: str, at: int) -> None:
+        run(["qemu-io", "-c", f"write -P 8 {at} 512", path])
+
+    process = LocalHost().process(uuid)
+    assert process is not None
+    yield Side(
+        hypervisor=hypervisor,
+        host=LocalHost(),
+        name=name,
+        uuid=uuid,
+        pools=("lab-a", "lab-b"),
+        folder=str(world.lab.paths.pool("lab-b")),
+        capacity=capacity,
+        scratch=str(Path(world.cli.scratch) / "contract"),
+        off=off,
+        spoil=spoil,
+        sleep=time.sleep,
+    )
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGKILL)  # virsh destroy takes a second

@@ -1,0 +1,31 @@
+"""The fake world keeps the contract that the real lab keeps, so it can't drift from what a libvirt does."""
+
+import pytest
+
+from tests.contract.hypervisor import CopyContract, DomainContract, ExportContract, HostContract, VolumeContract
+from tests.contract.side import Side, fake_side
+
+
+@pytest.fixture
+def side() -> Side:
+    return fake_side()
+
+
+class TestDomain(DomainContract):
+    pass
+
+
+class TestVolume(VolumeContract):
+    pass
+
+
+class TestCopy(CopyContract):
+    pass
+
+
+class TestExport(ExportContract):
+    pass
+
+
+class TestHost(HostContract):
+    pass
