@@ -97,8 +97,10 @@ class Hypervisor(Protocol):
         """Writes the move's id, and where the copies of `disks` lie, into the domain's metadata; or removes it."""
         ...
 
-    def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]]) -> None:
-        """Of a domain that is off: the disks of its next start, target → (path, format). Raises HypervisorError."""
+    def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]], *, running: bool) -> None:
+        """The disks of a domain's next start: target → (path, format).
+
+        Raises HypervisorError, also when the domain is not `running`, or not off, any more."""
         ...
 
     def events(self, uuid: str) -> AbstractContextManager[Events]: ...

@@ -527,14 +527,16 @@ class FakeHypervisor:
         )
 
     @_counted
-    def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]]) -> None:
+    def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]], *, running: bool) -> None:
         self._known(uuid)
-        if self.world.state is not DomainState.OFF:
-            raise HypervisorError("the domain was started meanwhile")
+        off = self.world.state is DomainState.OFF
+        if off is running:
+            raise HypervisorError("the domain was started or stopped meanwhile")
         for target, (path, _format) in sources.items():
             drive = self.world.drives[target]
-            drive.path = drive.inactive = path
-            drive.file = self.world.files[path]
+            drive.inactive = path
+            if off:
+                drive.path, drive.file = path, self.world.files[path]
 
     @contextmanager
     def events(self, uuid: str) -> Iterator[FakeEvents]:

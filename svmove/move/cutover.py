@@ -29,7 +29,7 @@ from svmove.journal import Kind
 from svmove.model import DomainState, Event, EventKind
 from svmove.move.context import Move
 from svmove.move.mirror import unless_cut, unless_replaced
-from svmove.move.observe import Where
+from svmove.move.observe import Seen, Where
 from svmove.move.phases import Phase
 from svmove.move.standstill import begin_export, release
 from svmove.moves import GuestOn, Verify
@@ -219,7 +219,9 @@ def _settle(move: Move, *, trouble: str | None) -> Phase:
         seen = move.observe()
         return seen.off or all(disk.settled for disk in seen.disks)
 
-    move.await_(_PROOF_WAIT, settled)
+    if not move.await_(_PROOF_WAIT, settled):
+        trouble = _mend(move, seen) or trouble
+        seen = move.observe()
     over = [disk.target for disk in seen.disks if disk.where is Where.DESTINATION]
     if seen.where is Where.SOURCE:
         # Mirrors that are still there are cancelled by the roll-back, which looks again before it deletes.
@@ -240,6 +242,21 @@ def _settle(move: Move, *, trouble: str | None) -> Phase:
         return Phase.VERIFYING
     move.blame("unverified", f"the moment to freeze the destinations was missed: {seen}")
     return Phase.HELD
+
+
+def _mend(move: Move, seen: Seen) -> str | None:
+    """Writes what libvirt would have written, had its daemon not died between the end of QEMU's job and its XML.
+    What went wrong with that."""
+    stale = [disk.plan for disk in seen.disks if disk.stale_start]
+    if not stale:
+        return None
+    sources = {disk.target: (disk.destination.path, disk.destination.format) for disk in stale}
+    move.intend("redefine", sources={target: path for target, (path, _) in sources.items()})
+    try:
+        move.world.hypervisor.set_sources(move.plan.uuid, sources, running=True)
+    except HypervisorError as error:
+        return f"the XML of the next start can't be written: {error.text}"
+    return None
 
 
 def onward(move: Move) -> Phase:

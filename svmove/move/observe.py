@@ -42,6 +42,15 @@ class DiskSeen:
             return Where.DESTINATION
         return Where.UNCLEAR
 
+    @property
+    def stale_start(self) -> bool:
+        """It runs on its destination, and libvirt has not written that into the XML of the next start."""
+        return (
+            self.inactive == self.plan.source
+            and self.live == self.plan.destination.path
+            and replace(self, inactive=self.live).where is Where.DESTINATION
+        )
+
     def _names(self, path: str) -> bool:
         return self.live == path and (self.inactive == path or not self.persistent)
 

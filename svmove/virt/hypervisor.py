@@ -126,11 +126,11 @@ class LibvirtHypervisor:
             if move is not None or error.number != libvirt.VIR_ERR_NO_DOMAIN_METADATA:
                 raise
 
-    def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]]) -> None:
+    def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]], *, running: bool) -> None:
         def define(c: Any) -> None:
             domain = c.lookupByUUIDString(uuid)
-            if domain.isActive():
-                raise HypervisorError("the domain was started meanwhile", remedy="look again")
+            if bool(domain.isActive()) != running:
+                raise HypervisorError("the domain was started or stopped meanwhile", remedy="look again")
             flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
             c.defineXML(xml.with_sources(domain.XMLDesc(flags), sources))
 

@@ -74,14 +74,21 @@ class DomainContract:
         domain = side.hypervisor.domain(side.uuid)
         assert (domain.marker, domain.marked) == (None, ())
 
-    def test_the_next_start_can_be_set_only_while_the_domain_is_off(self, side: Side) -> None:
+    @pytest.mark.parametrize("running", [False, True])
+    def test_the_next_start_is_set_of_a_domain_that_is_as_it_was_thought(self, side: Side, running: bool) -> None:
         made = side.spec()
         side.hypervisor.create_volume(made)
+        source, kept, sources = side.path(), side.path("vdb"), {"vda": (made.path, "qcow2")}
         with pytest.raises(HypervisorError):
-            side.hypervisor.set_sources(side.uuid, {"vda": (made.path, "qcow2")})
-        kept = side.path("vdb")
+            side.hypervisor.set_sources(side.uuid, sources, running=False)
+        if running:
+            side.hypervisor.set_sources(side.uuid, sources, running=True)
+            assert side.path() == source
         side.off()
-        side.hypervisor.set_sources(side.uuid, {"vda": (made.path, "qcow2")})
+        with pytest.raises(HypervisorError):
+            side.hypervisor.set_sources(side.uuid, sources, running=True)
+        if not running:
+            side.hypervisor.set_sources(side.uuid, sources, running=False)
         inactive = {disk.target: disk.path for disk in side.hypervisor.domain(side.uuid).inactive}
         assert inactive == {"vda": made.path, "vdb": kept}
 

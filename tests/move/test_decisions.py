@@ -160,6 +160,7 @@ def test_it_goes_back_to_the_source_and_the_destination_is_kept_for_good(tmp_pat
 def test_a_guest_that_can_not_be_told_where_it_is_stays_held(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.world.xml_lags = True
+    stage.world.before["set_sources"] = refuse("read-only file system")
     outcome = stage.move()
     assert outcome.move is not None
     with pytest.raises(RefusedError, match="can't be told"):

@@ -351,10 +351,31 @@ def test_a_pivot_that_comes_after_the_pause_is_waited_for_and_held_unverified(tm
     assert outcome.error.guest_on is GuestOn.DESTINATION
 
 
-def test_an_inactive_xml_that_is_not_rewritten_is_no_proof(tmp_path: Path) -> None:
+def test_an_inactive_xml_that_libvirt_never_writes_is_written(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.world.xml_lags = True
+    outcome = stage.move()
+    assert (outcome.state, outcome.disks[0].verified) == (State.DONE, True)
+    assert stage.world.drives["vda"].inactive == "/pools/fast/web-vda.qcow2"
+
+
+def test_an_inactive_xml_that_can_not_be_written_is_no_proof(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.xml_lags = True
+    stage.world.before["set_sources"] = refuse("read-only file system")
     assert_held(stage, stage.move(), "unclear")
+
+
+def test_an_inactive_xml_that_a_person_changed_is_left_alone(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.xml_lags = True
+
+    def edit() -> None:
+        stage.world.drives["vda"].inactive = "/elsewhere/web-vda.qcow2"
+
+    stage.world.before["request_pivot"] = edit
+    assert_held(stage, stage.move(), "unclear")
+    assert stage.world.drives["vda"].inactive == "/elsewhere/web-vda.qcow2"
 
 
 def test_a_guest_that_is_stopped_in_the_pause_keeps_both_copies(tmp_path: Path) -> None:

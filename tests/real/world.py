@@ -183,6 +183,9 @@ class World:
                 self.virsh("domjobabort", GUEST)
         if domain.marker is not None:
             self.hypervisor.set_marker(domain.uuid, None)
+        if domain.live and [disk.path for disk in domain.live] != [disk.path for disk in domain.inactive]:
+            sources = {disk.target: (disk.path or "", disk.format) for disk in domain.live}
+            self.hypervisor.set_sources(domain.uuid, sources, running=True)
         if domain.state is DomainState.PAUSED:
             self.virsh("resume", GUEST)
         elif domain.state is DomainState.OFF:
