@@ -82,8 +82,8 @@ class RetryPolicy:
     attempts: int = 6
     first_wait: float = _unit(0.2, "duration")
     longest_wait: float = _unit(5.0, "duration")
-    # A libvirt daemon that is restarted (package upgrade) is back within this time.
-    reconnect: float = _unit(60.0, "duration")
+    # A libvirt daemon that is restarted (package upgrade), or a host's service that hangs, is back within this time.
+    reconnect: float = _unit(120.0, "duration")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from svmove.moves import Outcome, Seconds, State
 
 if TYPE_CHECKING:
     from svmove.mover import Mover
+    from svmove.ports import Cancel, Listener
 
 NOTHING = Outcome(
     move=None, domain=None, state=State.ALREADY_THERE, method="mirror", disks=(), seconds=Seconds(), findings=()
@@ -52,15 +53,20 @@ def resume(
 
 def _all(mover: "Mover", left: tuple[str, ...], *, json: bool) -> int:
     outcomes: list[Outcome] = []
+    codes: set[Exit] = set()
     for move in left:
         try:
-            outcomes.append(_one(mover, move))
+            outcome, interrupted = _one(mover, move)
         except RefusedError as error:  # another process works on it
             stderr().print(error.text, markup=False)
             continue
+        outcomes.append(outcome)
+        code = of_outcome(outcome)
+        # One that somebody else had cancelled is rolled back like any other: it was not us who were interrupted.
+        codes.add(Exit.ROLLED_BACK if code is Exit.INTERRUPTED and not interrupted else code)
         if not json:
-            tell(outcomes[-1], json=False)
-        if of_outcome(outcomes[-1]) is Exit.INTERRUPTED:
+            tell(outcome, json=False)
+        if interrupted:
             break
     if json:
         from svmove.view import document
@@ -68,9 +74,18 @@ def _all(mover: "Mover", left: tuple[str, ...], *, json: bool) -> int:
         print_json(document.moves(outcomes))
     elif not left:
         print("nothing to resume")
-    codes = {of_outcome(outcome) for outcome in outcomes}
     return next((code for code in _WORST if code in codes), Exit.OK)
 
 
-def _one(mover: "Mover", move: str) -> Outcome:
-    return walk(lambda listener, cancel: mover.resume(move, listener=listener, cancel=cancel))
+def _one(mover: "Mover", move: str) -> tuple[Outcome, bool]:
+    """How it ended, and whether this process was interrupted meanwhile."""
+    interrupted = False
+
+    def work(listener: "Listener", cancel: "Cancel") -> Outcome:
+        nonlocal interrupted
+        try:
+            return mover.resume(move, listener=listener, cancel=cancel)
+        finally:
+            interrupted = cancel.is_set()
+
+    return walk(work), interrupted
