@@ -22,6 +22,7 @@ from svmove.lab.errors import LabError
 from svmove.lab.specs import LAB_GUEST
 from svmove.model import Domain, DomainState
 from svmove.mover import Mover
+from svmove.moves import Request, State
 from svmove.policy import Policy
 from svmove.ports import Hypervisor
 from svmove.virt.hypervisor import LibvirtHypervisor
@@ -168,6 +169,12 @@ class World:
         since = self.lab.console.stat().st_size
         self.lab.add_guest(LAB_GUEST)
         self.lab._await_writes(["vda", "vdb"], since, 60.0, samples=1)
+
+    def together(self) -> None:
+        """Both disks of the lab's guest are in one pool; a test that moved one may have come before."""
+        if len(set(self.where().values())) > 1:
+            outcome = self.mover().move(Request(domain=GUEST, to=self.path("vda").parent.name))
+            assert outcome.state is State.DONE, outcome
 
     def tidy(self) -> None:
         """What a test that failed, or a held move, leaves on the lab's guest: the next test needs it as it was."""

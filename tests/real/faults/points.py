@@ -14,6 +14,7 @@ class Point(StrEnum):
     COPYING = "in mid-copy"
     READY = "when ready"
     SUSPENDED = "in the cutover, before the pivot"
+    BETWEEN = "in the cutover, between two pivots"
     PIVOTING = "in the cutover, after the pivot was asked for"
     VERIFYING = "during the verification"
     COMMITTED = "before the source is deleted"
@@ -34,10 +35,15 @@ class Once:
 
     def __init__(self, point: Point, act: Act) -> None:
         self.point, self._act, self.happened = point, act, False
+        self._pivots = 0
 
     def before(self, name: str) -> None:
         if name == _BEFORE.get(self.point):
             self._do()
+        if name == "request_pivot":
+            self._pivots += 1
+            if self.point is Point.BETWEEN and self._pivots == 2:
+                self._do()
 
     def after(self, name: str, result: Any) -> None:
         moving = name == "job" and result is not None and result.end > 1 and result.done > 0

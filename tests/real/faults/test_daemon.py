@@ -70,6 +70,20 @@ def test_a_daemon_that_stays_away_leaves_a_move_that_is_resumed(scene: Scene, ro
     row("libvirtd killed, away for longer than it is waited for, then svmove resume", point, outcome)
 
 
+@pytest.mark.parametrize("point", POINTS)
+def test_a_daemon_that_comes_back_after_a_minute_is_waited_for(scene: Scene, row: Ended, point: Point) -> None:
+    def act() -> None:
+        kill(scene)
+        threading.Timer(60.0, scene.world.lab.start_daemon).start()
+
+    with Watch(scene.world.lab.console) as watch:
+        outcome = scene.move(point, act)
+    assert watch.pause is not None
+    assert watch.pause.suspended < 2.0
+    assert outcome.state is State.DONE, outcome.error
+    row("libvirtd killed, restarted after a minute", point, outcome)
+
+
 @pytest.mark.parametrize("away", [False, True])
 def test_a_daemon_that_dies_when_the_pivot_is_done_leaves_a_guest_that_runs_and_both_copies(
     scene: Scene, row: Ended, away: bool

@@ -1,0 +1,135 @@
+"""svmove crashes, at every call. On the real lab: before and after each journal write and each call that acts, and
+at the first look of each kind in each phase, the walk is cut off as by SIGKILL, and a fresh svmove resumes it."""
+
+from collections import Counter
+from typing import Any
+
+from svmove.host.local import LocalHost
+from svmove.journal import Journal
+from svmove.model import DomainState
+from svmove.mover import Mover
+from svmove.moves import DiskRequest, Outcome, Request, State
+from svmove.policy import Policy
+from svmove.virt.hypervisor import LibvirtHypervisor
+from tests.real.faults.conftest import Ended, Scene
+from tests.real.world import GUEST
+
+ACTS = frozenset(
+    {"begin", "write", "enter", "set_marker", "create_volume", "refresh_pool", "start_copy", "set_bandwidth"}
+    | {"make_scratch", "suspend", "request_pivot", "begin_export", "resume", "end_export", "remove_scratch"}
+    | {"delete_volume", "cancel_copy"}
+)
+# Each is called again and again while something is awaited; the first of its phase stands for all.
+LOOKS = frozenset(
+    {"domain", "job", "exports", "volume_names", "volume_at", "paths_in_use", "pools", "image", "process", "holds"}
+    | {"holders", "identity", "allocated", "size", "answers", "free", "compare", "events"}
+)
+
+
+class CrashError(BaseException):
+    """Nothing of svmove runs any more, no `finally` either."""
+
+
+class Sweep:
+    """Names each call of a move, such as "suspend (cutover)"; crashes at one of them."""
+
+    def __init__(self, at: str | None = None, *, after: bool = False) -> None:
+        self.names: list[str] = []
+        self._at, self._after = at, after
+        self._phase = "planned"
+        self._times: Counter[str] = Counter()
+        self.dead = False
+
+    def name(self, call: str, args: tuple[Any, ...]) -> str | None:
+        if call == "enter":
+            self._phase = str(args[2])
+        if call not in ACTS | LOOKS:
+            return None
+        what = f"{call} {args[4]}" if call == "write" else call
+        name = f"{what} ({self._phase})"
+        self._times[name] += 1
+        times = self._times[name]
+        if times > 1 and call in LOOKS | {"set_bandwidth"}:
+            return None
+        return name if times == 1 else f"{name}, {times}"
+
+    def wrap(self, real: Any) -> Any:
+        return _Swept(real, self)
+
+    def call(self, call: str, real: Any, args: Any, kwargs: Any) -> Any:
+        if self.dead:
+            raise CrashError(call)
+        name = self.name(call, args)
+        if name is not None:
+            self.names.append(name)
+        strikes = name is not None and name == self._at
+        if strikes and not self._after:
+            self._crash(call)
+        result = real(*args, **kwargs)
+        if strikes:
+            self._crash(call)
+        return result
+
+    def _crash(self, call: str) -> None:
+        self.dead = True
+        raise CrashError(call)
+
+
+class _Swept:
+    def __init__(self, real: object, sweep: Sweep) -> None:
+        self._real, self._sweep = real, sweep
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if not callable(found):
+            return found
+        return lambda *args, **kwargs: self._sweep.call(name, found, args, kwargs)
+
+
+def walked(scene: Scene, sweep: Sweep) -> Outcome | None:
+    """A move of vdb to the pool where it is not; None when it crashed."""
+    journal = Journal(str(scene.world.cli.journal))
+    hypervisor: LibvirtHypervisor = sweep.wrap(scene.world.hypervisor)
+    mover = Mover(hypervisor, sweep.wrap(LocalHost()), sweep.wrap(journal), Policy())
+    request = Request(domain=GUEST, to=scene.world.other("vdb"), disks=(DiskRequest(target="vdb"),))
+    try:
+        return mover.move(request)
+    except CrashError:
+        return None
+
+
+def test_wherever_svmove_crashes_one_resume_ends_the_move(scene: Scene, row: Ended) -> None:
+    whole = Sweep()
+    outcome = walked(scene, whole)
+    assert outcome is not None
+    assert outcome.state is State.DONE
+    wrong: list[str] = []
+    for name in dict.fromkeys(whole.names):
+        for after in (False, True):
+            where = f"{'after' if after else 'before'} {name}"
+            sweep = Sweep(name, after=after)
+            scene = Scene(scene.world)
+            try:
+                walked(scene, sweep)
+                assert sweep.dead, "not reached"
+                _resumed(scene, row, where)
+            except AssertionError as error:
+                wrong.append(f"{where}: {str(error)[:400]}")
+                scene.world.tidy()
+    assert not wrong, "\n".join(wrong)
+
+
+def _resumed(scene: Scene, row: Ended, where: str) -> None:
+    mover = scene.mover()
+    left = mover.open_moves()
+    if not left:  # before the first line of the journal, or after the last
+        assert scene.world.domain().marker is None
+        return
+    (move,) = left
+    outcome = mover.resume(move)
+    assert outcome.state is State.DONE, f"{outcome.state}: {outcome.error}"
+    assert outcome.disks[0].verified
+    assert scene.world.path("vdb") == scene.destination
+    assert scene.world.domain().state is DomainState.RUNNING
+    assert mover.open_moves() == ()
+    row("svmove crashes, then svmove resume", where, outcome)
