@@ -12,7 +12,7 @@ from svmove.journal import Ask, Entry, Journal, Kind, Record
 from svmove.model import Event
 from svmove.move.observe import Seen, observe
 from svmove.move.phases import ENDED, NEXT, Phase
-from svmove.moves import DiskPlan, Plan, Progress
+from svmove.moves import DiskPlan, Plan, Progress, Verify
 from svmove.policy import Policy
 from svmove.ports import Cancel, Clock, Events, Guard, Host, Hypervisor, Listener
 
@@ -97,6 +97,19 @@ class Move:
     def pending(self) -> tuple[DiskPlan, ...]:
         """The disks that are still to be brought over."""
         return tuple(disk for disk in self.plan.disks if not self.noted("over", disk.target))
+
+    @property
+    def unverified(self) -> tuple[DiskPlan, ...]:
+        """What is over and must be verified still. What a person has accepted as it is can't be any more."""
+        if self.plan.verify is Verify.NONE:
+            return ()
+        known = ("verified", "waived")
+        return tuple(disk for disk in self.over if not any(self.noted(what, disk.target) for what in known))
+
+    def proven(self, target: str) -> bool:
+        """Every byte was compared, and was equal."""
+        verified = self.noted("verified", target)
+        return verified is not None and not verified.data["mismatches"]
 
     @property
     def may_be_over(self) -> bool:

@@ -230,12 +230,11 @@ def _settle(move: Move, *, trouble: str | None) -> Phase:
     if seen.off or any(disk.where is Where.UNCLEAR for disk in seen.disks):
         move.blame("unclear", f"after the cutover ({trouble or 'no error was seen'}): {seen}")
         return Phase.HELD
-    fresh = [disk.target for disk in move.pending if disk.target in over]
-    for target in fresh:
+    for target in [disk.target for disk in move.pending if disk.target in over]:
         move.note("over", target)
     mixed = bool(move.pending)
     move.note("proven", where=GuestOn.MIXED if mixed else GuestOn.DESTINATION, seen=str(seen), trouble=trouble)
-    if not fresh or move.plan.verify is Verify.NONE:
+    if not move.unverified:
         return onward(move)
     # An export with our socket was begun in the pause, so it shows the destination as it was then.
     if move.world.hypervisor.exports(move.plan.uuid, move.socket):

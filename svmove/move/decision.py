@@ -53,7 +53,7 @@ def _forward(move: Move, seen: Seen, disk: DiskSeen) -> Fate:
         return Fate(target=disk.target, keeps=(destination, source), loses=(), text=f"both files are kept{starts}")
     match disk.where:
         case Where.DESTINATION:
-            verified = "verified" if move.noted("verified", disk.target) else "NOT verified"
+            verified = _proof(move, disk.target)
             if disk.plan.delete_source and not move.noted("adopted"):
                 text = f"stays on its destination, which was {verified}; the source is deleted"
                 return Fate(target=disk.target, keeps=(destination,), loses=(source,), text=text)
@@ -98,6 +98,12 @@ def _back(move: Move, seen: Seen, disk: DiskSeen) -> Fate:
     return Fate(target=disk.target, keeps=(source,), loses=(destination,), text=text)
 
 
+def _proof(move: Move, target: str) -> str:
+    if move.proven(target):
+        return "verified"
+    return "found to DIFFER from the source" if move.noted("verified", target) else "NOT verified"
+
+
 def _refused(move: Move, seen: Seen, why: str, other: Way) -> RefusedError:
     command = "rollback" if other is Way.BACK else "accept"
     return RefusedError(f"not possible: {why}: {seen}", remedy=f"svmove {command} {move.plan.move}")
@@ -122,7 +128,7 @@ def _go_forward(move: Move, seen: Seen) -> None:
         if disk.where is Where.DESTINATION:
             if not move.noted("over", disk.target):
                 move.note("over", disk.target)
-            if not move.noted("verified", disk.target):
+            if not move.proven(disk.target):
                 move.note("waived", disk.target)
     move.enter(Phase.PREPARED if move.pending else Phase.COMMITTED)
 

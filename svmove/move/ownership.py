@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
-from svmove.moves import DiskPlan
+from svmove.moves import DiskPlan, Verify
 
 
 def used_elsewhere(move: Move) -> dict[str, str]:
@@ -24,6 +24,8 @@ def doubt_about_source(move: Move, disk: DiskPlan, seen: Seen, elsewhere: Mappin
         return "the guest is off, so it can't be proven which copy it uses"
     if seen.where is not Where.DESTINATION:
         return f"the guest is not proven on its destinations: {seen}"
+    if move.plan.verify is not Verify.NONE and not (move.proven(disk.target) or move.noted("waived", disk.target)):
+        return "its copy is not proven to be equal"
     known = move.noted("source", disk.target)
     identity = move.world.host.identity(disk.source)
     if known is None or identity is None or identity != known.data["identity"]:

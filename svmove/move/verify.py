@@ -70,15 +70,9 @@ def verify(move: Move) -> Phase:
     return onward(move)
 
 
-def _unverified(move: Move) -> tuple[DiskPlan, ...]:
-    """What this round brought over. What a person has accepted as it is can't be verified any more."""
-    known = ("verified", "waived")
-    return tuple(disk for disk in move.over if not any(move.noted(what, disk.target) for what in known))
-
-
 def _known(move: Move) -> dict[str, tuple[Mismatch, ...]] | None:
     """What an svmove that died afterwards has found already, of all disks that are over."""
-    if _unverified(move):
+    if move.unverified:
         return None
     noted = {disk.target: move.noted("verified", disk.target) for disk in move.over}
     return {
@@ -92,7 +86,7 @@ def _compared(move: Move) -> dict[str, tuple[Mismatch, ...]]:
     """Recorded at once: no trouble in what follows may lose it."""
     if not move.world.hypervisor.exports(move.plan.uuid, move.socket):
         raise UnverifiedError("the export of the destination as it was at the cutover is gone")
-    disks = _unverified(move)
+    disks = move.unverified
     try:
         found = _Comparison(move, disks).run()
     except HostError as error:

@@ -10,7 +10,7 @@ from svmove.model import DomainState
 from svmove.move import runner
 from svmove.move.phases import RESTING, Phase
 from svmove.mover import Mover
-from svmove.moves import Outcome, Plan, Progress
+from svmove.moves import Outcome, Plan, Progress, Verify
 from svmove.policy import Policy
 from tests.builders import request
 from tests.fake import FakeClock, FakeHost, FakeHypervisor, Faults, FaultyJournal, World
@@ -64,6 +64,16 @@ class Stage:
     def destinations(self) -> dict[str, bool]:
         return {target: f"/pools/fast/web-{target}.qcow2" in self.world.files for target in self.world.drives}
 
+    def check_proofs(self, move: str) -> None:
+        """No source is deleted whose copy was not verified, unless somebody said that it need not be."""
+        record = self.record(move)
+        for disk in record.plan.disks:
+            gone = disk.delete_source and record.last(Kind.FACT, "deleted", disk.target) is not None
+            verified = record.last(Kind.FACT, "verified", disk.target)
+            equal = verified is not None and not verified.data["mismatches"]
+            proven = equal or record.last(Kind.FACT, "waived", disk.target) is not None
+            assert proven or not gone or record.plan.verify is Verify.NONE, f"{disk.source}: deleted without its proof"
+
     def check(self, move: str) -> Phase:
         """The invariants of every move, at its end. (The world itself watches over each deletion.)"""
         world, record = self.world, self.record(move)
@@ -76,6 +86,7 @@ class Stage:
         assert phase in RESTING
         assert world.state is DomainState.RUNNING, "a guest that was running stands still"
         world.check_copies()
+        self.check_proofs(move)
         assert world.export is None, "an export was left, whose scratch file grows until the guest is paused"
         assert world.scratch == {}
         if phase is Phase.HELD:

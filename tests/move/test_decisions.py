@@ -169,6 +169,25 @@ def test_a_guest_that_can_not_be_told_where_it_is_stays_held(tmp_path: Path) -> 
     assert (stage.sources(), stage.destinations()) == ({"vda": True}, {"vda": True})
 
 
+def test_a_copy_that_differs_is_told_as_such_and_its_source_goes_only_by_a_persons_word(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    def corrupt() -> None:
+        frozen = stage.world.drives["vda"].frozen
+        assert frozen is not None
+        frozen[1] += 1
+
+    stage.world.before["compare"] = corrupt
+    outcome = stage.move()
+    assert (outcome.state, outcome.error and outcome.error.code) == (State.HELD, "mismatch")
+    assert outcome.move is not None
+    (fate,) = stage.mover().decide(outcome.move, Way.FORWARD).fates
+    assert "found to DIFFER" in fate.text
+    assert fate.loses == (SOURCE,)
+    assert stage.mover().accept(outcome.move).state is State.DONE
+    assert stage.sources() == {"vda": False}
+
+
 def test_only_a_held_move_can_be_accepted(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     outcome = stage.move()

@@ -245,6 +245,7 @@ def _check(stage: Stage) -> None:
     assert world.export is None
     assert world.scratch == {}
     for summary in stage.journal.moves(ended=True):
+        stage.check_proofs(summary.move)
         phase = Phase(summary.phase)
         if phase is Phase.DONE and world.state is not DomainState.OFF and world.marker is None:
             on = {drive.path for drive in world.drives.values()}

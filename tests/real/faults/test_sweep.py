@@ -110,12 +110,14 @@ def test_wherever_svmove_crashes_one_resume_ends_the_move(scene: Scene, row: End
             sweep = Sweep(name, after=after)
             scene = Scene(scene.world)
             try:
-                walked(scene, sweep)
-                assert sweep.dead, "not reached"
+                outcome = walked(scene, sweep)
+                assert sweep.dead, f"not reached: {outcome}"
                 _resumed(scene, row, where)
             except AssertionError as error:
                 wrong.append(f"{where}: {str(error)[:400]}")
                 scene.world.tidy()
+                for path in scene.world.files() - {scene.world.path(target) for target in ("vda", "vdb")}:
+                    path.unlink()
     assert not wrong, "\n".join(wrong)
 
 
