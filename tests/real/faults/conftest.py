@@ -29,10 +29,14 @@ class Scene:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.source = world.path("vdb")
-        self.to = world.other("vdb")
-        self.destination = world.lab.paths.pool(self.to) / self.source.name
         self.kept: set[Path] = set()  # what a test left in the pools itself
+        self.set()
+
+    def set(self) -> None:
+        """Before a move: from where vdb is to where it is not."""
+        self.source = self.world.path("vdb")
+        self.to = self.world.other("vdb")
+        self.destination = self.world.lab.paths.pool(self.to) / self.source.name
 
     def mover(self, once: Once | None = None, policy: Policy | None = None, clock: Clock | None = None) -> Mover:
         journal = Journal(str(self.world.cli.journal))
@@ -87,8 +91,11 @@ def row(scene: Scene, request: pytest.FixtureRequest) -> Ended:
     """Call it at the end: it looks at all that must hold after a fault, and writes the row."""
     group = (request.node.getparent(pytest.Module).obj.__doc__ or "").partition(".")[0]
 
-    def ended(fault: str, point: str, outcome: Outcome, *, left: str = "nothing", check: bool = True) -> None:
-        guest = scene.where()
+    def ended(
+        fault: str, point: str, outcome: Outcome, *, left: str = "nothing", guest: str = "", check: bool = True
+    ) -> None:
+        """`guest`: where it is, if it is not the lab's."""
+        guest = guest or scene.where()
         domain = scene.world.domain()
         if domain.state is DomainState.OFF:
             assert all(Path(disk.path or "").exists() for disk in domain.inactive)

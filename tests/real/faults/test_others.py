@@ -125,5 +125,5 @@ def test_a_source_that_can_not_be_read_ends_the_copy(scene: Scene, row: Ended) -
         assert (outcome.state, outcome.error and outcome.error.code) == (State.ROLLED_BACK, "copy-failed")
         assert "Input/output error" in str(outcome.error)
         assert (world.path("vda", "weak"), image.read_bytes() == before) == (image, True)
-        row("source: EIO on read (a guest without fio)", Point.COPYING, outcome)
+        row("source: EIO on read (a guest without fio)", Point.COPYING, outcome, guest="running on the source")
         world.virsh("destroy", "weak")

@@ -108,7 +108,7 @@ def test_wherever_svmove_crashes_one_resume_ends_the_move(scene: Scene, row: End
         for after in (False, True):
             where = f"{'after' if after else 'before'} {name}"
             sweep = Sweep(name, after=after)
-            scene = Scene(scene.world)
+            scene.set()
             try:
                 outcome = walked(scene, sweep)
                 assert sweep.dead, f"not reached: {outcome}"
@@ -117,6 +117,8 @@ def test_wherever_svmove_crashes_one_resume_ends_the_move(scene: Scene, row: End
                 wrong.append(f"{where}: {str(error)[:400]}")
                 scene.world.tidy()
                 for path in scene.world.files() - {scene.world.path(target) for target in ("vda", "vdb")}:
+                    path.unlink()
+                for path in scene.world.journal_folder.glob("journal.sqlite*"):
                     path.unlink()
     assert not wrong, "\n".join(wrong)
 

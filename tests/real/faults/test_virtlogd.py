@@ -75,4 +75,4 @@ def test_virtlogd_is_not_missed(scene: Scene, row: Ended, point: Point) -> None:
         assert world.where("logged") == {"vda": "lab-b"}
         scene.kept.add(world.path("vda", "logged"))
         world.virsh("destroy", "logged")
-        row("virtlogd killed (a guest without fio)", point, outcome)
+        row("virtlogd killed (a guest without fio)", point, outcome, guest="running on the destination")
