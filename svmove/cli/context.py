@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,10 +64,16 @@ class Options:
         """A Mover for a command that walks a move, with a guard for the guest beside it."""
         from svmove.cli import guard
 
-        posted = guard.post(self)
+        posted = guard.post(lambda move: self.mover().relieve(move), self._brake)
         mover = self.mover()
         mover.guard = posted
         return mover
+
+    def _brake(self, move: str) -> None:
+        from svmove.host.local import LocalHost
+        from svmove.move.relief import brake
+
+        brake(self.open_journal(), LocalHost(), move, time.time())
 
     def hypervisor(self) -> "LibvirtHypervisor":
         from svmove.virt.hypervisor import LibvirtHypervisor

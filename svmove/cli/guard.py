@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from svmove.cli.context import Options
 from svmove.errors import NotFoundError, RefusedError, SvmoveError, UnreachableError
 
 # A guest that waits to be woken feels each of these; a scratch file grows by 2 GiB in one at the most.
@@ -35,8 +34,12 @@ class Guard:
             os.write(self._pipe, f"{move or ''}\n".encode())
 
 
-def post(options: Options) -> Guard:
-    """Forks the guard. To be called before there are threads: before libvirt is opened."""
+def post(relieve: Callable[[str], bool], brake: Callable[[str], None]) -> Guard:
+    """Forks the guard. To be called before there are threads: before libvirt is opened.
+
+    Both are given the move's id, and run in the child: `relieve` looks after the guest by libvirt, and says whether
+    there is nothing more to do; `brake` does what can be done without.
+    """
     reader, writer = os.pipe()
     if os.fork() > 0:
         os.close(reader)
@@ -51,7 +54,7 @@ def post(options: Options) -> Guard:
             os.dup2(nowhere, descriptor)
         move = _stand(reader)
         if move is not None:
-            _relieve(lambda: options.mover().relieve(move), lambda: _brake(options, move))
+            _relieve(lambda: relieve(move), lambda: brake(move))
     finally:
         os._exit(0)
 
@@ -66,7 +69,7 @@ def _stand(reader: int) -> str | None:
 
 
 def _relieve(look: Callable[[], bool], brake: Callable[[], None]) -> None:
-    """Looks until there is nothing more to be done for the guest; `brake` is what can be done without libvirt."""
+    """Looks until there is nothing more to be done for the guest."""
     while True:
         try:
             try:
@@ -79,10 +82,3 @@ def _relieve(look: Callable[[], bool], brake: Callable[[], None]) -> None:
         except SvmoveError:
             pass
         time.sleep(_LOOK)
-
-
-def _brake(options: Options, move: str) -> None:
-    from svmove.host.local import LocalHost
-    from svmove.move.relief import brake
-
-    brake(options.open_journal(), LocalHost(), move, time.time())

@@ -9,7 +9,7 @@ from svmove.cli import guard
 
 @pytest.fixture(autouse=True)
 def no_guard(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    def posted(_options: object) -> Callable[[str | None], None]:
+    def posted(*_acts: object) -> Callable[[str | None], None]:
         return lambda _move: None
 
     if request.path.name != "test_guard.py":

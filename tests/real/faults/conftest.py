@@ -91,17 +91,14 @@ def row(scene: Scene, request: pytest.FixtureRequest) -> Ended:
     """Call it at the end: it looks at all that must hold after a fault, and writes the row."""
     group = (request.node.getparent(pytest.Module).obj.__doc__ or "").partition(".")[0]
 
-    def ended(
-        fault: str, point: str, outcome: Outcome, *, left: str = "nothing", guest: str = "", check: bool = True
-    ) -> None:
+    def ended(fault: str, point: str, outcome: Outcome, *, left: str = "nothing", guest: str = "") -> None:
         """`guest`: where it is, if it is not the lab's."""
         guest = guest or scene.where()
         domain = scene.world.domain()
         if domain.state is DomainState.OFF:
             assert all(Path(disk.path or "").exists() for disk in domain.inactive)
             scene.world.start_guest()
-        if check:
-            scene.world.lab.check()
+        scene.world.lab.check()
         _no_orphans(scene, outcome)
         code = f": {outcome.error.code}" if outcome.error else ""
         row = record.Row(group=group, fault=fault, point=point, ended=f"{outcome.state}{code}", guest=guest, left=left)
