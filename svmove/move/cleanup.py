@@ -68,8 +68,10 @@ def hold(move: Move) -> None:
     hypervisor, uuid = move.world.hypervisor, move.plan.uuid
 
     def stop_copying() -> None:
-        for disk in move.pending if move.over else ():  # the rest of a mixed move; `accept` copies it anew
-            hypervisor.cancel_copy(uuid, disk.target)
+        rest = move.observe().of(move.pending).disks if move.over else ()
+        for disk in rest:  # of a mixed move; `accept` copies it anew
+            if disk.copies:
+                hypervisor.cancel_copy(uuid, disk.target)
 
     def let_go_on() -> None:
         domain = hypervisor.domain(uuid)

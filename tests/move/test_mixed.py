@@ -9,7 +9,7 @@ from svmove.errors import HypervisorError
 from svmove.model import DomainState
 from svmove.move.phases import Phase
 from svmove.moves import GuestOn, Outcome, State, Verify
-from tests.fake import CrashError, Faults
+from tests.fake import Copying, CrashError, Faults
 from tests.move.stage import Stage
 
 
@@ -142,6 +142,25 @@ def test_to_cancel_in_the_second_round_holds(tmp_path: Path) -> None:
     assert (outcome.state, outcome.error and outcome.error.code) == (State.HELD, "interrupted")
     stage.world.pass_time(1.0)
     assert stage.world.drives["vdb"].mirror is None
+
+
+def test_somebody_elses_copy_of_the_rest_is_not_touched_when_the_move_is_held(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "vda", "vdb")
+    stage.world.before["request_pivot"] = spoiled(stage, times=2)
+    foreign = Copying(path="/pools/slow/backup.qcow2", file=stage.world.make_file("/pools/slow/backup.qcow2"))
+    copies = 0
+
+    def be_quicker() -> None:
+        nonlocal copies
+        copies += 1
+        if copies == 3:
+            stage.world.drives["vdb"].mirror = foreign
+
+    stage.world.before["start_copy"] = be_quicker
+    assert stage.move().state is State.HELD
+    stage.world.pass_time(1.0)
+    assert stage.world.drives["vdb"].mirror is foreign
+    assert not foreign.cancelled
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0])
