@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from svmove.clock import SystemClock
 from svmove.errors import NotFoundError, RefusedError, SvmoveError
 from svmove.host.local import LocalHost
-from svmove.journal import Ask, Journal, Record, await_release, working_on
+from svmove.journal import Ask, Journal, Record, await_release, owner, working_on
 from svmove.move import decision, leftovers, lost, outcome, relief, runner, tasks
 from svmove.move.back import plan_back
 from svmove.move.context import Move, World, listening
@@ -25,11 +25,12 @@ from svmove.move.leftovers import Leftover
 from svmove.move.phases import RESTING, Phase
 from svmove.move.publish import Publisher
 from svmove.move.tasks import Task
-from svmove.moves import Decision, Outcome, Plan, Progress, Request, Way
+from svmove.moves import Decision, Outcome, Plan, Progress, Request, Terms, Way
 from svmove.plan.planner import make_plan
 from svmove.policy import Policy
 from svmove.ports import Cancel, Clock, Guard, Host, Hypervisor, Listener
 from svmove.redact import redact
+from svmove.units import show_duration
 from svmove.virt.hypervisor import LibvirtHypervisor
 
 
@@ -122,12 +123,29 @@ class Mover:
                 f"move {move} can't be cancelled, it is {record.phase}",
                 remedy=f"svmove rollback {move}" if record.phase == Phase.HELD else None,
             )
-        self._journal.request(move, self._clock.now(), Ask.CANCEL)
+        self._journal.requests.add(move, self._clock.now(), Ask.CANCEL)
         await_release(self._journal.folder, move)
         record = self._ours(move)
         if record.phase in RESTING:
             return outcome.of_record(record)
         return self.resume(move, listener=listener, cancel=cancel)
+
+    def change(self, move: str, **terms: float | None) -> tuple[Terms, int | None]:
+        """Changes the terms (`Terms`) of a move under way; whoever works on it takes them up within a second, or
+        else whoever resumes it. What they are now, and the pid of who works on it.
+
+        Raises NotFoundError, and RefusedError for a move that has ended, or a pause that is too short.
+        """
+        record = self._ours(move)
+        if record.ended:
+            raise RefusedError(f"move {move} has ended, it is {record.phase}")
+        pause, reserve = terms.get("max_pause"), self._policy.move.pivot_reserve
+        if pause is not None and pause <= reserve:
+            raise RefusedError(f"a pivot alone needs up to {show_duration(reserve)} of the pause")
+        self._journal.requests.add(move, self._clock.now(), Ask.CHANGE, **terms)
+        world = self._world(_nobody, None)
+        with listening(world, record.plan.uuid) as events:
+            return Move(world, record, events).terms(), owner(self._journal.folder, move)
 
     def decide(self, move: str, way: Way) -> Decision:
         """What a way out of HELD would keep and lose. Changes nothing.

@@ -106,6 +106,14 @@ class DiskPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What may be changed while a move is under way."""
+
+    bandwidth: int | None  # bytes/s over all disks, data only; None: no limit
+    max_pause: float  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     move: str  # the id
     domain: str

@@ -11,6 +11,7 @@ import typer
 
 from svmove.cli import cancel, decide, inspect, lab, move, plan, resume, tasks
 from svmove.cli import gc as leftovers
+from svmove.cli import set as change
 from svmove.cli.context import Options
 from svmove.cli.exits import Exit, of_error
 from svmove.errors import SvmoveError
@@ -71,6 +72,7 @@ app.command("resume")(resume.resume)
 app.command("tasks")(tasks.tasks)
 app.command("show")(tasks.show)
 app.command("wait")(tasks.wait)
+app.command("set")(change.set_)
 app.command("cancel")(cancel.cancel)
 app.command("accept")(decide.accept)
 app.command("rollback")(decide.rollback)

@@ -1,8 +1,9 @@
 """Durable records of moves: what was intended, and what became of it."""
 
-from svmove.journal.board import Ask, Figures, Notice
+from svmove.journal.board import Figures, Notice
 from svmove.journal.lock import await_release, owner, working_on
 from svmove.journal.records import Entry, Kind, Record, Summary
+from svmove.journal.requests import Ask
 from svmove.journal.store import Journal, default_url
 
 __all__ = [

@@ -1,24 +1,18 @@
-"""The board: what processes tell each other of a move. Requests to the one that works on it, and its figures.
+"""The board: the newest figures of each move, for whoever looks on from another process.
 
-Requests are durable, so that one to a dead process is found by whoever resumes. Figures may be lost, so they
-are written without waiting for the disk; a later durable write takes them along.
+They may be lost, so they are written without waiting for the disk; a later durable write takes them along.
 """
 
 import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 
 from svmove.journal import schema
-
-
-class Ask(StrEnum):
-    CANCEL = "cancel"  # go back to the source, as by Ctrl-C; too late from the cutover on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,9 @@ from sqlalchemy import exc
 
 from svmove.errors import JournalError, NotFoundError, RefusedError
 from svmove.journal import schema
-from svmove.journal.board import Ask, Board, Notice
+from svmove.journal.board import Board, Notice
 from svmove.journal.records import Entry, Kind, Record, Summary
+from svmove.journal.requests import Requests
 from svmove.moves import Plan
 from svmove.redact import redact
 
@@ -60,6 +61,7 @@ class Journal:
         schema.make_file(self.url.database)
         self._prepare()
         self.board = Board(self.url)
+        self.requests = Requests(self._transaction)
 
     @tenacity.retry(
         # Turning a new file to WAL fails at once, without SQLite's own waiting, while another first run does it too.
@@ -207,22 +209,6 @@ class Journal:
         """The newest figures of each move that told any."""
         with self._transaction():
             return self.board.notices()
-
-    def request(self, move: str, at: float, what: Ask, **data: Any) -> None:
-        """Asks something of whoever works on the move, now or later. Durable when it returns."""
-        row = {"move": move, "at": at, "what": what.value, "data": json.dumps(data)}
-        with self._transaction() as connection:
-            connection.execute(schema.requests.insert().values(row))
-
-    def requested(self, move: str, what: Ask) -> bool:
-        asked = (schema.requests.c.move == move) & (schema.requests.c.what == what.value)
-        with self._transaction() as connection:
-            return connection.scalar(sa.select(schema.requests.c.id).where(asked).limit(1)) is not None
-
-    def withdraw(self, move: str) -> None:
-        """Forgets what was asked: a person has decided anew."""
-        with self._transaction() as connection:
-            connection.execute(schema.requests.delete().where(schema.requests.c.move == move))
 
     def open_move(self, uuid: str) -> str | None:
         """The id of the move that owns the domain."""

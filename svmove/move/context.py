@@ -12,7 +12,7 @@ from svmove.journal import Ask, Entry, Journal, Kind, Record
 from svmove.model import Event
 from svmove.move.observe import Seen, observe
 from svmove.move.phases import ENDED, NEXT, Phase
-from svmove.moves import DiskPlan, Plan, Progress, Verify
+from svmove.moves import DiskPlan, Plan, Progress, Terms, Verify
 from svmove.policy import Policy
 from svmove.ports import Cancel, Clock, Events, Guard, Host, Hypervisor, Listener
 
@@ -72,6 +72,15 @@ class Move:
     @property
     def phase(self) -> Phase:
         return Phase(self.record.phase)
+
+    def terms(self) -> Terms:
+        """As they are now: planned, or changed since by `svmove set`. Reads the journal, 0.1 ms."""
+        planned = [disk.bandwidth for disk in self.plan.disks if disk.bandwidth is not None]
+        changes = self.world.journal.requests.changes(self.plan.move)
+        return Terms(
+            bandwidth=changes.get("bandwidth", sum(planned) or None),
+            max_pause=changes.get("max_pause", self.plan.max_pause),
+        )
 
     @property
     def scratch(self) -> str:
@@ -154,7 +163,7 @@ class Move:
         """Raises InterruptedMoveError when somebody asked to stop: here, or by `svmove cancel` elsewhere."""
         if self.world.cancel.is_set():
             raise InterruptedMoveError("interrupted by the user")
-        if self.world.journal.requested(self.plan.move, Ask.CANCEL):
+        if self.world.journal.requests.has(self.plan.move, Ask.CANCEL):
             raise InterruptedMoveError("cancelled by svmove cancel")
 
     def await_(self, seconds: float, done: Callable[[Event | None], bool], *, tick: float = 0.25) -> bool:

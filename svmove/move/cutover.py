@@ -75,7 +75,7 @@ def _switch(move: Move, state: DomainState) -> Phase:
             move.world.clock.sleep(policy.attempt_wait)
             state = move.observe().domain.state
     raise CopyError(
-        f"the guest would have stood still for more than {show_duration(move.plan.max_pause)}: {attempt.trouble}",
+        f"the guest would have stood still for more than {show_duration(move.terms().max_pause)}: {attempt.trouble}",
         reason="pause-exceeded",
         remedy="allow a longer pause: --max-pause, or move when the guest writes less",
     )
@@ -86,8 +86,9 @@ def _await_answer(move: Move) -> None:
     one that hung for 6 s cost it 6 s. Raises CopyError when it does not answer in the policy's time."""
     clock = move.world.clock
     deadline = clock.monotonic() + move.world.policy.move.answer_wait
+    patience = move.terms().max_pause / 4
     for disk in move.pending:
-        while not move.world.host.answers(disk.destination.path, move.plan.max_pause / 4):
+        while not move.world.host.answers(disk.destination.path, patience):
             move.stop_if_cancelled()
             if clock.monotonic() > deadline:
                 raise CopyError(
@@ -101,15 +102,16 @@ def _await_answer(move: Move) -> None:
 def _attempt(move: Move, number: int, *, suspends: bool) -> _Attempt:
     """Raises CopyError when the cutover failed before any pivot was requested."""
     hypervisor, clock, uuid = move.world.hypervisor, move.world.clock, move.plan.uuid
+    terms = move.terms()
     move.intend("pivot", attempt=number, suspends=suspends)
     requested = False
     trouble: str | None = None
     began = clock.monotonic()
-    deadline = began + move.plan.max_pause
+    deadline = began + terms.max_pause
     try:
         if suspends:
             hypervisor.suspend(uuid)
-        if not _drained(move, deadline - move.world.policy.move.pivot_reserve):
+        if not _drained(move, deadline - move.world.policy.move.pivot_reserve, capped=terms.bandwidth is not None):
             trouble = "what was left to copy did not fit in"
         else:
             # The last look before there is no way back; 2 to 4 ms of the pause.
@@ -155,11 +157,11 @@ def _went_on_by_itself(move: Move) -> bool:
         return False
 
 
-def _drained(move: Move, deadline: float) -> bool:
+def _drained(move: Move, deadline: float, *, capped: bool) -> bool:
     """Whether nothing is dirty any more. The guest stands still, so what is clean now stays clean."""
     hypervisor, clock, uuid = move.world.hypervisor, move.world.clock, move.plan.uuid
-    for disk in move.pending:
-        if disk.bandwidth is not None:  # the cap is for the bulk; the rest is what the guest waits for
+    if capped:  # the cap is for the bulk; the rest is what the guest waits for
+        for disk in move.pending:
             hypervisor.set_bandwidth(uuid, disk.target, None)
     while True:
         jobs = [hypervisor.job(uuid, disk.target) for disk in move.pending]

@@ -6,6 +6,7 @@ that the guest runs on at their destinations go back by a move of their own, lik
 """
 
 from svmove.errors import RefusedError
+from svmove.journal import Ask
 from svmove.model import DomainState
 from svmove.move.cleanup import remove_destinations
 from svmove.move.context import Move
@@ -36,7 +37,7 @@ def carry_out(move: Move, way: Way) -> tuple[DiskPlan, ...]:
     seen = move.observe()
     if str(seen) != decision.seen:
         raise RefusedError(f"it changed meanwhile: {seen}", remedy="look again")
-    move.world.journal.withdraw(move.plan.move)
+    move.world.journal.requests.withdraw(move.plan.move, Ask.CANCEL)
     move.note("decided", way=way, seen=decision.seen)
     if way is Way.BACK:
         return _go_back(move, seen)

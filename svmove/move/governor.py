@@ -30,7 +30,7 @@ class Governor:
     """`cap` is in bytes/s, over all disks of the move."""
 
     def __init__(self, cap: int) -> None:
-        self._cap = cap
+        self.cap = cap
         self._tokens = 0.0
         self._level = 1.0
         self._last: tuple[float, int] | None = None
@@ -46,20 +46,20 @@ class Governor:
         """
         if self._last is not None:
             since, before = self._last
-            earned = self._cap * (now - since) - (data - before)
-            self._tokens = min(self._tokens + earned, self._cap * _SAVED)
+            earned = self.cap * (now - since) - (data - before)
+            self._tokens = min(self._tokens + earned, self.cap * _SAVED)
         self._last = (now, data)
         self._level = self._next_level()
         total = sum(left.values())
         wanted = {
-            target: max(int(self._cap * self._level * size / total), 1) for target, size in left.items() if size > 0
+            target: max(int(self.cap * self._level * size / total), 1) for target, size in left.items() if size > 0
         }
         changed = {target: limit for target, limit in wanted.items() if self._worth(target, limit)}
         self._given |= changed
         return changed
 
     def _next_level(self) -> float:
-        saved = self._cap * _SAVED
+        saved = self.cap * _SAVED
         if self._tokens >= saved:
             return _THROUGH_HOLES
         if self._tokens < -saved:

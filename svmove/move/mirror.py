@@ -131,12 +131,14 @@ def copy(move: Move) -> Phase:
 
 def _await_all(move: Move) -> None:
     ready = _ready(move.observe().of(move.pending))
-    cap = sum(disk.bandwidth or 0 for disk in move.pending)
-    governor = Governor(cap) if cap else None
+    if "bandwidth" in move.world.journal.requests.changes(move.plan.move):
+        _lift(move)  # whatever limit a dead svmove has left on the jobs; the governor sets its own
+    governor = _governor(move, None)
     while len(ready) < len(move.pending):
         look_again = move.world.clock.monotonic() + _LOOK_AGAIN
         while len(ready) < len(move.pending) and move.world.clock.monotonic() < look_again:
             move.stop_if_cancelled()
+            governor = _governor(move, governor)
             event = move.events.next(_REPORT if governor is None else LOOK)
             if event is None:
                 _report(move, ready, governor)
@@ -145,6 +147,22 @@ def _await_all(move: Move) -> None:
         if len(ready) < len(move.pending):
             ready |= _ready(move.observe().of(move.pending))
     _report(move, ready, None)
+
+
+def _governor(move: Move, now: Governor | None) -> Governor | None:
+    """For the terms as they are now; the same one while they have not changed."""
+    cap = move.terms().bandwidth
+    if cap == (now.cap if now else None):
+        return now
+    if cap is None:
+        _lift(move)
+        return None
+    return Governor(cap)
+
+
+def _lift(move: Move) -> None:
+    for disk in move.pending:
+        move.world.hypervisor.set_bandwidth(move.plan.uuid, disk.target, None)
 
 
 def _ready(seen: Seen) -> set[str]:
@@ -247,6 +265,6 @@ def _measure(move: Move) -> None:
         move.note("copied", disk.target, bytes=arrived)
         began = move.intended("copy", disk.target)
         seconds = move.world.clock.now() - began.at if began else 0.0
-        if disk.bandwidth is None and disk.pool_from is not None and seconds > 0:
+        if move.terms().bandwidth is None and disk.pool_from is not None and seconds > 0:
             pools = {"from": disk.pool_from, "to": disk.destination.pool}
             move.note("rate", disk.target, **pools, rate=arrived / seconds)

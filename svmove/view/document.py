@@ -9,7 +9,7 @@ from svmove.model import Disk, Domain, Image, Pool, Volume
 from svmove.move.leftovers import Leftover
 from svmove.move.outcome import of_record
 from svmove.move.tasks import Task
-from svmove.moves import Decision, Finding, Outcome, Plan
+from svmove.moves import Decision, Finding, Outcome, Plan, Terms
 
 SCHEMA = 1
 
@@ -76,6 +76,10 @@ def decision(found: Decision) -> dict[str, Any]:
         "seen": found.seen,
         "disks": [dataclasses.asdict(fate) for fate in found.fates],
     }
+
+
+def terms(move: str, found: Terms, process: int | None) -> dict[str, Any]:
+    return {"schema": SCHEMA, "move": move, **dataclasses.asdict(found), "process": process}
 
 
 def leftovers(found: Sequence[Leftover], removed: Collection[int]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The commands about moves that are there: tasks, show, wait, cancel, accept, rollback, resume --all, gc."""
+"""The commands about moves that are there: tasks, show, wait, cancel, accept, rollback, set, resume --all, gc."""
 
 import io
 import json
@@ -274,3 +274,35 @@ def test_what_can_not_be_removed_is_told(capsys: Captured, stage: Stage) -> None
     stage.move()
     assert run(["gc", "--yes"]) == 3
     assert "permission denied" in capsys.readouterr().err
+
+
+def test_a_move_is_given_other_terms(capsys: Captured, stage: Stage) -> None:
+    move = left(stage)
+    assert run(["set", move, "--bandwidth", "50MiB/s", "--json"]) == 0
+    found = {"schema": 1, "move": move, "bandwidth": 50 << 20, "max_pause": 2.0, "process": None}
+    assert document(capsys) == found
+    assert run(["set", move, "--bandwidth", "none", "--max-pause", "1s"]) == 0
+    said = capsys.readouterr().out
+    assert said == f"bandwidth none, pause at most 1.0 s\nnobody works on it now: svmove resume {move}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ([], 2),
+        (["--bandwidth", "50"], 2),
+        (["--max-pause", "soon"], 2),
+        (["--max-pause", "1ms"], 3),
+    ],
+)
+def test_terms_without_meaning_are_refused(capsys: Captured, stage: Stage, words: list[str], code: int) -> None:
+    move = left(stage)
+    assert run(["set", move, *words]) == code
+    assert capsys.readouterr().err
+    assert stage.journal.requests.changes(move) == {}
+
+
+def test_a_move_that_has_ended_or_is_not_known_can_not_be_changed(capsys: Captured, stage: Stage) -> None:
+    outcome = stage.move()
+    for move in (outcome.move or "", "20240101-000000-ffffff"):
+        assert run(["set", move, "--bandwidth", "none"]) == 3

@@ -48,11 +48,11 @@ def test_an_older_journal_is_brought_up_to_date_with_all_that_is_in_it(tmp_path:
     journal = Journal(str(path))
     record = journal.read(MOVE)
     assert (record.plan, record.phase, [entry.what for entry in record.entries]) == (plan(), "held", ["mismatch"])
-    journal.request(MOVE, 3.0, Ask.CANCEL)
+    journal.requests.add(MOVE, 3.0, Ask.CANCEL)
     journal.board.tell(MOVE, 3.0, "copying", {"vda": Figures(done=1, end=2, rate=3.0)})
     journal.write(MOVE, 4.0, "held", Kind.FACT, "decided", None, {})
     again = Journal(str(path))
-    assert again.requested(MOVE, Ask.CANCEL)
+    assert again.requests.has(MOVE, Ask.CANCEL)
     assert again.notices()[MOVE].disks == {"vda": Figures(done=1, end=2, rate=3.0)}
     assert [entry.what for entry in again.read(MOVE).entries] == ["mismatch", "decided"]
 
@@ -115,11 +115,11 @@ def test_figures_that_can_not_be_written_are_given_up_quietly(tmp_path: Path) ->
 def test_what_was_asked_is_forgotten_when_it_is_withdrawn(tmp_path: Path) -> None:
     journal = Journal(str(tmp_path / "j"))
     journal.begin(plan(), URI, "planned")
-    assert not journal.requested(MOVE, Ask.CANCEL)
-    journal.request(MOVE, 1.0, Ask.CANCEL)
-    assert journal.requested(MOVE, Ask.CANCEL)
-    journal.withdraw(MOVE)
-    assert not journal.requested(MOVE, Ask.CANCEL)
+    assert not journal.requests.has(MOVE, Ask.CANCEL)
+    journal.requests.add(MOVE, 1.0, Ask.CANCEL)
+    assert journal.requests.has(MOVE, Ask.CANCEL)
+    journal.requests.withdraw(MOVE, Ask.CANCEL)
+    assert not journal.requests.has(MOVE, Ask.CANCEL)
 
 
 def test_a_move_is_handed_over_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_left_move_is_cancelled_here(tmp_path: Path) -> None:
 def test_the_process_that_works_on_a_move_heeds_a_request_to_cancel(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     plan = stage.plan()
-    stage.world.before["start_copy"] = lambda: stage.journal.request(plan.move, 0.0, Ask.CANCEL)
+    stage.world.before["start_copy"] = lambda: stage.journal.requests.add(plan.move, 0.0, Ask.CANCEL)
     outcome = stage.run(plan)
     assert outcome.error is not None
     assert (outcome.state, "svmove cancel" in outcome.error.text) == (State.ROLLED_BACK, True)
@@ -93,7 +93,7 @@ def test_to_cancel_waits_for_the_process_that_works_on_the_move(tmp_path: Path) 
     with working_on(stage.journal.folder, move):
         thread = threading.Thread(target=cancel)
         thread.start()
-        while not stage.journal.requested(move, Ask.CANCEL):
+        while not stage.journal.requests.has(move, Ask.CANCEL):
             pass
         assert not done.wait(0.1)
     thread.join(10)
@@ -117,10 +117,10 @@ def test_what_was_decided_is_not_cancelled_by_an_old_request(tmp_path: Path) -> 
 
     stage.world.before["paths_in_use"] = no_way_back
     assert stage.run(plan).state is State.HELD
-    stage.journal.request(plan.move, 0.0, Ask.CANCEL)
+    stage.journal.requests.add(plan.move, 0.0, Ask.CANCEL)
     stage.world.before = {}
     assert stage.mover().rollback(plan.move).state is State.ROLLED_BACK
-    assert not stage.journal.requested(plan.move, Ask.CANCEL)
+    assert not stage.journal.requests.has(plan.move, Ask.CANCEL)
 
 
 def test_a_move_that_has_ended_can_not_be_cancelled(tmp_path: Path) -> None:

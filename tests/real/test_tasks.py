@@ -45,6 +45,19 @@ def test_a_move_is_cancelled_from_another_process(guest: World) -> None:
     assert guest.state(GUEST) == before
 
 
+def test_the_bandwidth_of_a_running_move_is_changed_from_another_process(guest: World) -> None:
+    to = guest.other("vdb")
+    process = guest.cli.start("move", GUEST, "--to", to, "--disk", "vdb", "--bandwidth", "10MiB/s", "--json")
+    until(lambda: copying(guest, ["vdb"]), "the copy runs")
+    move = guest.domain().marker or ""
+    # 256 MiB: 26 s at 10 MiB/s.
+    changed = guest.cli("set", move, "--bandwidth", "none", "--json").document
+    assert (changed["bandwidth"], changed["process"]) == (None, process.pid)
+    result = finished(process)
+    assert (result.code, result.document["disks"][0]["verified"]) == (0, True), result.stderr
+    assert result.document["seconds"]["copy"] < 15
+
+
 def unverified(world: World) -> tuple[str, Path, Path]:
     """A held move: its id, the source, and the destination, which the guest runs on."""
 

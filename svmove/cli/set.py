@@ -1,0 +1,48 @@
+"""`svmove set`: other terms for a move that is under way."""
+
+from typing import Annotated
+
+import typer
+
+from svmove.cli import parse, plan
+from svmove.cli.context import options, print_json
+from svmove.cli.documented import documented
+from svmove.cli.exits import Exit
+from svmove.cli.tasks import Id
+from svmove.errors import UsageError
+from svmove.units import parse_duration, parse_rate, show_duration, show_rate
+
+Bandwidth = Annotated[
+    str | None, typer.Option("--bandwidth", metavar="RATE|none", help="limit of the whole move, such as 200MiB/s")
+]
+MaxPause = Annotated[
+    str | None, typer.Option("--max-pause", metavar="DURATION", help="the guest's longest standstill, such as 500ms")
+]
+
+
+def set_(
+    context: typer.Context, move: Id, bandwidth: Bandwidth = None, max_pause: MaxPause = None, json: plan.Json = False
+) -> int:
+    """Change a move that is under way. What is not named stays as it is."""
+    terms: dict[str, float | None] = {}
+    if bandwidth is not None:
+        terms["bandwidth"] = None if bandwidth == "none" else parse.optional(parse_rate, bandwidth)
+    if max_pause is not None:
+        terms["max_pause"] = parse.optional(parse_duration, max_pause)
+    if not terms:
+        raise UsageError("nothing to change", remedy="name --bandwidth, --max-pause or both")
+
+    def work() -> int:
+        found, process = options(context).mover().change(move, **terms)
+        if json:
+            from svmove.view import document
+
+            print_json(document.terms(move, found, process))
+            return Exit.OK
+        rate = "none" if found.bandwidth is None else show_rate(found.bandwidth)
+        print(f"bandwidth {rate}, pause at most {show_duration(found.max_pause)}")
+        if process is None:
+            print(f"nobody works on it now: svmove resume {move}")
+        return Exit.OK
+
+    return documented(work, domain=None, json=json)
