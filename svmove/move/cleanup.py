@@ -33,7 +33,9 @@ def commit(move: Move) -> Phase:
         if doubt is None:
             doubt = _delete(move, disk.target, disk.pool_from or "", disk.volume_from or "", disk.source, "deleted")
         if doubt is not None:
-            move.note("source-kept", disk.target, text=f"{disk.source} was kept: {doubt}")
+            # A guest that is off may never have run on its destination: then the source is the newer one.
+            precious = seen.off and not move.proven(disk.target)
+            move.note("source-kept", disk.target, text=f"{disk.source} was kept: {doubt}", precious=precious)
     for pool in {disk.destination.pool for disk in move.plan.disks}:
         _refresh(move, pool)
     _unmark(move, seen)
@@ -153,7 +155,7 @@ def _remove_destination(move: Move, disk: DiskPlan, elsewhere: Mapping[str, str]
 
 
 def _keep_destination(move: Move, disk: DiskPlan, why: str, *, precious: bool = False) -> None:
-    """`precious`: it may hold what no other file has, so `svmove gc` leaves it alone too."""
+    """`precious`: it may have what no other file has, so `svmove gc` leaves it alone too."""
     text = f"{disk.destination.path} was kept: {why}"
     move.note("destination-kept", disk.target, text=text, precious=precious)
 
