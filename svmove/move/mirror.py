@@ -125,6 +125,11 @@ def copy(move: Move) -> Phase:
     except HostError:
         unless_replaced(move.observe().of(move.pending))  # says more than "no such file"
         raise
+    except HypervisorError as error:
+        # libvirt says so to whoever asks for the job before it sends its event.
+        if move.observe().domain.live:
+            raise
+        raise _stopped() from error
     _measure(move)
     return Phase.READY
 
@@ -168,7 +173,7 @@ def _lift(move: Move) -> None:
 def _ready(seen: Seen) -> set[str]:
     """Raises CopyError when a mirror is gone: a vanished job is never success."""
     if seen.off:
-        raise CopyError("the guest was stopped while its disks were copied", reason="guest-stopped")
+        raise _stopped()
     for disk in seen.disks:
         if not disk.copies:
             raise CopyError(f"the copy of {disk.target} is gone: {disk}", reason="job-vanished")
@@ -196,6 +201,10 @@ def unless_cut(move: Move) -> None:
         move.lengths[disk.target] = size
 
 
+def _stopped() -> CopyError:
+    return CopyError("the guest was stopped while its disks were copied", reason="guest-stopped")
+
+
 def _replaced(paths: Sequence[str]) -> CopyError:
     return CopyError(
         f"somebody removed {', '.join(paths)}, or put another file in its place", reason="destination-replaced"
@@ -213,7 +222,7 @@ def _heed(move: Move, event: Event, ready: set[str]) -> None:
         case EventKind.CANCELED:
             raise CopyError(f"somebody cancelled the copy of {event.target}", reason="job-cancelled")
         case EventKind.STOPPED:
-            raise CopyError("the guest was stopped while its disks were copied", reason="guest-stopped")
+            raise _stopped()
         case _:
             pass
 

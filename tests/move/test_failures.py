@@ -1,5 +1,6 @@
 """One failure for each phase: where the move ends, where the guest is, and what is left."""
 
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -619,3 +620,17 @@ def test_nothing_is_removed_when_the_guest_is_not_proven_on_its_sources(tmp_path
 
     stage.world.before["next"] = once(edit_and_fail)
     assert_held(stage, stage.move(), "unclear")
+
+
+def test_a_guest_that_is_found_stopped_before_its_event_is_told_as_such(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    def stop() -> None:
+        if stage.world.drives["vda"].mirror is not None:
+            stage.world.events = None  # its event comes later
+            stage.world.stop_guest()
+            stage.world.events = deque()
+
+    stage.world.before["job"] = stop
+    outcome = stage.move()
+    assert (outcome.state, outcome.error and outcome.error.code) == (State.ROLLED_BACK, "guest-stopped")

@@ -17,13 +17,14 @@ Written by the tests that ran it, on a real libvirt with a real guest that write
 row the guest's fio had 0 verify errors (or the guest was started again and went on), no volume was without an owner, no
 file that was deleted had been in use, and no marker was left unless the move is held.
 
-Beside these, `tests/move/test_crashes.py` lets svmove die, lose libvirt, or meet an error before and after EVERY
-journal write and every call of a move, in a fake world; `tests/contract` holds that world to the real one.
+"svmove crashes, at every call" is a sweep: the walk of a real move is cut off before and after each journal write and
+each call that acts, and at the first look of each kind in each phase; nothing of it runs any more, and a fresh svmove
+resumes it. "svmove itself" is a real SIGKILL of a real process at the acts among them.
+
+Beside these, `tests/move/test_crashes.py` lets svmove die, lose libvirt, or meet an error before and after EVERY call
+in a fake world, and `tests/move/test_property.py` any mixture of that; `tests/contract` holds that world to the real.
 
 """
-
-
-_COLUMNS = "| fault | when | the move | the guest | left behind |\n| --- | --- | --- | --- | --- |\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

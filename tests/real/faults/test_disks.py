@@ -50,10 +50,11 @@ def test_when_it_is_not_tried_again_each_disk_is_good_where_it_is_and_accept_bri
     assert on(outcome) == {"vda": GuestOn.DESTINATION, "vdb": GuestOn.SOURCE}
     assert outcome.disks[0].verified
     assert (before.exists(), scene.source.exists()) == (True, True)
-    row("one of two pivots fails, and no more tries are allowed", Point.BETWEEN, outcome, left="both copies")
+    where = "running, vda on the destination, vdb on the source"
+    row("one of two pivots fails, without more tries", Point.BETWEEN, outcome, left="both copies", guest=where)
     done = scene.mover().accept(outcome.move or "")
     assert (done.state, [disk.verified for disk in done.disks]) == (State.DONE, [True, True]), done.error
-    row("the same, then svmove accept", Point.BETWEEN, done)
+    row("one of two pivots fails, without more tries; then svmove accept", Point.BETWEEN, done)
 
 
 def test_the_way_back_is_a_move_like_any_other_and_nothing_written_since_is_lost(scene: Scene, row: Ended) -> None:
@@ -65,7 +66,12 @@ def test_the_way_back_is_a_move_like_any_other_and_nothing_written_since_is_lost
     now = scene.world.path("vda")
     assert (now.parent, now != before, scene.world.path("vdb")) == (before.parent, True, scene.source)
     scene.kept.add(before)
-    row("the same, then svmove rollback", Point.BETWEEN, back, left="the old source; told")
+    row(
+        "one of two pivots fails, without more tries; then svmove rollback",
+        Point.BETWEEN,
+        back,
+        left="the old source; told",
+    )
     before.unlink()
     _name_as_before(scene, before)
 
