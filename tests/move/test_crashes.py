@@ -7,52 +7,20 @@ these points lead to DONE.
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from svmove.errors import HostError, HypervisorError, JournalError, NotFoundError, SvmoveError, UnreachableError
-from svmove.journal import schema
-from svmove.move import verify
 from svmove.move.phases import RESTING
 from svmove.moves import Plan
 from tests.fake import CrashError, Faults
 from tests.move.stage import Stage
 
-_durable = schema.durable
+pytestmark = pytest.mark.usefixtures("quick")
+
 _UUIDS = (f"6f2c8d1e-0000-4000-8000-{number:012d}" for number in range(10**6))
-
-
-class _Inline(Executor):
-    """Compares at once in the caller's thread, so that call N is the same call in each run."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        super().__init__()
-
-    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(work(*args, **kwargs))
-        except BaseException as error:  # noqa: BLE001 (as the real one does)
-            future.set_exception(error)
-        return future
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    def loose(connection: Any, record: Any) -> None:
-        _durable(connection, record)
-        connection.execute("PRAGMA synchronous=OFF")  # 10,000 commits: power cuts are not what is tried here
-
-    monkeypatch.setattr(schema, "durable", loose)
-    monkeypatch.setattr(verify, "ThreadPoolExecutor", _Inline)
-    # All within one second of the fake clock: six random digits would be the same twice in one run out of a hundred.
-    numbers = count()
-    monkeypatch.setattr("svmove.mover.secrets.token_hex", lambda _size: f"{next(numbers):06x}")
 
 
 def crash(_room: str, call: str) -> BaseException:

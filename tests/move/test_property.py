@@ -21,14 +21,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from svmove.errors import RefusedError, SvmoveError
-from svmove.journal import schema
 from svmove.model import DomainState, Event, EventKind
-from svmove.move import verify
 from svmove.move.phases import RESTING, Phase
 from svmove.moves import Plan, Verify, Way
 from tests.fake import CrashError, Faults, World
 from tests.move.stage import Stage
-from tests.move.test_crashes import _Inline, fail, lose
+from tests.move.test_crashes import fail, lose
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 _LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
@@ -146,18 +146,6 @@ class Schedule(Faults):
 
 _what = st.sampled_from([*HARMS, *(f"{error}{after}" for error in ERRORS for after in ("", "-after"))])
 _run = st.dictionaries(st.integers(1, 170), _what, max_size=4)
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    durable = schema.durable
-
-    def loose(connection: Any, record: Any) -> None:
-        durable(connection, record)
-        connection.execute("PRAGMA synchronous=OFF")
-
-    monkeypatch.setattr(schema, "durable", loose)
-    monkeypatch.setattr(verify, "ThreadPoolExecutor", _Inline)
 
 
 @settings(
