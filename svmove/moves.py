@@ -66,6 +66,7 @@ class Request:
     verify: Verify = Verify.CUTOVER
     keep_source: bool = False
     max_pause: float | None = None  # seconds; None: the policy's
+    deadline: float | None = None  # seconds from the start to the cutover; None: the policy's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +112,7 @@ class Terms:
 
     bandwidth: int | None  # bytes/s over all disks, data only; None: no limit
     max_pause: float  # seconds
+    deadline: float | None  # seconds from the start to the cutover; None: it may take as long as it takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,7 @@ class Plan:
     copy_bytes: int
     copy_seconds: float
     created: float  # Unix time
+    deadline: float | None = None  # seconds; plans of older journals have none
 
     @property
     def refused(self) -> bool:

@@ -39,6 +39,8 @@ class MovePolicy:
     cancel_wait: float = _unit(120.0, "duration")
     # Whole-move limit of the copy; None: as fast as it goes.
     bandwidth: int | None = _unit(None, "rate")
+    # From the start to the cutover; a guest that writes faster than the copy is never ready. None: no limit.
+    deadline: float | None = _unit(None, "duration")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,13 +34,14 @@ def move(
     verify: plan.Verification = "cutover",
     keep_source: plan.KeepSource = False,
     max_pause: plan.MaxPause = None,
+    deadline: plan.Deadline = None,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="go on in the background, and print the id (svmove wait ID)")
     ] = False,
     json: plan.Json = False,
 ) -> int:
     """Move the disks of a running guest to another pool, and prove every byte."""
-    request = plan.request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause)
+    request = plan.request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause, deadline)
 
     def work() -> int:
         mover = options(context).walker()

@@ -40,6 +40,10 @@ MaxPause = Annotated[
     str | None,
     typer.Option("--max-pause", metavar="DURATION", help="the guest's longest standstill, such as 500ms [2s]"),
 ]
+Deadline = Annotated[
+    str | None,
+    typer.Option("--deadline", metavar="DURATION", help="roll back if the cutover is not reached by then, such as 2h"),
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 
 
@@ -52,6 +56,7 @@ def request(
     verify: str,
     keep_source: bool,
     max_pause: str | None,
+    deadline: str | None,
 ) -> Request:
     """Raises UsageError."""
     try:
@@ -67,6 +72,7 @@ def request(
         verify=verification,
         keep_source=keep_source,
         max_pause=parse.optional(parse_duration, max_pause),
+        deadline=parse.optional(parse_duration, deadline),
     )
     consistent(wanted)
     return wanted
@@ -82,10 +88,11 @@ def plan(
     verify: Verification = "cutover",
     keep_source: KeepSource = False,
     max_pause: MaxPause = None,
+    deadline: Deadline = None,
     json: Json = False,
 ) -> int:
     """Say what a move would do, how long it would take, and what speaks against it. Changes nothing."""
-    wanted = request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause)
+    wanted = request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause, deadline)
 
     def work() -> int:
         found = options(context).mover().plan(wanted)

@@ -18,10 +18,19 @@ Bandwidth = Annotated[
 MaxPause = Annotated[
     str | None, typer.Option("--max-pause", metavar="DURATION", help="the guest's longest standstill, such as 500ms")
 ]
+Deadline = Annotated[
+    str | None,
+    typer.Option("--deadline", metavar="DURATION|none", help="from its start to the cutover; then it is rolled back"),
+]
 
 
 def set_(
-    context: typer.Context, move: Id, bandwidth: Bandwidth = None, max_pause: MaxPause = None, json: plan.Json = False
+    context: typer.Context,
+    move: Id,
+    bandwidth: Bandwidth = None,
+    max_pause: MaxPause = None,
+    deadline: Deadline = None,
+    json: plan.Json = False,
 ) -> int:
     """Change a move that is under way. What is not named stays as it is."""
     terms: dict[str, float | None] = {}
@@ -29,8 +38,10 @@ def set_(
         terms["bandwidth"] = None if bandwidth == "none" else parse.optional(parse_rate, bandwidth)
     if max_pause is not None:
         terms["max_pause"] = parse.optional(parse_duration, max_pause)
+    if deadline is not None:
+        terms["deadline"] = None if deadline == "none" else parse.optional(parse_duration, deadline)
     if not terms:
-        raise UsageError("nothing to change", remedy="name --bandwidth, --max-pause or both")
+        raise UsageError("nothing to change", remedy="name --bandwidth, --max-pause or --deadline")
 
     def work() -> int:
         found, process = options(context).mover().change(move, **terms)
@@ -40,7 +51,8 @@ def set_(
             print_json(document.terms(move, found, process))
             return Exit.OK
         rate = "none" if found.bandwidth is None else show_rate(found.bandwidth)
-        print(f"bandwidth {rate}, pause at most {show_duration(found.max_pause)}")
+        limit = "none" if found.deadline is None else show_duration(found.deadline)
+        print(f"bandwidth {rate}, pause at most {show_duration(found.max_pause)}, deadline {limit}")
         if process is None:
             print(f"nobody works on it now: svmove resume {move}")
         return Exit.OK

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from svmove.errors import InterruptedMoveError, NotFoundError
+from svmove.errors import CopyError, InterruptedMoveError, NotFoundError
 from svmove.journal import Ask, Entry, Journal, Kind, Record
 from svmove.model import Event
 from svmove.move.observe import Seen, observe
@@ -15,6 +15,7 @@ from svmove.move.phases import ENDED, NEXT, Phase
 from svmove.moves import DiskPlan, Plan, Progress, Terms, Verify
 from svmove.policy import Policy
 from svmove.ports import Cancel, Clock, Events, Guard, Host, Hypervisor, Listener
+from svmove.units import show_duration
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class Move:
         return Terms(
             bandwidth=changes.get("bandwidth", sum(planned) or None),
             max_pause=changes.get("max_pause", self.plan.max_pause),
+            deadline=changes.get("deadline", self.plan.deadline),
         )
 
     @property
@@ -159,12 +161,20 @@ class Move:
                 Progress(move=self.plan.move, phase=self.phase, target=target, done=done, end=end, text=text)
             )
 
-    def stop_if_cancelled(self) -> None:
-        """Raises InterruptedMoveError when somebody asked to stop: here, or by `svmove cancel` elsewhere."""
+    def may_go_on(self) -> None:
+        """To be called where there is a way back. Raises InterruptedMoveError when somebody asked to stop: here, or
+        by `svmove cancel` elsewhere; CopyError when the time is over."""
         if self.world.cancel.is_set():
             raise InterruptedMoveError("interrupted by the user")
         if self.world.journal.requests.has(self.plan.move, Ask.CANCEL):
             raise InterruptedMoveError("cancelled by svmove cancel")
+        deadline = self.terms().deadline
+        if deadline is not None and self.world.clock.now() - self.plan.created > deadline:
+            raise CopyError(
+                f"the cutover was not reached in {show_duration(deadline)}",
+                reason="deadline-exceeded",
+                remedy="allow more time, or move when the guest writes less",
+            )
 
     def await_(self, seconds: float, done: Callable[[Event | None], bool], *, tick: float = 0.25) -> bool:
         """Asks `done(None)`, then feeds it events until it says True; None when `tick` seconds pass without.

@@ -67,7 +67,7 @@ def _switch(move: Move, state: DomainState) -> Phase:
     policy = move.world.policy.move
     for number in range(1, policy.cutover_attempts + 1):
         _await_answer(move)
-        move.stop_if_cancelled()  # the last chance: what comes later is held, not rolled back
+        move.may_go_on()  # the last chance: what comes later is held, not rolled back
         attempt = _attempt(move, number, suspends=state is DomainState.RUNNING)
         if attempt.requested:
             return _settle(move, trouble=attempt.trouble)
@@ -89,7 +89,7 @@ def _await_answer(move: Move) -> None:
     patience = move.terms().max_pause / 4
     for disk in move.pending:
         while not move.world.host.answers(disk.destination.path, patience):
-            move.stop_if_cancelled()
+            move.may_go_on()
             if clock.monotonic() > deadline:
                 raise CopyError(
                     f"the storage of {disk.destination.path} does not answer",

@@ -40,7 +40,7 @@ def admit(move: Move) -> Phase:
 
 def prepare(move: Move) -> Phase:
     for disk in move.plan.disks:
-        move.stop_if_cancelled()
+        move.may_go_on()
         if move.noted("created", disk.target) is None:
             _create(move, disk)
     return Phase.PREPARED
@@ -82,7 +82,7 @@ def _adopt(move: Move, disk: DiskPlan, identity: str) -> None:
 def start(move: Move) -> Phase:
     seen = {disk.target: disk for disk in _at_rest(move).disks}
     for disk in move.pending:
-        move.stop_if_cancelled()
+        move.may_go_on()
         if seen[disk.target].copies:
             continue
         if not seen[disk.target].destination_is_ours:
@@ -142,7 +142,7 @@ def _await_all(move: Move) -> None:
     while len(ready) < len(move.pending):
         look_again = move.world.clock.monotonic() + _LOOK_AGAIN
         while len(ready) < len(move.pending) and move.world.clock.monotonic() < look_again:
-            move.stop_if_cancelled()
+            move.may_go_on()
             governor = _governor(move, governor)
             event = move.events.next(_REPORT if governor is None else LOOK)
             if event is None:

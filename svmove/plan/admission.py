@@ -26,6 +26,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     pool_checks.space,
     pool_checks.scratch,
     domain_checks.pause,
+    domain_checks.deadline,
     disk_checks.told,
 )
 

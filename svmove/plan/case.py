@@ -17,6 +17,8 @@ class Case:
     policy: Policy
     choices: tuple[Choice, ...]  # without those that are already there
     max_pause: float  # seconds
+    deadline: float | None = None
+    copy_seconds: float = 0.0
 
 
 def refuse(code: str, text: str, remedy: str | None, target: str | None = None) -> Finding:

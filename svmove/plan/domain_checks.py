@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from svmove.model import DomainState
-from svmove.moves import Finding
+from svmove.moves import Finding, Level
 from svmove.plan.case import Case, refuse
 from svmove.units import show_duration
 
@@ -62,4 +62,15 @@ def pause(case: Case) -> Iterator[Finding]:
             f"a pause of {show_duration(case.max_pause)} can't be promised: a pivot alone needs up to "
             f"{show_duration(case.policy.move.pivot_reserve)}",
             "allow more than that: --max-pause 500ms",
+        )
+
+
+def deadline(case: Case) -> Iterator[Finding]:
+    if case.deadline is not None and case.copy_seconds > case.deadline:
+        yield Finding(
+            level=Level.WARN,
+            code="deadline-short",
+            text=f"copying alone takes about {show_duration(case.copy_seconds)}, "
+            f"and the cutover must be reached in {show_duration(case.deadline)}",
+            remedy="allow more: --deadline",
         )

@@ -22,7 +22,20 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
     choices, findings = choose(request, inventory)
     to_move = tuple(choice for choice in choices if not choice.there)
     max_pause = policy.move.max_pause if request.max_pause is None else request.max_pause
-    case = Case(request=request, inventory=inventory, policy=policy, choices=to_move, max_pause=max_pause)
+    deadline = policy.move.deadline if request.deadline is None else request.deadline
+    bandwidth = policy.move.bandwidth if request.bandwidth is None else request.bandwidth
+    disks = _disk_plans(to_move, request, bandwidth)
+    total = sum(disk.copy_bytes for disk in disks)
+    copy_seconds = estimate.seconds(total, bandwidth, _past_rate(disks, inventory))
+    case = Case(
+        request=request,
+        inventory=inventory,
+        policy=policy,
+        choices=to_move,
+        max_pause=max_pause,
+        deadline=deadline,
+        copy_seconds=copy_seconds,
+    )
     findings += admission.judge(case)
     if inventory.domain.live and not choices and not any(f.level is Level.REFUSE for f in findings):
         findings += (
@@ -33,9 +46,6 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
                 remedy=f"see what it has: svmove disks {shlex.quote(inventory.domain.name)}",
             ),
         )
-    bandwidth = policy.move.bandwidth if request.bandwidth is None else request.bandwidth
-    disks = _disk_plans(to_move, request, bandwidth)
-    total = sum(disk.copy_bytes for disk in disks)
     return Plan(
         move=move,
         domain=inventory.domain.name,
@@ -49,8 +59,9 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         buffer=policy.mirror.buffer,
         findings=findings,
         copy_bytes=total,
-        copy_seconds=estimate.seconds(total, bandwidth, _past_rate(disks, inventory)),
+        copy_seconds=copy_seconds,
         created=now,
+        deadline=deadline,
     )
 
 

@@ -109,6 +109,7 @@ def plan(plan: Plan) -> dict[str, Any]:
         "method": plan.method,
         "verify": plan.verify,
         "max_pause": plan.max_pause,
+        "deadline": plan.deadline,
         "disks": [
             {
                 "target": disk.target,

@@ -111,7 +111,9 @@ def plan(found: Plan) -> RenderableType:
             Text(
                 f"method {found.method}, {show_size(found.copy_bytes)} in about {show_duration(found.copy_seconds)}"
                 + (f" at {show_rate(sum(cap))}" if cap else "")
-                + f", pause at most {show_duration(found.max_pause)}, verification: {found.verify}"
+                + f", pause at most {show_duration(found.max_pause)}"
+                + (f", cutover within {show_duration(found.deadline)}" if found.deadline is not None else "")
+                + f", verification: {found.verify}"
             )
         )
     if found.there:

@@ -279,11 +279,14 @@ def test_what_can_not_be_removed_is_told(capsys: Captured, stage: Stage) -> None
 def test_a_move_is_given_other_terms(capsys: Captured, stage: Stage) -> None:
     move = left(stage)
     assert run(["set", move, "--bandwidth", "50MiB/s", "--json"]) == 0
-    found = {"schema": 1, "move": move, "bandwidth": 50 << 20, "max_pause": 2.0, "process": None}
+    found = {"schema": 1, "move": move, "bandwidth": 50 << 20, "max_pause": 2.0, "deadline": None, "process": None}
     assert document(capsys) == found
-    assert run(["set", move, "--bandwidth", "none", "--max-pause", "1s"]) == 0
+    assert run(["set", move, "--bandwidth", "none", "--max-pause", "1s", "--deadline", "2h"]) == 0
     said = capsys.readouterr().out
-    assert said == f"bandwidth none, pause at most 1.0 s\nnobody works on it now: svmove resume {move}\n"
+    assert (
+        said
+        == f"bandwidth none, pause at most 1.0 s, deadline 2 h 0 min\nnobody works on it now: svmove resume {move}\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_a_limit_that_is_lifted_lets_the_copy_go_on(tmp_path: Path) -> None:
     stage.world.before["job"] = lift
     outcome = stage.move(bandwidth=SLOW)
     assert (outcome.state, outcome.disks[0].verified) == (State.DONE, True)
-    assert asked[0][0] == Terms(bandwidth=None, max_pause=2.0)
+    assert asked[0][0] == Terms(bandwidth=None, max_pause=2.0, deadline=None)
 
 
 def test_another_limit_is_given_to_qemu_at_the_next_look(tmp_path: Path) -> None:
@@ -104,3 +104,42 @@ def test_a_pause_that_no_pivot_fits_in_is_refused(tmp_path: Path) -> None:
     stage.world.before["make_scratch"] = shorten
     assert stage.move().state is State.DONE
     assert len(refused) == 1
+
+
+def test_a_copy_that_is_not_ready_in_time_is_rolled_back(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    outcome = stage.move(bandwidth=SLOW, deadline=30.0)
+    assert (outcome.state, outcome.error and outcome.error.code) == (State.ROLLED_BACK, "deadline-exceeded")
+    assert stage.check(outcome.move or "") == "rolled-back"
+    assert 30 <= stage.world.time < 32
+
+
+def test_a_move_that_is_over_in_time_is_not_stopped_in_its_verification(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.before["compare"] = lambda: stage.world.pass_time(100)
+    outcome = stage.move(deadline=30.0)
+    assert (outcome.state, outcome.disks[0].verified) == (State.DONE, True)
+
+
+def test_a_deadline_can_be_put_off_while_it_copies(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    asked: list[float] = []
+
+    def put_off() -> None:
+        if stage.world.drives["vda"].mirror is not None:
+            (move,) = stage.mover().open_moves()
+            if not asked:
+                asked.append(stage.world.time)
+                stage.mover().change(move, deadline=None)
+            elif stage.world.time > 60 and len(asked) == 1:
+                asked.append(stage.world.time)
+                stage.mover().change(move, bandwidth=None)
+
+    stage.world.before["job"] = put_off
+    assert stage.move(bandwidth=SLOW, deadline=30.0).state is State.DONE
+    assert stage.world.time > 60
+
+
+def test_a_plan_says_when_the_deadline_will_not_be_met(tmp_path: Path) -> None:
+    plan = Stage(tmp_path).plan(bandwidth=1 * KiB, deadline=10.0)
+    assert (plan.findings[0].code, plan.deadline) == ("deadline-short", 10.0)

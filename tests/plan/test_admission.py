@@ -48,6 +48,7 @@ FIRES = [
     Fires(code="no-permission", found=inventory(can_read_host=False, images={}), says="sudo"),
     Fires(code="snapshots", found=inventory(domain=domain(snapshots=("before",))), says="before"),
     Fires(code="pause-too-short", asked=request(max_pause=0.25), says="250 ms"),
+    Fires(code="deadline-short", asked=request(deadline=1.0), says="--deadline", level=Level.WARN),
     # disk_checks
     Fires(code="no-such-disk", asked=named(DiskRequest(target="vdb")), target="vdb", says="vda"),
     Fires(code="cdrom", found=inventory(disk(device="cdrom")), asked=named(), target="vda"),
@@ -155,6 +156,7 @@ NOT = [
     ("domain-state", request(), inventory(domain=domain(state=DomainState.PAUSED))),
     ("snapshots", request(to="slow"), inventory(domain=domain(snapshots=("before",)))),  # all there already
     ("pause-too-short", request(max_pause=0.251), inventory()),
+    ("deadline-short", request(deadline=3600.0), inventory()),
     ("no-permission", request(), inventory(domain=domain(live=(), state=DomainState.OFF), can_read_host=False)),
     ("no-such-disk", named(), inventory(domain=domain(live=(), state=DomainState.OFF))),  # "off" says it all
     ("unreadable", request(), inventory(images={}, can_read_host=False)),  # "no-permission" says it all

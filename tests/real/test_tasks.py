@@ -58,6 +58,16 @@ def test_the_bandwidth_of_a_running_move_is_changed_from_another_process(guest: 
     assert result.document["seconds"]["copy"] < 15
 
 
+def test_a_copy_that_is_too_slow_for_its_deadline_is_rolled_back(guest: World) -> None:
+    before = guest.state(GUEST)
+    words = ("--disk", "vdb", "--bandwidth", "5MiB/s", "--deadline", "4s")
+    result = guest.cli.move(GUEST, "--to", guest.other("vdb"), *words)
+    assert (result.code, result.document["state"], result.codes) == (4, "rolled-back", ["deadline-exceeded"])
+    assert "deadline-short" in [finding["code"] for finding in result.document["findings"]]
+    assert result.document["seconds"]["total"] < 8
+    assert guest.state(GUEST) == before
+
+
 def unverified(world: World) -> tuple[str, Path, Path]:
     """A held move: its id, the source, and the destination, which the guest runs on."""
 

@@ -94,6 +94,7 @@ def test_the_document_of_a_plan_has_these_keys() -> None:
         "method",
         "verify",
         "max_pause",
+        "deadline",
         "disks",
         "there",
         "estimate",

@@ -55,12 +55,13 @@ class Scene:
         bandwidth: int | None = 100 << 20,
         disks: tuple[str, ...] = ("vdb",),
         to: str | None = None,
+        deadline: float | None = None,
     ) -> Outcome:
         """A move of vdb in which that happens at that point. 100 MiB/s: 2.6 s of copying."""
         once = Once(point, act)
         asked = tuple(DiskRequest(target=target) for target in disks)
         outcome = self.mover(once, policy, clock).move(
-            Request(domain=GUEST, to=to or self.to, disks=asked, bandwidth=bandwidth)
+            Request(domain=GUEST, to=to or self.to, disks=asked, bandwidth=bandwidth, deadline=deadline)
         )
         assert once.happened, f"the move never was {point}: {outcome}"
         return outcome

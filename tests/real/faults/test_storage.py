@@ -103,6 +103,13 @@ def test_a_slow_destination_can_be_left_by_cancelling(scene: Scene, row: Ended) 
         row("destination: 1.5 s a write, then svmove cancel", Point.COPYING, outcome)
 
 
+def test_a_slow_destination_is_given_up_at_the_deadline(scene: Scene, row: Ended) -> None:
+    with storage.failing(scene.world, delay_write="1500ms") as disk:
+        outcome = scene.move(Point.COPYING, lambda: None, to=disk.pool.name, deadline=15.0)
+        assert (outcome.state, code(outcome)) == (State.ROLLED_BACK, "deadline-exceeded"), outcome.error
+        row("destination: 1.5 s a write, with a deadline of 15 s", Point.COPYING, outcome)
+
+
 def test_scratch_space_that_runs_full_is_not_felt_by_the_guest(scene: Scene, row: Ended) -> None:
     """Space is taken away below the reserve; the verification gives way before QEMU would pause the guest."""
     with storage.small(scene.world, "400M", "narrow") as pool:
