@@ -269,11 +269,12 @@ def _govern(move: Move, governor: Governor, left: dict[str, int]) -> None:
 
 def _measure(move: Move) -> None:
     """How much arrived, and how fast, for the report and for the estimate of later moves."""
+    free = "bandwidth" not in move.world.journal.requests.changes(move.plan.move)  # capped for no part of it
     for disk in move.pending:
         arrived = move.world.host.allocated(disk.destination.path)
         move.note("copied", disk.target, bytes=arrived)
         began = move.intended("copy", disk.target)
         seconds = move.world.clock.now() - began.at if began else 0.0
-        if move.terms().bandwidth is None and disk.pool_from is not None and seconds > 0:
+        if free and disk.bandwidth is None and disk.pool_from is not None and seconds > 0:
             pools = {"from": disk.pool_from, "to": disk.destination.pool}
             move.note("rate", disk.target, **pools, rate=arrived / seconds)

@@ -26,6 +26,7 @@ def test_a_limit_that_is_lifted_lets_the_copy_go_on(tmp_path: Path) -> None:
     stage.world.before["job"] = lift
     outcome = stage.move(bandwidth=SLOW)
     assert (outcome.state, outcome.disks[0].verified) == (State.DONE, True)
+    assert stage.facts(outcome.move, "rate") == []  # says nothing of how fast these pools are
     assert asked[0][0] == Terms(bandwidth=None, max_pause=2.0, deadline=None)
 
 

@@ -157,6 +157,7 @@ NOT = [
     ("snapshots", request(to="slow"), inventory(domain=domain(snapshots=("before",)))),  # all there already
     ("pause-too-short", request(max_pause=0.251), inventory()),
     ("deadline-short", request(deadline=3600.0), inventory()),
+    ("name-taken", request(), inventory(domain=domain(marker="m-1"), names={"fast": frozenset({"web-vda.qcow2"})})),
     ("no-permission", request(), inventory(domain=domain(live=(), state=DomainState.OFF), can_read_host=False)),
     ("no-such-disk", named(), inventory(domain=domain(live=(), state=DomainState.OFF))),  # "off" says it all
     ("unreadable", request(), inventory(images={}, can_read_host=False)),  # "no-permission" says it all
