@@ -143,9 +143,7 @@ class Mover:
         if pause is not None and pause <= reserve:
             raise RefusedError(f"a pivot alone needs up to {show_duration(reserve)} of the pause")
         self._journal.requests.add(move, self._clock.now(), Ask.CHANGE, **terms)
-        world = self._world(_nobody, None)
-        with listening(world, record.plan.uuid) as events:
-            return Move(world, record, events).terms(), owner(self._journal.folder, move)
+        return record.plan.terms(self._journal.requests.changes(move)), owner(self._journal.folder, move)
 
     def decide(self, move: str, way: Way) -> Decision:
         """What a way out of HELD would keep and lose. Changes nothing.

@@ -1,7 +1,9 @@
 """What is wanted, planned, seen on the way, and come out: the records of a move."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Format(StrEnum):
@@ -132,6 +134,15 @@ class Plan:
     copy_seconds: float
     created: float  # Unix time
     deadline: float | None = None  # seconds; plans of older journals have none
+
+    def terms(self, changes: Mapping[str, Any]) -> Terms:
+        """As they are after the changes: by name, the newest of each."""
+        planned = [disk.bandwidth for disk in self.disks if disk.bandwidth is not None]
+        return Terms(
+            bandwidth=changes.get("bandwidth", sum(planned) or None),
+            max_pause=changes.get("max_pause", self.max_pause),
+            deadline=changes.get("deadline", self.deadline),
+        )
 
     @property
     def refused(self) -> bool:

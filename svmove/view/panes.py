@@ -21,7 +21,7 @@ _STATES = {
     TaskState.ENDED: "dim",
     TaskState.UNKNOWN: "yellow",
 }
-_TODO = {
+_ADVICE = {
     TaskState.LEFT: "nobody works on it: svmove resume {}",
     TaskState.HELD: "a person decides: svmove show {0}, then accept or rollback",
     TaskState.UNKNOWN: "its journal is lost, or elsewhere: svmove resume {} holds it here",
@@ -48,7 +48,7 @@ def tasks(found: Sequence[Task]) -> RenderableType:
             Text(show_duration(task.age)),
             Text(task.state, style=_STATES[task.state]),
         )
-    todo = [Text(_TODO[task.state].format(task.move), style="dim") for task in found if task.state in _TODO]
+    todo = [Text(_ADVICE[task.state].format(task.move), style="dim") for task in found if task.state in _ADVICE]
     return Group(made, *todo)
 
 

@@ -31,8 +31,7 @@ class DomainContract:
         assert [(d.target, d.path) for d in domain.inactive] == [(d.target, d.path) for d in domain.live]
 
     def test_a_domain_that_is_off_has_no_live_disks_no_process_and_holds_no_file(self, side: Side) -> None:
-        path, process = side.path(), side.host.process(side.uuid)
-        assert process is not None
+        path, process = side.path(), side.process()
         assert side.host.holds(process, path)
         with side.hypervisor.events(side.uuid) as events:
             side.off()
@@ -134,13 +133,11 @@ class CopyContract:
             self._begin(side, made)
 
     def test_a_copy_is_told_when_it_is_ready_and_both_files_are_held(self, side: Side) -> None:
-        source, process = side.path(), side.host.process(side.uuid)
-        assert process is not None
+        source, process = side.path(), side.process()
         with side.hypervisor.events(side.uuid) as events:
             made = side.start()
             awaited(events, EventKind.READY, "vda")
-        disk = side.hypervisor.domain(side.uuid).disk("vda")
-        assert disk is not None
+        disk = side.live()
         assert disk.mirror is not None
         assert (disk.path, disk.mirror.job, disk.mirror.path) == (source, "copy", made.path)
         assert (disk.mirror.ready, disk.mirror.ending) == (True, False)
@@ -157,8 +154,7 @@ class CopyContract:
         side.start(bandwidth=SLOW)
         with pytest.raises(NotReadyError):
             side.hypervisor.request_pivot(side.uuid, "vda")
-        disk = side.hypervisor.domain(side.uuid).disk("vda")
-        assert disk is not None
+        disk = side.live()
         assert disk.mirror is not None
         assert not disk.mirror.ready
 
@@ -171,8 +167,7 @@ class CopyContract:
             awaited(events, EventKind.READY, "vda")
 
     def test_a_pivot_is_told_and_witnessed_by_libvirt_and_qemu(self, side: Side) -> None:
-        source, process = side.path(), side.host.process(side.uuid)
-        assert process is not None
+        source, process = side.path(), side.process()
         with side.hypervisor.events(side.uuid) as events:
             made = side.start()
             awaited(events, EventKind.READY, "vda")
@@ -193,8 +188,7 @@ class CopyContract:
         assert side.path("vdb") != made.path
 
     def test_a_copy_is_cancelled_and_the_source_and_the_file_stay(self, side: Side) -> None:
-        source, process = side.path(), side.host.process(side.uuid)
-        assert process is not None
+        source, process = side.path(), side.process()
         with side.hypervisor.events(side.uuid) as events:
             made = side.start(bandwidth=SLOW)
             side.hypervisor.cancel_copy(side.uuid, "vda")
@@ -202,8 +196,7 @@ class CopyContract:
         side.until(lambda: not side.host.holds(process, made.path))
         side.hypervisor.cancel_copy(side.uuid, "vda")
         assert side.hypervisor.job(side.uuid, "vda") is None
-        disk = side.hypervisor.domain(side.uuid).disk("vda")
-        assert disk is not None
+        disk = side.live()
         assert (disk.path, disk.mirror) == (source, None)
         assert side.host.identity(made.path) is not None
 
@@ -226,8 +219,7 @@ class ExportContract:
     @pytest.fixture
     def released(self, side: Side) -> str:
         """The path of what vda was on before it pivoted, under a suspended guest."""
-        source, process = side.path(), side.host.process(side.uuid)
-        assert process is not None
+        source, process = side.path(), side.process()
         with side.hypervisor.events(side.uuid) as events:
             side.start()
             awaited(events, EventKind.READY, "vda")
@@ -343,8 +335,7 @@ class HostContract:
         assert 0 < side.host.free(side.scratch) < 1 << 60
 
     def test_while_libvirt_lives_nobody_else_lets_a_guest_go_on(self, side: Side) -> None:
-        process = side.host.process(side.uuid)
-        assert process is not None
+        process = side.process()
         side.hypervisor.suspend(side.uuid)
         with pytest.raises(HostError):
             side.host.go_on(process)

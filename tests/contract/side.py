@@ -10,7 +10,7 @@ from pathlib import Path
 
 from svmove.host.command import run
 from svmove.host.local import LocalHost
-from svmove.model import Event, EventKind
+from svmove.model import Disk, Event, EventKind, Process
 from svmove.moves import VolumeSpec
 from svmove.ports import Events, Host, Hypervisor
 from svmove.units import KiB, MiB
@@ -42,12 +42,21 @@ class Side:
         name = f"{self.name}-{target}.qcow2"
         return spec(pool=self.pools[1], name=name, path=f"{self.folder}/{name}", capacity=self.capacity)
 
-    def path(self, target: str = "vda") -> str:
-        """The live source."""
+    def live(self, target: str = "vda") -> Disk:
         found = self.hypervisor.domain(self.uuid).disk(target)
         assert found is not None
-        assert found.path is not None
-        return found.path
+        return found
+
+    def path(self, target: str = "vda") -> str:
+        """The live source."""
+        path = self.live(target).path
+        assert path is not None
+        return path
+
+    def process(self) -> Process:
+        found = self.host.process(self.uuid)
+        assert found is not None
+        return found
 
     def start(self, target: str = "vda", *, bandwidth: int | None = None) -> VolumeSpec:
         """The volume is made, and a copy to it begun."""

@@ -1,7 +1,6 @@
 """qemu-img, really run, on small files."""
 
 import json
-import shutil
 import signal
 import subprocess
 import time
@@ -15,8 +14,6 @@ from svmove.errors import HostError, UnverifiedError
 from svmove.host import command
 from svmove.host.local import LocalHost
 from svmove.units import KiB, MiB
-
-pytestmark = pytest.mark.skipif(shutil.which("qemu-nbd") is None, reason="qemu-utils is not installed")
 
 SIZE = 2 * MiB
 NAMES = [

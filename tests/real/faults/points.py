@@ -37,7 +37,13 @@ class Once:
         self.point, self._act, self.happened = point, act, False
         self._pivots = 0
 
-    def before(self, name: str) -> None:
+    def around(self, name: str, method: Any, args: Any, kwargs: Any) -> Any:
+        self._before(name)
+        result = method(*args, **kwargs)
+        self._after(name, result)
+        return result
+
+    def _before(self, name: str) -> None:
         if name == _BEFORE.get(self.point):
             self._do()
         if name == "request_pivot":
@@ -45,7 +51,7 @@ class Once:
             if self.point is Point.BETWEEN and self._pivots == 2:
                 self._do()
 
-    def after(self, name: str, result: Any) -> None:
+    def _after(self, name: str, result: Any) -> None:
         moving = name == "job" and result is not None and result.end > 1 and result.done > 0
         if self.point is Point.COPYING and moving:
             self._do()
@@ -56,26 +62,21 @@ class Once:
             self._act()
 
 
-class _Watched:
-    def __init__(self, real: object, once: Once) -> None:
-        self._real, self._once = real, once
+class Wrapped:
+    """The real one, with something around each call: `around(name, method, args, kwargs)`, which makes the call."""
+
+    def __init__(self, real: object, around: Callable[[str, Any, Any, Any], Any]) -> None:
+        self._real, self._around = real, around
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._real, name)
         if not callable(found):
             return found
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self._once.before(name)
-            result = found(*args, **kwargs)
-            self._once.after(name, result)
-            return result
-
-        return call
+        return lambda *args, **kwargs: self._around(name, found, args, kwargs)
 
 
 def watched(hypervisor: Hypervisor, once: Once) -> tuple[Hypervisor, Host]:
     """The real ones, with `once` at its point."""
-    wrapped: Any = _Watched(hypervisor, once)
-    host: Any = _Watched(LocalHost(), once)
+    wrapped: Any = Wrapped(hypervisor, once.around)
+    host: Any = Wrapped(LocalHost(), once.around)
     return wrapped, host

@@ -12,6 +12,7 @@ from svmove.moves import DiskRequest, Outcome, Request, State
 from svmove.policy import Policy
 from svmove.virt.hypervisor import LibvirtHypervisor
 from tests.real.faults.conftest import Ended, Scene
+from tests.real.faults.points import Wrapped
 from tests.real.world import GUEST
 
 ACTS = frozenset(
@@ -54,9 +55,9 @@ class Sweep:
         return name if times == 1 else f"{name}, {times}"
 
     def wrap(self, real: Any) -> Any:
-        return _Swept(real, self)
+        return Wrapped(real, self._around)
 
-    def call(self, call: str, real: Any, args: Any, kwargs: Any) -> Any:
+    def _around(self, call: str, method: Any, args: Any, kwargs: Any) -> Any:
         if self.dead:
             raise CrashError(call)
         name = self.name(call, args)
@@ -65,7 +66,7 @@ class Sweep:
         strikes = name is not None and name == self._at
         if strikes and not self._after:
             self._crash(call)
-        result = real(*args, **kwargs)
+        result = method(*args, **kwargs)
         if strikes:
             self._crash(call)
         return result
@@ -73,17 +74,6 @@ class Sweep:
     def _crash(self, call: str) -> None:
         self.dead = True
         raise CrashError(call)
-
-
-class _Swept:
-    def __init__(self, real: object, sweep: Sweep) -> None:
-        self._real, self._sweep = real, sweep
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._real, name)
-        if not callable(found):
-            return found
-        return lambda *args, **kwargs: self._sweep.call(name, found, args, kwargs)
 
 
 def walked(scene: Scene, sweep: Sweep) -> Outcome | None:

@@ -1,0 +1,31 @@
+"""A small honest world: one guest, its disks' bytes, QEMU's open files, block jobs, events, and time.
+
+It is honest where a move could lose data: a file is an object with an identity, a path only names one; QEMU
+goes on with the object that it holds; the guest writes whenever it runs; a mirror copies what is dirty; a
+pivot takes effect some time after it was asked for, and libvirt's XML some time after that. Whoever deletes
+what must not be deleted raises `ViolationError`.
+
+A test makes the world do harm: `world.before["call"]` runs before each call of that name, `world.faults`
+strikes at the N-th call of all.
+"""
+
+from tests.fake.events import FakeClock, FakeEvents
+from tests.fake.host import FakeHost, FaultyJournal
+from tests.fake.hypervisor import FakeHypervisor
+from tests.fake.world import BLOCK, BLOCKS, Copying, CrashError, Faults, ViolationError, World, refuse
+
+__all__ = [
+    "BLOCK",
+    "BLOCKS",
+    "Copying",
+    "CrashError",
+    "FakeClock",
+    "FakeEvents",
+    "FakeHost",
+    "FakeHypervisor",
+    "Faults",
+    "FaultyJournal",
+    "ViolationError",
+    "World",
+    "refuse",
+]

@@ -1,0 +1,153 @@
+"""`Host` on the fake world, and the real journal with its faults."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from svmove.errors import HostError, UnverifiedError
+from svmove.journal import Journal, Kind, Record
+from svmove.model import (
+    DomainState,
+    Image,
+    Process,
+)
+from svmove.moves import Plan
+from tests.fake.world import BLOCK, BLOCKS, QEMU, World, counted
+
+
+class FakeHost:
+    room = "host"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    @counted
+    def can_see(self, process: Process) -> bool:
+        return True
+
+    @counted
+    def image(self, path: str, format_: str) -> Image:
+        if path not in self.world.files:
+            raise HostError(f"{path}: No such file or directory")
+        size = BLOCKS * BLOCK
+        return Image(format=format_, virtual_bytes=size, allocated_bytes=size, cluster_bytes=65536, compat="1.1")
+
+    @counted
+    def process(self, uuid: str) -> Process | None:
+        return None if self.world.state is DomainState.OFF else QEMU
+
+    @counted
+    def go_on(self, process: Process) -> bool:
+        if not self.world.daemon_is_dead:
+            raise HostError("the monitor does not answer")  # libvirt has it
+        self.world.state = DomainState.RUNNING
+        return True
+
+    @counted
+    def holds(self, process: Process, path: str) -> bool:
+        file = self.world.files.get(path)
+        return file is not None and file.identity in self.world.held()
+
+    @counted
+    def holders(self, path: str) -> tuple[int, ...]:
+        file = self.world.files.get(path)
+        if file is None:
+            return ()
+        qemu = (QEMU.pid,) if file.identity in self.world.held() else ()
+        other = self.world.held_by.get(file.identity)
+        return qemu + ((other,) if other is not None else ())
+
+    @counted
+    def identity(self, path: str) -> str | None:
+        return self.world.files[path].identity if path in self.world.files else None
+
+    @counted
+    def allocated(self, path: str) -> int:
+        if path not in self.world.files:
+            raise HostError(f"{path}: No such file or directory")
+        return sum(BLOCK for block in self.world.files[path].blocks if block)
+
+    @counted
+    def size(self, path: str) -> int:
+        if path not in self.world.files:
+            raise HostError(f"{path}: No such file or directory")
+        return BLOCKS * BLOCK if path not in self.world.cut else 0
+
+    @counted
+    def is_blank(self, path: str, format_: str, made_after: float) -> bool:
+        return path in self.world.files and not any(self.world.files[path].blocks)
+
+    @counted
+    def answers(self, path: str, seconds: float) -> bool:
+        if self.world.hangs:
+            self.world.pass_time(seconds)
+        return not self.world.hangs
+
+    @counted
+    def free(self, path: str) -> int:
+        return self.world.free
+
+    @counted
+    def make_scratch(self, folder: str, files: Mapping[str, int], owner: Process) -> None:
+        self.world.scratch[folder] = set(files)
+
+    @counted
+    def remove_scratch(self, folder: str) -> None:
+        self.world.scratch.pop(folder, None)
+
+    @counted
+    def compare(
+        self,
+        source: str,
+        format_: str,
+        socket: str,
+        export: str,
+        offset: int,
+        length: int,
+        advanced: Callable[[int], bool],
+    ) -> int | None:
+        frozen = self.world.drives[export].frozen
+        for at in range(offset, offset + length, BLOCK):
+            if self.world.export != socket or source not in self.world.files or frozen is None:
+                raise HostError("qemu-img compare: Failed to read")
+            if self.world.files[source].identity in self.world.held():
+                raise HostError(f"qemu-img compare: Is another process using the image [{source}]?")
+            if not advanced(min(BLOCK, offset + length - at)):
+                raise UnverifiedError("the verification was stopped")
+            if self.world.files[source].blocks[at // BLOCK] != frozen[at // BLOCK]:
+                return at
+        return None
+
+
+class FaultyJournal(Journal):
+    """The real journal, which the world's faults strike as well."""
+
+    room = "journal"
+
+    def __init__(self, url: str, world: World) -> None:
+        self.world = world
+        super().__init__(url)
+
+    @counted
+    def begin(self, plan: Plan, uri: str, phase: str) -> Record:
+        return super().begin(plan, uri, phase)
+
+    @counted
+    def write(
+        self,
+        move: str,
+        at: float,
+        phase: str,
+        kind: Kind,
+        what: str,
+        target: str | None,
+        data: Mapping[str, Any],
+    ) -> None:
+        super().write(move, at, phase, kind, what, target, data)
+
+    @counted
+    def enter(self, move: str, at: float, phase: str, *, left: str, ended: bool, data: Mapping[str, Any]) -> None:
+        super().enter(move, at, phase, left=left, ended=ended, data=data)
+
+    @counted
+    def read(self, move: str) -> Record:
+        return super().read(move)

@@ -1,0 +1,263 @@
+"""`Hypervisor` on the fake world."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from svmove.errors import HypervisorError, NotFoundError, NotReadyError
+from svmove.model import (
+    Disk,
+    Domain,
+    DomainState,
+    Event,
+    EventKind,
+    Job,
+    MarkedDisk,
+    Mirror,
+    Pool,
+    SourceKind,
+    Versions,
+    Volume,
+)
+from svmove.moves import DiskPlan, VolumeSpec
+from svmove.units import GiB
+from tests.fake.events import FakeEvents
+from tests.fake.world import BLOCK, BLOCKS, Copying, Drive, World, counted
+
+
+class FakeHypervisor:
+    room = "virt"
+    uri = "fake:///"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def _known(self, uuid: str) -> None:
+        if uuid != self.world.uuid:
+            raise NotFoundError("domain", uuid)
+
+    def _drive(self, target: str) -> Drive:
+        if self.world.state is DomainState.OFF:
+            raise HypervisorError("domain is not running")
+        return self.world.drives[target]
+
+    @counted
+    def versions(self) -> Versions:
+        return Versions(libvirt=9_000_000, qemu=7_002_000)
+
+    @counted
+    def domain_names(self) -> tuple[str, ...]:
+        return ("web",)
+
+    def find_domain(self, name: str) -> Domain:
+        if name != "web":
+            raise NotFoundError("domain", name, ("web",))
+        return self.domain(self.world.uuid)
+
+    @counted
+    def domain(self, uuid: str) -> Domain:
+        self._known(uuid)
+        world = self.world
+        off = world.state is DomainState.OFF
+        return Domain(
+            name="web",
+            uuid=uuid,
+            state=world.state,
+            io_error=world.io_error,
+            persistent=True,
+            live=() if off else tuple(self._live(drive) for drive in world.drives.values()),
+            inactive=tuple(self._disk(drive.target, drive.inactive, None) for drive in world.drives.values()),
+            job="backup" if world.export else "",
+            marker=world.marker,
+            marked=world.marked,
+        )
+
+    def _live(self, drive: Drive) -> Disk:
+        copying, mirror = drive.mirror, None
+        if copying is not None:
+            # While it pivots, libvirt says ready='pivot'.
+            ready = copying.ready and not (copying.pivoting or copying.cancelled)
+            ending = copying.pivoting or copying.cancelled
+            mirror = Mirror(job="copy", path=copying.path, ready=ready, ending=ending)
+        return self._disk(drive.target, drive.path, mirror)
+
+    def _disk(self, target: str, path: str, mirror: Mirror | None) -> Disk:
+        format_ = self.world.files[path].format if path in self.world.files else "qcow2"
+        return Disk(target=target, device="disk", kind=SourceKind.FILE, path=path, format=format_, mirror=mirror)
+
+    @counted
+    def paths_in_use(self, *, besides: str) -> Mapping[str, str]:
+        return dict(self.world.used_by)
+
+    @counted
+    def pools(self) -> tuple[Pool, ...]:
+        return tuple(
+            Pool(name=name, type="dir", active=True, path=f"/pools/{name}", capacity=100 * GiB, available=50 * GiB)
+            for name in ("fast", "slow")
+        )
+
+    @counted
+    def refresh_pool(self, pool: str) -> None:
+        pass
+
+    @counted
+    def volume_names(self, pool: str) -> frozenset[str]:
+        return frozenset(path.rpartition("/")[2] for path in self.world.files if path.startswith(f"/pools/{pool}/"))
+
+    @counted
+    def volume_at(self, path: str) -> Volume | None:
+        if path not in self.world.files:
+            return None
+        _, _, pool, name = path.split("/", 3)
+        return Volume(pool=pool, name=name, path=path, capacity=BLOCKS * BLOCK, allocation=BLOCKS * BLOCK)
+
+    @counted
+    def create_volume(self, spec: VolumeSpec) -> Volume:
+        if spec.path in self.world.files:
+            raise HypervisorError(f"storage volume name '{spec.name}' already in use.")
+        self.world.make_file(spec.path).format = spec.format
+        return Volume(pool=spec.pool, name=spec.name, path=spec.path, capacity=spec.capacity, allocation=0)
+
+    @counted
+    def delete_volume(self, pool: str, name: str, path: str) -> None:
+        if path != f"/pools/{pool}/{name}":
+            raise HypervisorError(f"pool {pool} has {name} elsewhere")
+        if path in self.world.files:
+            self.world.check_deletion(path)
+            del self.world.files[path]
+            self.world.check_copies()
+
+    @counted
+    def start_copy(
+        self,
+        uuid: str,
+        target: str,
+        destination: VolumeSpec,
+        *,
+        bandwidth: int | None,
+        granularity: int | None,
+        buffer: int,
+    ) -> None:
+        self._known(uuid)
+        drive = self._drive(target)
+        if drive.mirror is not None:
+            raise HypervisorError(f"disk '{target}' already in active block job")
+        if destination.path not in self.world.files:
+            raise HypervisorError(f"{destination.path}: No such file or directory")
+        file = self.world.files[destination.path]
+        drive.mirror = Copying(path=destination.path, file=file, cap=bandwidth)
+
+    @counted
+    def job(self, uuid: str, target: str) -> Job | None:
+        self._known(uuid)
+        mirror = self._drive(target).mirror
+        if mirror is None:
+            return None
+        return Job(kind="copy", done=mirror.end - len(mirror.dirty) * BLOCK, end=mirror.end)
+
+    @counted
+    def set_bandwidth(self, uuid: str, target: str, bandwidth: int | None) -> None:
+        mirror = self._drive(target).mirror
+        if mirror is None:
+            raise HypervisorError(f"disk {target} does not have an active block job")
+        mirror.cap = bandwidth
+
+    @counted
+    def request_pivot(self, uuid: str, target: str) -> None:
+        mirror = self._drive(target).mirror
+        if mirror is None:
+            raise HypervisorError(f"disk {target} does not have an active block job")
+        if not mirror.ready:
+            raise NotReadyError("block copy still active")
+        mirror.pivoting = True
+
+    @counted
+    def cancel_copy(self, uuid: str, target: str) -> None:
+        if self.world.state is DomainState.OFF:
+            return
+        mirror = self.world.drives[target].mirror
+        if mirror is None:
+            return
+        if mirror.pivoting:
+            raise HypervisorError(f"disk {target} is pivoting")
+        mirror.cancelled = True
+
+    @counted
+    def suspend(self, uuid: str) -> None:
+        if self.world.state is DomainState.OFF:
+            raise HypervisorError("domain is not running")
+        self.world.suspended.append(self.world.time)
+        self.world.state = DomainState.PAUSED
+        self.world.emit(Event(kind=EventKind.PAUSED))
+
+    @counted
+    def resume(self, uuid: str) -> None:
+        if self.world.state is DomainState.OFF:
+            raise HypervisorError("domain is not running")
+        if self.world.state is DomainState.PAUSED and self.world.suspended:
+            self.world.pauses.append(self.world.time - self.world.suspended[-1])
+        self.world.state, self.world.io_error = DomainState.RUNNING, False
+
+    @counted
+    def begin_export(self, uuid: str, scratch: Mapping[str, str], socket: str) -> None:
+        if self.world.export is not None:
+            raise HypervisorError("backup already in progress")
+        for path in scratch.values():
+            if not any(path in files for files in self.world.scratch.values()):
+                raise HypervisorError(f"{path}: No such file or directory")
+        self.world.export = socket
+        for target in scratch:
+            drive = self._drive(target)
+            drive.frozen = list(drive.file.blocks)
+
+    @counted
+    def end_export(self, uuid: str, socket: str) -> None:
+        if self.world.export == socket:
+            self.world.export = None
+
+    @counted
+    def exports(self, uuid: str, socket: str) -> bool:
+        return self.world.export == socket
+
+    @counted
+    def set_marker(self, uuid: str, move: str | None, disks: Sequence[DiskPlan] = ()) -> None:
+        self._known(uuid)
+        self.world.marker = move
+        self.world.marked = tuple(
+            MarkedDisk(
+                target=disk.target,
+                source=disk.source,
+                source_format=disk.source_format,
+                destination=disk.destination.path,
+                destination_format=disk.destination.format,
+                pool=disk.destination.pool,
+                volume=disk.destination.name,
+            )
+            for disk in disks
+        )
+
+    @counted
+    def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]], *, running: bool) -> None:
+        self._known(uuid)
+        off = self.world.state is DomainState.OFF
+        if off is running:
+            raise HypervisorError("the domain was started or stopped meanwhile")
+        for target, (path, _format) in sources.items():
+            drive = self.world.drives[target]
+            drive.inactive = path
+            if off:
+                drive.path, drive.file = path, self.world.files[path]
+
+    @contextmanager
+    def events(self, uuid: str) -> Iterator[FakeEvents]:
+        self._subscribe(uuid)
+        yield FakeEvents(self.world)
+
+    @counted
+    def _subscribe(self, uuid: str) -> None:
+        self._known(uuid)
+        self.world.events = deque()
+
+    @counted
+    def reconnect(self) -> None:
+        self.world.reconnects += 1

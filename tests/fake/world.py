@@ -1,0 +1,262 @@
+"""What there is beside svmove, which is why it outlives a crash of it; and what strikes at its calls."""
+
+import itertools
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from svmove.errors import HypervisorError
+from svmove.model import (
+    DomainState,
+    Event,
+    EventKind,
+    MarkedDisk,
+    Process,
+)
+from svmove.units import GiB, KiB
+from tests.builders import UUID
+
+BLOCK = 64 * KiB
+BLOCKS = 4
+QEMU = Process(pid=4242, uid=107, gid=107)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class CrashError(BaseException):
+    """svmove dies here, as by kill -9: nothing of it runs any more, no `finally` either."""
+
+
+class ViolationError(BaseException):
+    """What must never happen has happened."""
+
+
+@dataclass
+class Faults:
+    """Strikes at call number `at` (from 1) of all calls into the world, before its effect or after it."""
+
+    at: int | None = None
+    after_effect: bool = False
+    make: Callable[[str, str], BaseException] = lambda _room, call: CrashError(call)
+    calls: list[str] = field(default_factory=list)
+    rooms: list[str] = field(default_factory=list)  # of these calls
+    struck: str | None = None
+    dead: bool = False
+
+    def enter(self, room: str, call: str) -> bool:
+        """Whether this is the call that is to fail once it has had its effect."""
+        if self.dead:
+            raise CrashError(call)
+        self.calls.append(call)
+        self.rooms.append(room)
+        if len(self.calls) != self.at:
+            return False
+        if not self.after_effect:
+            self.strike(room, call)
+        return True
+
+    def strike(self, room: str, call: str) -> None:
+        self.struck = call
+        error = self.make(room, call)
+        self.dead = isinstance(error, CrashError)
+        raise error
+
+
+def counted(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    @wraps(method)
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        world: World = self.world
+        name = method.__name__
+        strikes = world.faults.enter(self.room, name)
+        if (harm := world.before.get(name)) is not None:
+            harm()
+        result = method(self, *args, **kwargs)
+        if strikes:
+            world.faults.strike(self.room, name)
+        return result
+
+    return call
+
+
+@dataclass(eq=False)
+class File:
+    identity: str
+    blocks: list[int] = field(default_factory=lambda: [0] * BLOCKS)
+    format: str = "qcow2"
+
+
+@dataclass(eq=False)
+class Copying:
+    path: str
+    file: File
+    dirty: set[int] = field(default_factory=lambda: set(range(BLOCKS)))
+    end: int = BLOCKS * BLOCK
+    ready: bool = False
+    pivoting: bool = False
+    cancelled: bool = False
+    per_tick: int = 2  # blocks; 0: it hangs
+    cap: int | None = None  # one below a block per second stops it
+    pivot_error: str | None = None
+
+
+@dataclass(eq=False)
+class Drive:
+    """One disk of the guest."""
+
+    target: str
+    path: str  # what libvirt says live
+    inactive: str
+    file: File  # what QEMU writes to
+    mirror: Copying | None = None
+    # After a pivot libvirt has work to do: let go of the old file, write the inactive XML.
+    old: File | None = None
+    frozen: list[int] | None = None  # as the export shows it
+    truth: list[int] = field(default_factory=list)  # all that the guest ever wrote
+
+
+class World:
+    """All that there is beside svmove, which is why it outlives a crash of it."""
+
+    def __init__(self, *targets: str, uuid: str = UUID) -> None:
+        self.uuid = uuid
+        self.time = 0.0
+        self.faults = Faults()
+        self.before: dict[str, Callable[[], None]] = {}
+        self._identities = itertools.count(1)
+        self.files: dict[str, File] = {}
+        self.state = DomainState.RUNNING
+        self.io_error = False
+        self.writes = True  # the guest does, whenever it runs
+        self.written = itertools.count(1000)
+        self.suspended: list[float] = []  # when each standstill began
+        self.pauses: list[float] = []
+        self.marker: str | None = None
+        self.marked: tuple[MarkedDisk, ...] = ()
+        self.export: str | None = None
+        self.scratch: dict[str, set[str]] = {}
+        self.free = 100 * GiB
+        self.daemon_is_dead = False  # for QEMU's monitor; calls fail by `before` or `faults`
+        self.cut: set[str] = set()  # paths of truncated files
+        self.hangs = False  # the destination's storage
+        self.held_by: dict[str, int] = {}  # identity → pid of another process
+        self.used_by: dict[str, str] = {}  # path → another domain
+        self.events: deque[Event] | None = None
+        self.reconnects = 0
+        self.xml_lags = False  # libvirt never writes the inactive XML after a pivot
+        self.drives = {target: self._drive(target) for target in targets or ("vda",)}
+
+    def _drive(self, target: str) -> Drive:
+        path = f"/pools/slow/web-{target}.qcow2"
+        file = self.make_file(path)
+        file.blocks = [number + 1 for number in range(BLOCKS)]
+        return Drive(target=target, path=path, inactive=path, file=file, truth=list(file.blocks))
+
+    # What a test looks at or does
+
+    def make_file(self, path: str) -> File:
+        self.files[path] = File(identity=f"file-{next(self._identities)}")
+        return self.files[path]
+
+    def stop_guest(self) -> None:
+        self.state = DomainState.OFF
+        self.export = None
+        for drive in self.drives.values():
+            drive.mirror = drive.old = None
+            drive.path = drive.inactive
+            drive.file = self.files[drive.inactive]
+        self.emit(Event(kind=EventKind.STOPPED))
+
+    def fail_mirror(self, target: str, reason: str | None) -> None:
+        """QEMU's event with the reason comes first, then libvirt's."""
+        self.drives[target].mirror = None
+        if reason is not None:
+            self.emit(Event(kind=EventKind.REASON, target=target, text=reason))
+        self.emit(Event(kind=EventKind.FAILED, target=target))
+
+    def emit(self, event: Event) -> None:
+        if self.events is not None:
+            self.events.append(event)
+
+    def held(self) -> set[str]:
+        """The identities of the files that QEMU has open."""
+        if self.state is DomainState.OFF:
+            return set()
+        found = set()
+        for drive in self.drives.values():
+            files = [drive.file, drive.old, drive.mirror.file if drive.mirror else None]
+            found |= {file.identity for file in files if file is not None}
+        return found
+
+    def pass_time(self, seconds: float) -> None:
+        self.time += seconds
+        for drive in self.drives.values():
+            self._settle(drive)
+            self._mirror(drive)
+        if self.state is DomainState.RUNNING and self.writes:
+            self._write()
+
+    def _write(self) -> None:
+        value = next(self.written)
+        for drive in self.drives.values():
+            block = value % BLOCKS
+            drive.file.blocks[block] = drive.truth[block] = value
+            if drive.mirror is not None:
+                drive.mirror.dirty.add(block)
+                drive.mirror.end += BLOCK
+
+    def _mirror(self, drive: Drive) -> None:
+        mirror = drive.mirror
+        if mirror is None:
+            return
+        if mirror.cancelled:
+            drive.mirror = None
+            self.emit(Event(kind=EventKind.CANCELED, target=drive.target))
+            return
+        if mirror.pivoting and mirror.pivot_error is not None:
+            self.fail_mirror(drive.target, mirror.pivot_error)
+            return
+        blocks = 0 if mirror.cap is not None and mirror.cap < BLOCK else mirror.per_tick
+        for block in sorted(mirror.dirty)[:blocks]:
+            mirror.file.blocks[block] = drive.file.blocks[block]
+            mirror.dirty.remove(block)
+        if mirror.pivoting and not mirror.dirty:
+            drive.old, drive.file, drive.path, drive.mirror = drive.file, mirror.file, mirror.path, None
+            self.emit(Event(kind=EventKind.COMPLETED, target=drive.target))
+        elif not mirror.dirty and not mirror.ready:
+            mirror.ready = True
+            self.emit(Event(kind=EventKind.READY, target=drive.target))
+
+    def _settle(self, drive: Drive) -> None:
+        if drive.old is not None:
+            drive.old = None
+            if not self.xml_lags:
+                drive.inactive = drive.path
+
+    def check_deletion(self, path: str) -> None:
+        file = self.files[path]
+        if file.identity in self.held():
+            raise ViolationError(f"{path} was deleted, but QEMU holds it")
+        for drive in self.drives.values():
+            named = {drive.inactive} | (set() if self.state is DomainState.OFF else {drive.path})
+            if path in named and self.files.get(path) is file:
+                raise ViolationError(f"{path} was deleted, but the guest's XML names it")
+
+    def check_copies(self) -> None:
+        """Each disk's file has a name, and all that the guest ever wrote."""
+        for drive in self.drives.values():
+            if drive.file not in self.files.values():
+                raise ViolationError(f"{drive.target}: the guest's file has lost its name")
+            if drive.file.blocks != drive.truth:
+                raise ViolationError(f"{drive.target}: the guest has lost what it wrote")
+
+
+def refuse(text: str) -> Callable[[], None]:
+    """For `World.before`: libvirt says no."""
+
+    def harm() -> None:
+        raise HypervisorError(text)
+
+    return harm

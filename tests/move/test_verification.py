@@ -1,0 +1,102 @@
+"""A failure in the verification: both copies are kept, and the guest goes on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from svmove.errors import InterruptedMoveError
+from svmove.model import DomainState, Event, EventKind
+from svmove.moves import GuestOn, State
+from svmove.policy import SpacePolicy
+from tests.fake import BLOCK, World, refuse
+from tests.move.harm import assert_held, once
+from tests.move.stage import Stage
+
+
+def test_an_export_that_can_not_be_begun_is_held_unverified(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.before["begin_export"] = refuse("no backup")
+    outcome = stage.move()
+    assert_held(stage, outcome, "unverified")
+    assert outcome.error is not None
+    assert outcome.error.guest_on is GuestOn.DESTINATION
+
+
+def _spoil_source(world: World, *blocks: int) -> Callable[[], None]:
+    def spoil() -> None:
+        for block in blocks:
+            world.files["/pools/slow/web-vda.qcow2"].blocks[block] = -1
+
+    return spoil
+
+
+def test_a_mismatch_is_held_with_its_extents(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "vda", "vdb")
+    stage.world.before["compare"] = once(_spoil_source(stage.world, 0, 1, 3))
+    outcome = stage.move()
+    assert_held(stage, outcome, "mismatch")
+    told = {
+        disk.target: (disk.verified, [(extent.offset, extent.length) for extent in disk.mismatches])
+        for disk in outcome.disks
+    }
+    assert told == {"vda": (False, [(0, 2 * BLOCK), (3 * BLOCK, BLOCK)]), "vdb": (True, [])}
+
+
+def test_scratch_space_that_runs_short_ends_the_verification_and_not_the_guest(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    def shrink() -> None:
+        stage.world.free = SpacePolicy().scratch_reserve - 1
+
+    stage.world.before["compare"] = shrink
+    outcome = stage.move()
+    assert_held(stage, outcome, "unverified")
+    assert stage.world.scratch == {}
+
+
+def test_scratch_space_of_just_the_reserve_is_enough(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    def shrink() -> None:
+        stage.world.free = SpacePolicy().scratch_reserve
+
+    stage.world.before["compare"] = shrink
+    assert stage.move().state is State.DONE
+
+
+def test_a_cancel_during_the_verification_is_held(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.before["compare"] = stage.cancel.set
+    assert_held(stage, stage.move(), InterruptedMoveError.code)
+
+
+@pytest.mark.parametrize("kind", [EventKind.IO_ERROR, EventKind.STOPPED])
+def test_a_guest_in_trouble_during_the_verification_ends_it(tmp_path: Path, kind: EventKind) -> None:
+    stage = Stage(tmp_path)
+    stage.world.before["compare"] = lambda: stage.world.emit(Event(kind=kind))
+    assert_held(stage, stage.move(), "unverified")
+
+
+def test_a_guest_that_qemu_paused_for_the_scratch_file_goes_on(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    def pause() -> None:
+        stage.world.state, stage.world.io_error = DomainState.PAUSED, True
+        stage.world.emit(Event(kind=EventKind.IO_ERROR))
+
+    stage.world.before["compare"] = pause
+    assert_held(stage, stage.move(), "unverified")
+    assert stage.world.state is DomainState.RUNNING
+
+
+def test_a_guest_that_qemu_pauses_at_the_very_end_of_the_verification_goes_on(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    def pause() -> None:
+        stage.world.before.clear()
+        stage.world.state, stage.world.io_error = DomainState.PAUSED, True
+
+    stage.world.before["remove_scratch"] = pause
+    assert stage.move().state is State.DONE
+    assert stage.world.state is DomainState.RUNNING
