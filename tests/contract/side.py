@@ -10,13 +10,13 @@ from pathlib import Path
 
 from svmove.host.command import run
 from svmove.host.local import LocalHost
-from svmove.model import Disk, Event, EventKind, Process
+from svmove.model import Disk, DomainState, Event, EventKind, Process
 from svmove.moves import VolumeSpec
 from svmove.ports import Events, Host, Hypervisor
 from svmove.units import KiB, MiB
 from tests import fake
 from tests.builders import UUID, spec
-from tests.real.world import World, disk
+from tests.real.world import World, disk, until
 
 # So low that a copy is not ready within any test.
 SLOW = 32 * KiB
@@ -138,3 +138,4 @@ def real_side(world: World) -> Iterator[Side]:
     )
     with suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGKILL)  # virsh destroy takes a second
+    until(lambda: world.domain(name).state is DomainState.OFF, "libvirt has seen the end of QEMU")
