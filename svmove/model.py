@@ -86,6 +86,11 @@ class Domain:
     marker: str | None = None
     marked: tuple[MarkedDisk, ...] = ()
 
+    @property
+    def disks(self) -> tuple[Disk, ...]:
+        """As it runs, or as it will when it is off."""
+        return self.live or self.inactive
+
     def disk(self, target: str) -> Disk | None:
         return next((disk for disk in self.live if disk.target == target), None)
 

@@ -12,8 +12,19 @@ class Format(StrEnum):
     QCOW2 = "qcow2"
 
 
+class Method(StrEnum):
+    """How the bytes get over."""
+
+    AUTO = "auto"  # of a request only: the plan says which
+    MIRROR = "mirror"  # QEMU's mirror with its dirty bitmap
+    SYNCHRONOUS = "synchronous"  # likewise, and the guest's writes wait for both copies
+    SNAPSHOT = "snapshot"  # frozen, copied out of process, proven; what the guest wrote meanwhile is mirrored
+    OFFLINE = "offline"  # the guest is off
+
+
 class Verify(StrEnum):
-    CUTOVER = "cutover"
+    CUTOVER = "cutover"  # source against destination as both were at the cutover
+    BEFORE = "before"  # what is frozen before the switch, the rest as it was at the cutover
     NONE = "none"
 
 
@@ -65,9 +76,10 @@ class Request:
     disks: tuple[DiskRequest, ...] = ()  # empty: all that can move
     format: Format = Format.KEEP
     bandwidth: int | None = None  # bytes/s over all disks; None: the policy's
-    verify: Verify = Verify.CUTOVER
+    verify: Verify | None = None  # None: the method's
     keep_source: bool = False
     max_pause: float | None = None  # seconds; None: the policy's
+    method: Method = Method.AUTO
     deadline: float | None = None  # seconds from the start to the cutover; None: the policy's
 
 
@@ -93,6 +105,29 @@ class VolumeSpec:
     compat: str | None = None
     extended_l2: bool = False
     lazy_refcounts: bool = False
+    backing: str | None = None  # path of the file below it
+    backing_format: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A file below a disk's top. Nobody writes to it, so it is copied out of process."""
+
+    source: str  # path
+    source_format: str
+    pool_from: str | None
+    volume_from: str | None
+    destination: VolumeSpec
+    copy_bytes: int  # estimate: what is allocated
+    delete_source: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlay:
+    """Of method `snapshot`: takes what the guest writes meanwhile; merged into the file below it in the end."""
+
+    source: VolumeSpec
+    destination: VolumeSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +141,24 @@ class DiskPlan:
     copy_bytes: int  # estimate: what is allocated
     bandwidth: int | None  # this disk's share
     delete_source: bool
+    layers: tuple[Layer, ...] = ()  # the chain below it, nearest first
+    overlay: Overlay | None = None
+
+    @property
+    def lands(self) -> VolumeSpec:
+        """What the guest is switched to."""
+        return self.overlay.destination if self.overlay else self.destination
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyOptions:
+    """How QEMU mirrors a disk."""
+
+    bandwidth: int | None = None  # bytes/s, holes included
+    granularity: int | None = None  # bytes of a bit of the dirty bitmap, a power of two; None: QEMU's choice
+    buffer: int = 0  # bytes; 0: QEMU's choice
+    synchronous: bool = False  # a guest's write waits for both copies
+    shallow: bool = False  # the top of the chain alone: what lies below the destination is the chain's copy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +175,7 @@ class Plan:
     move: str  # the id
     domain: str
     uuid: str
-    method: str
+    method: Method
     disks: tuple[DiskPlan, ...]
     there: tuple[str, ...]  # targets that are already where they should be
     verify: Verify
@@ -134,6 +187,7 @@ class Plan:
     copy_seconds: float
     created: float  # Unix time
     deadline: float | None = None  # seconds; plans of older journals have none
+    why: str = ""  # this method
 
     def terms(self, changes: Mapping[str, Any]) -> Terms:
         """As they are after the changes: by name, the newest of each."""
@@ -195,7 +249,7 @@ class Outcome:
     move: str | None  # None: nothing was begun
     domain: str | None  # None: of a move whose domain is not known
     state: State
-    method: str
+    method: Method
     disks: tuple[DiskOutcome, ...]
     seconds: Seconds
     findings: tuple[Finding, ...]

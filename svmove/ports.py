@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from svmove.model import Domain, Event, Image, Job, Pool, Process, Versions, Volume
-from svmove.moves import DiskPlan, Progress, VolumeSpec
+from svmove.moves import CopyOptions, DiskPlan, Progress, VolumeSpec
 
 
 class Clock(Protocol):
@@ -59,16 +59,8 @@ class Hypervisor(Protocol):
         """Idempotent: a volume that is gone is deleted. One of that name at another path is not touched."""
         ...
 
-    def start_copy(
-        self,
-        uuid: str,
-        target: str,
-        destination: VolumeSpec,
-        *,
-        bandwidth: int | None,
-        granularity: int | None,
-        buffer: int,
-    ) -> None: ...
+    def start_copy(self, uuid: str, target: str, destination: VolumeSpec, options: CopyOptions) -> None: ...
+
     def job(self, uuid: str, target: str) -> Job | None: ...
     def set_bandwidth(self, uuid: str, target: str, bandwidth: int | None) -> None: ...
     def request_pivot(self, uuid: str, target: str) -> None:

@@ -75,8 +75,8 @@ def image(**changed: Any) -> Image:
 def inventory(*disks: Disk, **changed: Any) -> Inventory:
     """Every disk with a path is a volume of pool `slow`, with an image of 4 GiB, 1 GiB of it allocated."""
     described = changed.pop("domain", None) or domain(*disks)
-    paths = [one.path for one in described.live if one.path is not None]
-    formats = {one.path: one.format for one in described.live}
+    paths = [one.path for one in described.disks if one.path is not None]
+    formats = {one.path: one.format for one in described.disks}
     return Inventory(
         **{
             "domain": described,

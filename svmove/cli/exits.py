@@ -15,7 +15,7 @@
 from enum import IntEnum
 
 from svmove.errors import SvmoveError, UnreachableError, UsageError
-from svmove.moves import Failure, GuestOn, Outcome, Seconds, State
+from svmove.moves import Failure, GuestOn, Method, Outcome, Seconds, State
 
 
 class Exit(IntEnum):
@@ -64,7 +64,7 @@ def refused(domain: str | None, error: SvmoveError) -> Outcome:
         move=None,
         domain=domain,
         state=State.REFUSED,
-        method="mirror",
+        method=Method.MIRROR,
         disks=(),
         seconds=Seconds(),
         findings=(),

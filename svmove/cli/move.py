@@ -31,17 +31,18 @@ def move(
     disk: plan.Disks = None,
     format_: plan.Format = "keep",
     bandwidth: plan.Bandwidth = None,
-    verify: plan.Verification = "cutover",
+    verify: plan.Verification = None,
     keep_source: plan.KeepSource = False,
     max_pause: plan.MaxPause = None,
     deadline: plan.Deadline = None,
+    method: plan.How = "auto",
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="go on in the background, and print the id (svmove wait ID)")
     ] = False,
     json: plan.Json = False,
 ) -> int:
     """Move the disks of a running guest to another pool, and prove every byte."""
-    request = plan.request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause, deadline)
+    request = plan.request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause, deadline, method)
 
     def work() -> int:
         mover = options(context).walker()

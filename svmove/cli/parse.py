@@ -1,12 +1,14 @@
 """--disk and the quantities, from text."""
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import TypeVar
 
 from svmove.errors import UsageError
-from svmove.moves import DiskRequest, Format
+from svmove.moves import DiskRequest, Format, Method, Verify
 
 T = TypeVar("T")
+Word = TypeVar("Word", bound=StrEnum)
 
 _FORM = "TARGET[=POOL][,format=FMT][,name=VOLUME]"
 
@@ -36,10 +38,22 @@ def disk(text: str) -> DiskRequest:
 
 
 def format_(text: str) -> Format:
+    return _one_of(Format, "format", text)
+
+
+def verify(text: str) -> Verify:
+    return _one_of(Verify, "verification", text)
+
+
+def method(text: str) -> Method:
+    return _one_of(Method, "method", text)
+
+
+def _one_of(kind: type[Word], what: str, text: str) -> Word:
     try:
-        return Format(text)
+        return kind(text)
     except ValueError:
-        raise UsageError(f"no format {text!r}", remedy="write one of: " + ", ".join(Format)) from None
+        raise UsageError(f"no {what} {text!r}", remedy="write one of: " + ", ".join(kind)) from None
 
 
 def optional(parse: Callable[[str], T], text: str | None) -> T | None:

@@ -8,8 +8,7 @@ from svmove.cli import complete, parse
 from svmove.cli.context import options, print_json, stdout
 from svmove.cli.documented import documented
 from svmove.cli.exits import Exit
-from svmove.errors import UsageError
-from svmove.moves import Request, Verify
+from svmove.moves import Request
 from svmove.plan.planner import consistent
 from svmove.units import parse_duration, parse_rate
 
@@ -32,8 +31,10 @@ Bandwidth = Annotated[
     str | None, typer.Option("--bandwidth", metavar="RATE", help="limit of the whole move, such as 200MiB/s")
 ]
 Verification = Annotated[
-    str,
-    typer.Option("--verify", metavar="cutover|none", help="compare every byte before the source is deleted"),
+    str | None,
+    typer.Option(
+        "--verify", metavar="cutover|before|none", help="compare every byte before the source is deleted [cutover]"
+    ),
 ]
 KeepSource = Annotated[bool, typer.Option("--keep-source", help="don't delete the source volumes")]
 MaxPause = Annotated[
@@ -44,6 +45,7 @@ Deadline = Annotated[
     str | None,
     typer.Option("--deadline", metavar="DURATION", help="roll back if the cutover is not reached by then, such as 2h"),
 ]
+How = Annotated[str, typer.Option("--method", metavar="auto|mirror|synchronous", help="how the bytes get over")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 
 
@@ -53,23 +55,21 @@ def request(
     disks: list[str] | None,
     format_: str,
     bandwidth: str | None,
-    verify: str,
+    verify: str | None,
     keep_source: bool,
     max_pause: str | None,
     deadline: str | None,
+    method: str,
 ) -> Request:
     """Raises UsageError."""
-    try:
-        verification = Verify(verify)
-    except ValueError:
-        raise UsageError(f"no verification {verify!r}", remedy="write one of: " + ", ".join(Verify)) from None
     wanted = Request(
         domain=domain,
         to=to,
         disks=tuple(parse.disk(text) for text in disks or ()),
         format=parse.format_(format_),
         bandwidth=parse.optional(parse_rate, bandwidth),
-        verify=verification,
+        verify=parse.optional(parse.verify, verify),
+        method=parse.method(method),
         keep_source=keep_source,
         max_pause=parse.optional(parse_duration, max_pause),
         deadline=parse.optional(parse_duration, deadline),
@@ -85,14 +85,15 @@ def plan(
     disk: Disks = None,
     format_: Format = "keep",
     bandwidth: Bandwidth = None,
-    verify: Verification = "cutover",
+    verify: Verification = None,
     keep_source: KeepSource = False,
     max_pause: MaxPause = None,
     deadline: Deadline = None,
+    method: How = "auto",
     json: Json = False,
 ) -> int:
     """Say what a move would do, how long it would take, and what speaks against it. Changes nothing."""
-    wanted = request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause, deadline)
+    wanted = request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause, deadline, method)
 
     def work() -> int:
         found = options(context).mover().plan(wanted)

@@ -10,14 +10,14 @@ from svmove.cli.documented import documented
 from svmove.cli.exits import Exit, of_outcome
 from svmove.cli.move import tell, walk, watched
 from svmove.errors import RefusedError, UsageError
-from svmove.moves import Outcome, Seconds, State
+from svmove.moves import Method, Outcome, Seconds, State
 
 if TYPE_CHECKING:
     from svmove.mover import Mover
     from svmove.ports import Cancel, Listener
 
 NOTHING = Outcome(
-    move=None, domain=None, state=State.ALREADY_THERE, method="mirror", disks=(), seconds=Seconds(), findings=()
+    move=None, domain=None, state=State.ALREADY_THERE, method=Method.MIRROR, disks=(), seconds=Seconds(), findings=()
 )
 # Of several moves the worst counts.
 _WORST = (Exit.UNREACHABLE, Exit.HELD, Exit.INTERRUPTED, Exit.ROLLED_BACK)

@@ -119,7 +119,7 @@ def _attempt(move: Move, number: int, *, suspends: bool) -> _Attempt:
             unless_cut(move)
             requested = True  # before the call: an error of it does not say that nothing happened
             over, trouble = _pivot(move, deadline)
-            if over and move.plan.verify is Verify.CUTOVER:
+            if over and move.plan.verify is not Verify.NONE:
                 begin_export(move, over)
     except (UnreachableError, CopyError):
         raise

@@ -24,7 +24,7 @@ def gather(
                 hypervisor.refresh_pool(pool.name)
     pools = hypervisor.pools()
     asked = {disk.target for disk in request.disks}
-    meant = tuple(disk for disk in domain.live if not asked or disk.target in asked)
+    meant = tuple(disk for disk in domain.disks if not asked or disk.target in asked)
     process = host.process(domain.uuid)
     can_read = process is None or host.can_see(process)
     # The journal knows of a move before its marker is in the domain; the marker tells of other hosts' moves.
@@ -41,7 +41,7 @@ def gather(
         past_rates=journal.past_rates(),
         versions=hypervisor.versions(),
         scratch_free=host.free(scratch),
-        jobs=_jobs(domain.uuid, meant, hypervisor),
+        jobs=_jobs(domain.uuid, meant, hypervisor) if domain.live else {},
         can_read_host=can_read,
     )
 

@@ -11,7 +11,7 @@ from svmove.journal import Journal, Kind, Record
 from svmove.model import Domain, MarkedDisk
 from svmove.move.observe import observe
 from svmove.move.phases import Phase
-from svmove.moves import DiskPlan, Finding, Level, Plan, Verify, VolumeSpec
+from svmove.moves import DiskPlan, Finding, Level, Method, Plan, Verify, VolumeSpec
 from svmove.policy import Policy
 from svmove.ports import Host, Hypervisor
 
@@ -39,7 +39,7 @@ def adopt(
         move=domain.marker,
         domain=domain.name,
         uuid=domain.uuid,
-        method="mirror",
+        method=Method.MIRROR,
         disks=disks,
         there=(),
         verify=Verify.NONE,

@@ -12,7 +12,7 @@ from svmove.move.governor import LOOK, Governor, buffer_for
 from svmove.move.observe import Seen, Where
 from svmove.move.ownership import doubt_about_unrecorded, used_elsewhere
 from svmove.move.phases import Phase
-from svmove.moves import DiskPlan
+from svmove.moves import CopyOptions, DiskPlan, Method
 
 # A lost event must not hang a move: readiness is also read from the XML this often (seconds).
 _LOOK_AGAIN = 5.0
@@ -88,14 +88,13 @@ def start(move: Move) -> Phase:
         if not seen[disk.target].destination_is_ours:
             raise _replaced([disk.destination.path])
         move.intend("copy", disk.target)
-        move.world.hypervisor.start_copy(
-            move.plan.uuid,
-            disk.target,
-            disk.destination,
+        options = CopyOptions(
             bandwidth=disk.bandwidth,
             granularity=move.plan.granularity,
             buffer=buffer_for(disk.bandwidth, move.plan.buffer),
+            synchronous=move.plan.method is Method.SYNCHRONOUS,
         )
+        move.world.hypervisor.start_copy(move.plan.uuid, disk.target, disk.destination, options)
     return Phase.COPYING
 
 

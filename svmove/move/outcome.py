@@ -86,7 +86,7 @@ def _disk(record: Record, disk: DiskPlan) -> DiskOutcome:
         virtual_bytes=disk.destination.capacity,
         copied_bytes=copied.data["bytes"] if copied else 0,
         verify=record.plan.verify,
-        verified=record.plan.verify is Verify.CUTOVER and verified is not None and not mismatches,
+        verified=record.plan.verify is not Verify.NONE and verified is not None and not mismatches,
         mismatches=mismatches,
         on=_on(record, disk.target),
     )

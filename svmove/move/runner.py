@@ -1,11 +1,10 @@
 """The loop: observe → act → journal → next phase. A resumed move runs through the same loop."""
 
-from collections.abc import Callable
-
 from svmove.errors import CopyError, InterruptedMoveError, JournalError, SvmoveError, UnreachableError
 from svmove.journal import Journal, Record
-from svmove.move import cleanup, cutover, mirror, verify
+from svmove.move import cleanup
 from svmove.move.context import Move, World, listening
+from svmove.move.methods import STEPS
 from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
 from svmove.moves import Plan
 
@@ -14,20 +13,6 @@ _RECONNECTS = 10
 
 # Where a guest would suffer if this process died.
 _GUARDED = frozenset({Phase.CUTOVER, Phase.VERIFYING})
-
-Step = Callable[[Move], Phase]
-
-STEPS: dict[Phase, Step] = {
-    Phase.PLANNED: mirror.admit,
-    Phase.ADMITTED: mirror.prepare,
-    Phase.PREPARED: mirror.start,
-    Phase.COPYING: mirror.copy,
-    Phase.READY: verify.ready_to_verify,
-    Phase.CUTOVER: cutover.cut_over,
-    Phase.VERIFYING: verify.verify,
-    Phase.COMMITTED: cleanup.commit,
-    Phase.ROLLING_BACK: cleanup.roll_back,
-}
 
 
 def begin(journal: Journal, plan: Plan, uri: str) -> Record:
@@ -66,7 +51,7 @@ class Walk:
                 move.say()
                 move.world.guard(move.plan.move if move.phase in _GUARDED else None)
                 try:
-                    following = STEPS[move.phase](move)
+                    following = STEPS[move.plan.method][move.phase](move)
                 except (UnreachableError, JournalError):
                     raise
                 except SvmoveError as error:

@@ -41,7 +41,7 @@ def release(move: Move, domain: Domain) -> bool:
     if _standing(move, domain) is None:
         return False
     try:
-        if move.plan.verify is Verify.CUTOVER and not move.world.hypervisor.exports(move.plan.uuid, move.socket):
+        if move.plan.verify is not Verify.NONE and not move.world.hypervisor.exports(move.plan.uuid, move.socket):
             _freeze(move)
     except HostError as error:
         move.say(text=f"no export: {error.text}")

@@ -32,7 +32,7 @@ _WATCH = 0.25
 def ready_to_verify(move: Move) -> Phase:
     """Before the cutover: all that the export will need is made now, so that the guest's pause is short."""
     move.may_go_on()
-    if move.plan.verify is Verify.CUTOVER:
+    if move.plan.verify is not Verify.NONE:
         process = move.observe().process
         if process is None:
             raise HostError("the guest's QEMU process is gone")

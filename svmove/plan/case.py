@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from svmove.model import Inventory
-from svmove.moves import Finding, Level, Request
+from svmove.moves import Finding, Level, Method, Request, Verify
 from svmove.plan.choice import Choice
 from svmove.policy import Policy
 
@@ -15,6 +15,8 @@ class Case:
     request: Request
     inventory: Inventory
     policy: Policy
+    method: Method
+    verify: Verify
     choices: tuple[Choice, ...]  # without those that are already there
     max_pause: float  # seconds
     deadline: float | None = None

@@ -38,7 +38,7 @@ class Choice:
 def choose(request: Request, inventory: Inventory) -> tuple[tuple[Choice, ...], tuple[Finding, ...]]:
     """The disks of the request, and what is to be said about those that are left out or don't exist."""
     if not request.disks:
-        asked = [DiskRequest(target=disk.target) for disk in inventory.domain.live]
+        asked = [DiskRequest(target=disk.target) for disk in inventory.domain.disks]
         choices = [_choice(one, request, inventory, named=False) for one in asked]
         left_out = {c.disk.target: why for c in choices if (why := _immovable(c.disk)) is not None}
         findings = tuple(
@@ -46,7 +46,7 @@ def choose(request: Request, inventory: Inventory) -> tuple[tuple[Choice, ...], 
             for target, (level, code, text) in left_out.items()
         )
         return tuple(c for c in choices if c.disk.target not in left_out), findings
-    known = {disk.target for disk in inventory.domain.live}
+    known = {disk.target for disk in inventory.domain.disks}
     return tuple(_choice(one, request, inventory, named=True) for one in request.disks if one.target in known), ()
 
 
@@ -62,8 +62,7 @@ def _immovable(disk: Disk) -> tuple[Level, str, str] | None:
 
 
 def _choice(asked: DiskRequest, request: Request, inventory: Inventory, *, named: bool) -> Choice:
-    disk = inventory.domain.disk(asked.target)
-    assert disk is not None
+    disk = next(disk for disk in inventory.domain.disks if disk.target == asked.target)
     image = inventory.images.get(disk.path) if disk.path else None
     volume = inventory.volumes.get(disk.path) if disk.path else None
     pool_name = asked.pool or request.to

@@ -10,9 +10,7 @@ FORMATS = ("raw", "qcow2")
 
 
 def unknown(case: Case) -> Iterator[Finding]:
-    known = {disk.target for disk in case.inventory.domain.live}
-    if not known:  # off: said already
-        return
+    known = {disk.target for disk in case.inventory.domain.disks}
     for asked in case.request.disks:
         if asked.target not in known:
             yield refuse(

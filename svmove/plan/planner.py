@@ -9,6 +9,7 @@ from svmove.moves import DiskPlan, Finding, Level, Plan, Request
 from svmove.plan import admission, estimate
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice, choose
+from svmove.plan.method import Facts, choose_method
 from svmove.policy import Policy
 
 
@@ -19,6 +20,8 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         UsageError: the request contradicts itself.
     """
     consistent(request)
+    chosen = choose_method(Facts(request=request, inventory=inventory, policy=policy))
+    verify = chosen.verify(request.verify)
     choices, findings = choose(request, inventory)
     to_move = tuple(choice for choice in choices if not choice.there)
     max_pause = policy.move.max_pause if request.max_pause is None else request.max_pause
@@ -31,13 +34,15 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         request=request,
         inventory=inventory,
         policy=policy,
+        method=chosen.method,
+        verify=verify,
         choices=to_move,
         max_pause=max_pause,
         deadline=deadline,
         copy_seconds=copy_seconds,
     )
     findings += admission.judge(case)
-    if inventory.domain.live and not choices and not any(f.level is Level.REFUSE for f in findings):
+    if inventory.domain.disks and not choices and not any(f.level is Level.REFUSE for f in findings):
         findings += (
             Finding(
                 level=Level.REFUSE,
@@ -50,10 +55,10 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         move=move,
         domain=inventory.domain.name,
         uuid=inventory.domain.uuid,
-        method="mirror",
+        method=chosen.method,
         disks=disks,
         there=tuple(choice.disk.target for choice in choices if choice.there),
-        verify=request.verify,
+        verify=verify,
         max_pause=max_pause,
         granularity=policy.mirror.granularity,
         buffer=policy.mirror.buffer,
@@ -62,6 +67,7 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         copy_seconds=copy_seconds,
         created=now,
         deadline=deadline,
+        why=chosen.why,
     )
 
 

@@ -82,7 +82,7 @@ def space(case: Case) -> Iterator[Finding]:
 
 def scratch(case: Case) -> Iterator[Finding]:
     reserve = case.policy.space.scratch_reserve
-    if case.request.verify is Verify.NONE:
+    if case.verify is Verify.NONE:
         yield Finding(
             level=Level.WARN,
             code="not-verified",

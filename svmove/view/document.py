@@ -107,6 +107,7 @@ def plan(plan: Plan) -> dict[str, Any]:
         "domain": plan.domain,
         "state": "refused" if plan.refused else "planned" if plan.disks else "already-there",
         "method": plan.method,
+        "why": plan.why,
         "verify": plan.verify,
         "max_pause": plan.max_pause,
         "deadline": plan.deadline,

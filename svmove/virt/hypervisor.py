@@ -8,9 +8,9 @@ import libvirt
 
 from svmove.errors import HypervisorError, NotFoundError
 from svmove.model import Domain, DomainState, Job, Pool, Versions, Volume
-from svmove.moves import DiskPlan, VolumeSpec
+from svmove.moves import CopyOptions, DiskPlan, VolumeSpec
 from svmove.policy import RetryPolicy
-from svmove.virt import xml
+from svmove.virt import export, jobs, xml
 from svmove.virt.connection import Connection
 from svmove.virt.events import EventQueue, subscribed
 from svmove.virt.storage import pool_record, volume_path, volume_record
@@ -20,13 +20,6 @@ _STATES = {
     libvirt.VIR_DOMAIN_BLOCKED: DomainState.RUNNING,
     libvirt.VIR_DOMAIN_PAUSED: DomainState.PAUSED,
     libvirt.VIR_DOMAIN_SHUTOFF: DomainState.OFF,
-}
-_JOBS = {
-    libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_PULL: "pull",
-    libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_COPY: "copy",
-    libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT: "commit",
-    libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT: "active-commit",
-    libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP: "backup",
 }
 
 
@@ -83,7 +76,7 @@ class LibvirtHypervisor:
             inactive=() if inactive is None else xml.disks(inactive, path_of),
             snapshots=tuple(_unless_unsupported(domain.snapshotListNames)),
             checkpoints=tuple(point.getName() for point in _unless_unsupported(domain.listAllCheckpoints)),
-            job="backup" if active and _backup_xml(domain) else "",
+            job="backup" if active and export.described(domain) else "",
             marker=None if first is None else xml.marker(first),
             marked=() if first is None else xml.marked(first),
         )
@@ -186,89 +179,36 @@ class LibvirtHypervisor:
 
     # Block jobs
 
-    def start_copy(
-        self,
-        uuid: str,
-        target: str,
-        destination: VolumeSpec,
-        *,
-        bandwidth: int | None,
-        granularity: int | None,
-        buffer: int,
-    ) -> None:
-        parameters = {libvirt.VIR_DOMAIN_BLOCK_COPY_BUF_SIZE: buffer}
-        if bandwidth is not None:
-            parameters[libvirt.VIR_DOMAIN_BLOCK_COPY_BANDWIDTH] = bandwidth
-        if granularity is not None:
-            parameters[libvirt.VIR_DOMAIN_BLOCK_COPY_GRANULARITY] = granularity
-        # A persistent domain needs TRANSIENT_JOB ("domain is not transient"); the volume exists: REUSE_EXT.
-        flags = libvirt.VIR_DOMAIN_BLOCK_COPY_REUSE_EXT | libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB
-        described = xml.copy_destination(destination)
-        self._connection.once(lambda c: c.lookupByUUIDString(uuid).blockCopy(target, described, parameters, flags))
+    def start_copy(self, uuid: str, target: str, destination: VolumeSpec, options: CopyOptions) -> None:
+        jobs.start_copy(self._connection, uuid, target, destination, options)
 
     def job(self, uuid: str, target: str) -> Job | None:
-        flags = libvirt.VIR_DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES
-        info = self._connection.ask(lambda c: c.lookupByUUIDString(uuid).blockJobInfo(target, flags))
-        if not info:
-            return None
-        return Job(kind=_JOBS.get(info["type"], "unknown"), done=info["cur"], end=info["end"])
+        return jobs.job(self._connection, uuid, target)
 
     def set_bandwidth(self, uuid: str, target: str, bandwidth: int | None) -> None:
-        flags = libvirt.VIR_DOMAIN_BLOCK_JOB_SPEED_BANDWIDTH_BYTES
-        self._connection.ask(lambda c: c.lookupByUUIDString(uuid).blockJobSetSpeed(target, bandwidth or 0, flags))
+        jobs.set_bandwidth(self._connection, uuid, target, bandwidth)
 
     def request_pivot(self, uuid: str, target: str) -> None:
-        # ASYNC, because a synchronous pivot holds the domain's lock for as long as it takes.
-        flags = libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT | libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_ASYNC
-        self._connection.once(lambda c: c.lookupByUUIDString(uuid).blockJobAbort(target, flags))
+        jobs.request_pivot(self._connection, uuid, target)
 
     def cancel_copy(self, uuid: str, target: str) -> None:
-        # ASYNC, because a synchronous abort waits for a stalled destination.
-        flags = libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_ASYNC
         try:
-            self._connection.ask(lambda c: c.lookupByUUIDString(uuid).blockJobAbort(target, flags))
+            jobs.cancel(self._connection, uuid, target)
         except HypervisorError:
             if self.domain(uuid).live and self.job(uuid, target) is not None:
                 raise
 
     def begin_export(self, uuid: str, scratch: Mapping[str, str], socket: str) -> None:
-        def begin(c: Any) -> None:
-            domain = c.lookupByUUIDString(uuid)
-            # The scratch files exist: formatting them here would lengthen the guest's pause.
-            domain.backupBegin(xml.backup(scratch, socket), None, libvirt.VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL)
-
-        self._connection.once(begin)
+        export.begin(self._connection, uuid, scratch, socket)
 
     def end_export(self, uuid: str, socket: str) -> None:
-        def ended(c: Any) -> bool:
-            domain = c.lookupByUUIDString(uuid)
-            if not domain.isActive() or _export_socket(domain) != socket:
-                return True
-            with suppress(libvirt.libvirtError):  # "no job is active": it is ending already
-                domain.abortJob()
-            return False
-
-        self._connection.until(ended, f"the export at {socket} does not end")
+        export.end(self._connection, uuid, socket)
 
     def exports(self, uuid: str, socket: str) -> bool:
-        return self._connection.ask(lambda c: _export_socket(c.lookupByUUIDString(uuid)) == socket)
+        return export.is_there(self._connection, uuid, socket)
 
     def events(self, uuid: str) -> AbstractContextManager[EventQueue]:
         return subscribed(self._connection, uuid)
-
-
-def _backup_xml(domain: Any) -> str:
-    try:
-        return str(domain.backupGetXMLDesc())
-    except libvirt.libvirtError as error:
-        if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN_BACKUP, libvirt.VIR_ERR_NO_SUPPORT):
-            return ""
-        raise
-
-
-def _export_socket(domain: Any) -> str | None:
-    described = _backup_xml(domain)
-    return xml.backup_socket(described) if described else None
 
 
 def _unless_unsupported(call: Any) -> Any:

@@ -52,7 +52,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["move", "web", "--to", "fast", "--max-pause", "0s"], "more than zero"),
         (["move", "web", "--to", "fast", "--disk", "vda,size=1"], "TARGET[=POOL]"),
         (["move", "web", "--to", "fast", "--format", "vmdk"], "keep, raw, qcow2"),
-        (["move", "web", "--to", "fast", "--verify", "maybe"], "cutover, none"),
+        (["move", "web", "--to", "fast", "--verify", "maybe"], "cutover, before, none"),
         (["plan", "web", "--to", "fast", "--bandwidth", "200"], "'200'"),
         (["--policy", "/nonexistent.toml", "plan", "web", "--to", "fast"], "/nonexistent.toml"),
         (["move"], "DOMAIN"),

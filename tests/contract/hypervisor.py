@@ -9,7 +9,7 @@ import pytest
 
 from svmove.errors import HostError, HypervisorError, NotFoundError, NotReadyError, UnverifiedError
 from svmove.model import DomainState, EventKind
-from svmove.moves import VolumeSpec
+from svmove.moves import CopyOptions, VolumeSpec
 from tests.builders import disk_plan
 from tests.contract.side import SLOW, Side, awaited
 
@@ -212,7 +212,7 @@ class CopyContract:
         assert inactive.path == source
 
     def _begin(self, side: Side, made: VolumeSpec) -> None:
-        side.hypervisor.start_copy(side.uuid, "vda", made, bandwidth=None, granularity=None, buffer=1 << 20)
+        side.hypervisor.start_copy(side.uuid, "vda", made, CopyOptions())
 
 
 class ExportContract:
@@ -323,7 +323,7 @@ class HostContract:
             made = side.spec()
             side.hypervisor.create_volume(made)
             assert side.host.is_blank(made.path, "qcow2", 0.0)
-            side.hypervisor.start_copy(side.uuid, "vda", made, bandwidth=None, granularity=None, buffer=1 << 20)
+            side.hypervisor.start_copy(side.uuid, "vda", made, CopyOptions())
             awaited(events, EventKind.READY, "vda")
             side.hypervisor.cancel_copy(side.uuid, "vda")
             awaited(events, EventKind.CANCELED, "vda")

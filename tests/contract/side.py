@@ -11,7 +11,7 @@ from pathlib import Path
 from svmove.host.command import run
 from svmove.host.local import LocalHost
 from svmove.model import Disk, DomainState, Event, EventKind, Process
-from svmove.moves import VolumeSpec
+from svmove.moves import CopyOptions, VolumeSpec
 from svmove.ports import Events, Host, Hypervisor
 from svmove.units import KiB, MiB
 from tests import fake
@@ -62,7 +62,7 @@ class Side:
         """The volume is made, and a copy to it begun."""
         made = self.spec(target)
         self.hypervisor.create_volume(made)
-        self.hypervisor.start_copy(self.uuid, target, made, bandwidth=bandwidth, granularity=None, buffer=1 * MiB)
+        self.hypervisor.start_copy(self.uuid, target, made, CopyOptions(bandwidth=bandwidth, buffer=1 * MiB))
         return made
 
     def until(self, holds: Callable[[], bool]) -> None:

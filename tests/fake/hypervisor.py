@@ -19,7 +19,7 @@ from svmove.model import (
     Versions,
     Volume,
 )
-from svmove.moves import DiskPlan, VolumeSpec
+from svmove.moves import CopyOptions, DiskPlan, VolumeSpec
 from svmove.units import GiB
 from tests.fake.events import FakeEvents
 from tests.fake.world import BLOCK, BLOCKS, Copying, Drive, World, counted
@@ -128,16 +128,7 @@ class FakeHypervisor:
             self.world.check_copies()
 
     @counted
-    def start_copy(
-        self,
-        uuid: str,
-        target: str,
-        destination: VolumeSpec,
-        *,
-        bandwidth: int | None,
-        granularity: int | None,
-        buffer: int,
-    ) -> None:
+    def start_copy(self, uuid: str, target: str, destination: VolumeSpec, options: CopyOptions) -> None:
         self._known(uuid)
         drive = self._drive(target)
         if drive.mirror is not None:
@@ -145,7 +136,7 @@ class FakeHypervisor:
         if destination.path not in self.world.files:
             raise HypervisorError(f"{destination.path}: No such file or directory")
         file = self.world.files[destination.path]
-        drive.mirror = Copying(path=destination.path, file=file, cap=bandwidth)
+        drive.mirror = Copying(path=destination.path, file=file, cap=options.bandwidth)
 
     @counted
     def job(self, uuid: str, target: str) -> Job | None:

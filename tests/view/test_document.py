@@ -95,6 +95,7 @@ def test_the_document_of_a_plan_has_these_keys() -> None:
         "verify",
         "max_pause",
         "deadline",
+        "why",
         "disks",
         "there",
         "estimate",

@@ -1,0 +1,27 @@
+"""The methods of a move: what each does in each phase. The same few verbs, and one loop for all (`runner`)."""
+
+from collections.abc import Callable, Mapping
+
+from svmove.move import cleanup, cutover, mirror, verify
+from svmove.move.context import Move
+from svmove.move.phases import Phase
+from svmove.moves import Method
+
+Step = Callable[[Move], Phase]
+
+_MIRROR: Mapping[Phase, Step] = {
+    Phase.PLANNED: mirror.admit,
+    Phase.ADMITTED: mirror.prepare,
+    Phase.PREPARED: mirror.start,
+    Phase.COPYING: mirror.copy,
+    Phase.READY: verify.ready_to_verify,
+    Phase.CUTOVER: cutover.cut_over,
+    Phase.VERIFYING: verify.verify,
+    Phase.COMMITTED: cleanup.commit,
+    Phase.ROLLING_BACK: cleanup.roll_back,
+}
+
+STEPS: Mapping[Method, Mapping[Phase, Step]] = {
+    Method.MIRROR: _MIRROR,
+    Method.SYNCHRONOUS: _MIRROR,
+}

@@ -1,0 +1,42 @@
+"""Which method moves the disks, and why: a table of rules, the first that says something counts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from svmove.model import Inventory
+from svmove.moves import Method, Request, Verify
+from svmove.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    request: Request
+    inventory: Inventory
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    method: Method
+    why: str
+
+    def verify(self, asked: Verify | None) -> Verify:
+        """What was asked, or else the method's own way."""
+        return Verify.CUTOVER if asked is None else asked
+
+
+def asked(facts: Facts) -> Chosen | None:
+    if facts.request.method is Method.AUTO:
+        return None
+    return Chosen(method=facts.request.method, why="as asked")
+
+
+def default(_facts: Facts) -> Chosen:
+    return Chosen(method=Method.MIRROR, why="nothing speaks for another")
+
+
+RULES: tuple[Callable[[Facts], Chosen | None], ...] = (asked,)
+
+
+def choose_method(facts: Facts) -> Chosen:
+    return next((chosen for rule in RULES if (chosen := rule(facts)) is not None), default(facts))
