@@ -54,6 +54,18 @@ class Disk:
     encrypted: bool = False
     pool: str | None = None  # of a type='volume' source
     volume: str | None = None
+    discard: str | None = None  # "unmap": what the guest discards is freed below; QEMU's default is to ignore it
+    detect_zeroes: str | None = None  # "unmap": zeroes that are written become holes, if discards do
+    iothread: bool = False
+    throttled: bool = False  # it has limits of its own (<iotune>)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A point in time that an incremental backup can start from: a dirty bitmap in each of its disks."""
+
+    name: str
+    targets: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +90,10 @@ class Domain:
     live: tuple[Disk, ...]  # empty when the domain is off
     inactive: tuple[Disk, ...]  # empty when it is transient
     snapshots: tuple[str, ...] = ()
-    checkpoints: tuple[str, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    # Paths of what belongs to the guest beside its disks: the UEFI variables, the folder of its emulated TPM.
+    nvram: str | None = None
+    tpm: str | None = None
     io_error: bool = False  # QEMU paused it because a write failed
     # "backup" while a backup job runs on the domain, "" for none.
     job: str = ""
@@ -133,6 +148,15 @@ class Image:
     data_file: str | None = None
     encrypted: bool = False
     internal_snapshots: tuple[str, ...] = ()
+    bitmaps: tuple[str, ...] = ()  # that lie in it; those of a running guest are written when it ends
+
+
+class CopyWay(StrEnum):
+    """How a file that nobody writes to gets from one pool to another, best first."""
+
+    REFLINK = "reflink"  # one file system: both files share their extents
+    COPY_RANGE = "copy-range"  # the kernel or the server copies
+    READ_WRITE = "read-write"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +238,10 @@ class Inventory:
     can_read_host: bool = True
     # What the guest writes now, by target, of the disks that are meant. Empty when it is off.
     writes: Mapping[str, WriteRate] = field(default_factory=dict)
+    # By target: how a copy out of process would go. Missing: not known.
+    offloads: Mapping[str, CopyWay] = field(default_factory=dict)
+    # By pool: the file system that it lies on; several may share one.
+    filesystems: Mapping[str, str] = field(default_factory=dict)
 
     def pool(self, name: str) -> Pool | None:
         return next((pool for pool in self.pools if pool.name == name), None)

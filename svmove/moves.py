@@ -28,6 +28,14 @@ class Verify(StrEnum):
     NONE = "none"
 
 
+class Allocation(StrEnum):
+    """What a volume takes of its pool from the start."""
+
+    KEEP = "keep"  # as the source does
+    THIN = "thin"  # what is written
+    FULL = "full"  # all that it can ever hold
+
+
 class Level(StrEnum):
     REFUSE = "refuse"
     WARN = "warn"
@@ -81,6 +89,7 @@ class Request:
     max_pause: float | None = None  # seconds; None: the policy's
     method: Method = Method.AUTO
     deadline: float | None = None  # seconds from the start to the cutover; None: the policy's
+    allocation: Allocation = Allocation.KEEP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +116,7 @@ class VolumeSpec:
     lazy_refcounts: bool = False
     backing: str | None = None  # path of the file below it
     backing_format: str | None = None
+    full: bool = False  # fully allocated when the guest is switched to it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

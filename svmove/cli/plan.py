@@ -46,6 +46,10 @@ Deadline = Annotated[
     typer.Option("--deadline", metavar="DURATION", help="roll back if the cutover is not reached by then, such as 2h"),
 ]
 How = Annotated[str, typer.Option("--method", metavar="auto|mirror|synchronous", help="how the bytes get over")]
+Room = Annotated[
+    str,
+    typer.Option("--allocation", metavar="keep|thin|full", help="what the volumes take of their pool from the start"),
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 
 
@@ -60,6 +64,7 @@ def request(
     max_pause: str | None,
     deadline: str | None,
     method: str,
+    allocation: str,
 ) -> Request:
     """Raises UsageError."""
     wanted = Request(
@@ -73,6 +78,7 @@ def request(
         keep_source=keep_source,
         max_pause=parse.optional(parse_duration, max_pause),
         deadline=parse.optional(parse_duration, deadline),
+        allocation=parse.allocation(allocation),
     )
     consistent(wanted)
     return wanted
@@ -90,10 +96,11 @@ def plan(
     max_pause: MaxPause = None,
     deadline: Deadline = None,
     method: How = "auto",
+    allocation: Room = "keep",
     json: Json = False,
 ) -> int:
     """Say what a move would do, how long it would take, and what speaks against it. Changes nothing."""
-    wanted = request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause, deadline, method)
+    wanted = request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause, deadline, method, allocation)
 
     def work() -> int:
         found = options(context).mover().plan(wanted)

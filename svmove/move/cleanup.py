@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from svmove.errors import CopyError, HostError, JournalError, SvmoveError, UnreachableError
 from svmove.journal import Kind
 from svmove.model import DomainState
+from svmove.move import checkpoints
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
 from svmove.move.ownership import doubt_about_destination, doubt_about_source, used_elsewhere
@@ -20,6 +21,7 @@ def commit(move: Move) -> Phase:
     """The sources go. One that can't be deleted is a leftover, not a failure."""
     seen = move.observe()
     _end_export(move, seen)
+    checkpoints.forget_lost(move, seen)
     elsewhere = used_elsewhere(move)
     for disk in move.plan.disks:
         if move.noted("adopted"):  # what a marker says is no reason to delete anything

@@ -1,12 +1,12 @@
 """Gathers what a plan is made from. Reads only; pools are refreshed, so that what they say is true now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from svmove.errors import HostError, HypervisorError
 from svmove.journal import Journal
-from svmove.model import Disk, Domain, Image, Inventory, Job, Volume, WriteRate
+from svmove.model import Disk, Domain, Image, Inventory, Job, Pool, Volume, WriteRate
 from svmove.moves import Request
 from svmove.plan import estimate, granularity
 from svmove.policy import Policy
@@ -58,6 +58,7 @@ def gather(
         scratch_free=host.free(scratch),
         jobs=_jobs(domain.uuid, meant, hypervisor) if domain.live else {},
         can_read_host=can_read,
+        filesystems=_filesystems(pools, wanted, host),
         writes=written.rates([disk.target for disk in meant], _expected(request, policy, past_rates), policy),
     )
 
@@ -131,6 +132,17 @@ def _images(disks: Sequence[Disk], host: Host) -> dict[str, Image]:
         if disk.path and disk.device == "disk":
             with suppress(HostError):  # admission says which disk has no image that can be read
                 found[disk.path] = host.image(disk.path, disk.format)
+    return found
+
+
+def _filesystems(pools: Sequence[Pool], wanted: Collection[str | None], host: Host) -> dict[str, str]:
+    """By pool, of those that something is to go to, and that lie in a folder."""
+    found = {}
+    for pool in pools:
+        if pool.active and pool.name in wanted and pool.path is not None:
+            with suppress(HostError):  # then it counts as one of its own
+                if (filesystem := host.filesystem(pool.path)) is not None:
+                    found[pool.name] = filesystem
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from svmove.errors import CopyError, HostError, HypervisorError
 from svmove.model import Event, EventKind
+from svmove.move.allocation import allocate
 from svmove.move.context import Move
 from svmove.move.governor import LOOK, Governor, buffer_for
 from svmove.move.observe import Seen, Where
@@ -130,6 +131,7 @@ def copy(move: Move) -> Phase:
             raise
         raise _stopped() from error
     _measure(move)
+    allocate(move)
     return Phase.READY
 
 

@@ -11,7 +11,7 @@ from svmove.plan import admission, estimate
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice, choose
 from svmove.plan.granularity import granularity_for
-from svmove.plan.method import Facts, choose_method
+from svmove.plan.method import Facts, choose_method, snapshot_possible
 from svmove.policy import Policy
 
 
@@ -22,8 +22,6 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         UsageError: the request contradicts itself.
     """
     consistent(request)
-    chosen = choose_method(Facts(request=request, inventory=inventory, policy=policy))
-    verify = chosen.verify(request.verify)
     choices, findings = choose(request, inventory)
     to_move = tuple(choice for choice in choices if not choice.there)
     max_pause = policy.move.max_pause if request.max_pause is None else request.max_pause
@@ -35,6 +33,16 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
     copy_seconds = estimate.seconds(total, bandwidth, past_rate)
     if policy.mirror.granularity is None:
         disks = _granular(disks, inventory, bandwidth, past_rate)
+    facts = Facts(
+        request=request,
+        inventory=inventory,
+        policy=policy,
+        choices=to_move,
+        disks=disks,
+        copy_rate=estimate.rate(bandwidth, past_rate),
+    )
+    chosen = choose_method(facts)
+    verify = chosen.verify(request.verify)
     case = Case(
         request=request,
         inventory=inventory,
@@ -45,6 +53,8 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         max_pause=max_pause,
         deadline=deadline,
         copy_seconds=copy_seconds,
+        granularities={disk.target: disk.granularity for disk in disks},
+        no_snapshot=snapshot_possible(facts),
     )
     findings += admission.judge(case)
     if inventory.domain.disks and not choices and not any(f.level is Level.REFUSE for f in findings):

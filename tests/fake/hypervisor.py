@@ -1,11 +1,12 @@
 """`Hypervisor` on the fake world."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from svmove.errors import HypervisorError, NotFoundError, NotReadyError
 from svmove.model import (
+    Checkpoint,
     Disk,
     Domain,
     DomainState,
@@ -67,6 +68,9 @@ class FakeHypervisor:
             persistent=True,
             live=() if off else tuple(self._live(drive) for drive in world.drives.values()),
             inactive=tuple(self._disk(drive.target, drive.inactive, None) for drive in world.drives.values()),
+            checkpoints=tuple(
+                Checkpoint(name=name, targets=tuple(sorted(targets))) for name, targets in world.checkpoints.items()
+            ),
             job="backup" if world.export else "",
             marker=world.marker,
             marked=world.marked,
@@ -232,6 +236,26 @@ class FakeHypervisor:
             )
             for disk in disks
         )
+
+    @counted
+    def lost_bitmaps(self, uuid: str) -> Mapping[str, Collection[str]]:
+        self._known(uuid)
+        if self.world.state is DomainState.OFF:
+            return {}
+        formats = {target: self.world.files[drive.path].format for target, drive in self.world.drives.items()}
+        found = {
+            name: [target for target in targets if formats[target] == "raw"]
+            for name, targets in self.world.checkpoints.items()
+        }
+        return {name: targets for name, targets in found.items() if targets}
+
+    @counted
+    def forget_checkpoint(self, uuid: str, name: str, targets: Collection[str]) -> None:
+        self._known(uuid)
+        if name in self.world.checkpoints:
+            self.world.checkpoints[name] -= set(targets)
+            if not self.world.checkpoints[name]:
+                del self.world.checkpoints[name]
 
     @counted
     def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]], *, running: bool) -> None:

@@ -139,6 +139,9 @@ class World:
         self.export: str | None = None
         self.scratch: dict[str, set[str]] = {}
         self.free = 100 * GiB
+        self.allocates = True  # its file systems can
+        self.allocated: dict[str, int] = {}  # identity → bytes that have room
+        self.checkpoints: dict[str, set[str]] = {}  # name → targets
         self.daemon_is_dead = False  # for QEMU's monitor; calls fail by `before` or `faults`
         self.cut: set[str] = set()  # paths of truncated files
         self.hangs = False  # the destination's storage
