@@ -16,6 +16,15 @@ class DomainState(StrEnum):
     OTHER = "other"  # crashed, shutting down, suspended to RAM: nothing may be started on it
 
 
+class CopyWay(StrEnum):
+    """How a file that nobody writes to was copied."""
+
+    REFLINK = "reflink"  # both files share all extents
+    COPY_RANGE = "copy_file_range"
+    CONVERT = "qemu-img"
+    PLAIN = "plain"
+
+
 class SourceKind(StrEnum):
     FILE = "file"
     BLOCK = "block"
@@ -149,14 +158,6 @@ class Image:
     encrypted: bool = False
     internal_snapshots: tuple[str, ...] = ()
     bitmaps: tuple[str, ...] = ()  # that lie in it; those of a running guest are written when it ends
-
-
-class CopyWay(StrEnum):
-    """How a file that nobody writes to gets from one pool to another, best first."""
-
-    REFLINK = "reflink"  # one file system: both files share their extents
-    COPY_RANGE = "copy-range"  # the kernel or the server copies
-    READ_WRITE = "read-write"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

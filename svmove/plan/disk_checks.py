@@ -198,7 +198,7 @@ def bitmaps(case: Case) -> Iterator[Finding]:
 
 
 def zeroes(case: Case) -> Iterator[Finding]:
-    """QEMU's mirror keeps holes, and ranges that were allocated and never written; it does not look for zeroes."""
+    """QEMU's mirror keeps holes, and of raw what was allocated and never written; it does not look for zeroes."""
     if case.request.allocation is not Allocation.THIN:
         return
     for choice in case.choices:
@@ -210,7 +210,12 @@ def zeroes(case: Case) -> Iterator[Finding]:
         yield Finding(
             level=Level.NOTE,
             code="zeroes-stay",
-            text=f"{target}: what was never written becomes holes; zeroes that the guest has written stay allocated",
+            text=f"{target}: "
+            + (
+                "what was never written becomes holes; zeroes that the guest has written stay allocated"
+                if choice.image.format == "raw"
+                else "what a qcow2 has preallocated is data to QEMU, so its zeroes stay allocated, written or not"
+            ),
             remedy="have them found: detect_zeroes='unmap' and discard='unmap' on its <driver> before the guest starts",
             target=target,
         )

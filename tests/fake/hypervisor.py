@@ -242,9 +242,10 @@ class FakeHypervisor:
         self._known(uuid)
         if self.world.state is DomainState.OFF:
             return {}
-        formats = {target: self.world.files[drive.path].format for target, drive in self.world.drives.items()}
+        pivoted = {t for t, drive in self.world.drives.items() if not drive.path.startswith("/pools/slow/")}
+        raw = {t for t, drive in self.world.drives.items() if self.world.files[drive.path].format == "raw"}
         found = {
-            name: [target for target in targets if formats[target] == "raw"]
+            name: sorted(targets & (raw | (pivoted if name in self.world.lost else set())))
             for name, targets in self.world.checkpoints.items()
         }
         return {name: targets for name, targets in found.items() if targets}

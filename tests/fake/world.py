@@ -142,6 +142,7 @@ class World:
         self.allocates = True  # its file systems can
         self.allocated: dict[str, int] = {}  # identity → bytes that have room
         self.checkpoints: dict[str, set[str]] = {}  # name → targets
+        self.lost: set[str] = set()  # checkpoints whose bitmaps a pivot does not carry over
         self.daemon_is_dead = False  # for QEMU's monitor; calls fail by `before` or `faults`
         self.cut: set[str] = set()  # paths of truncated files
         self.hangs = False  # the destination's storage

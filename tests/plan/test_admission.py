@@ -122,6 +122,14 @@ FIRES = [
         target="vda",
         says="detect_zeroes",
     ),
+    Fires(
+        code="zeroes-stay",
+        asked=request(allocation=Allocation.THIN),
+        found=inventory(disk(format="raw"), images=images(format="raw", allocated_bytes=4 * GiB)),
+        level=Level.NOTE,
+        target="vda",
+        says="never written becomes holes",
+    ),
     # domain_checks.home
     Fires(
         code="nvram",

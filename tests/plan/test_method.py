@@ -86,7 +86,7 @@ def test_of_a_qemu_whose_every_mirror_may_lose_writes_the_plan_says_that_the_pro
         (2 * GiB, CopyWay.REFLINK, Method.SNAPSHOT),
         (GiB // 2, CopyWay.REFLINK, Method.MIRROR),  # a snapshot's own second would not be earned back
         (2 * GiB, CopyWay.COPY_RANGE, Method.MIRROR),
-        (2 * GiB, CopyWay.READ_WRITE, Method.MIRROR),
+        (2 * GiB, CopyWay.CONVERT, Method.MIRROR),
     ],
 )
 def test_a_large_disk_on_a_shared_reflink_file_system_is_snapshot(
