@@ -16,6 +16,15 @@ class DomainState(StrEnum):
     OTHER = "other"  # crashed, shutting down, suspended to RAM: nothing may be started on it
 
 
+class CopyWay(StrEnum):
+    """How a file that nobody writes to was copied."""
+
+    REFLINK = "reflink"  # both files share all extents
+    COPY_RANGE = "copy_file_range"
+    CONVERT = "qemu-img"
+    PLAIN = "plain"
+
+
 class SourceKind(StrEnum):
     FILE = "file"
     BLOCK = "block"
@@ -45,6 +54,7 @@ class Disk:
     format: str
     # Backing files below the top, nearest first. Only the live XML knows them.
     chain: tuple[str, ...] = ()
+    chain_formats: tuple[str, ...] = ()
     mirror: Mirror | None = None
     serial: str | None = None
     bus: str | None = None

@@ -22,7 +22,9 @@ class Chosen:
 
     def verify(self, asked: Verify | None) -> Verify:
         """What was asked, or else the method's own way."""
-        return Verify.CUTOVER if asked is None else asked
+        if asked is not None:
+            return asked
+        return Verify.BEFORE if self.method is Method.SNAPSHOT else Verify.CUTOVER
 
 
 def asked(facts: Facts) -> Chosen | None:
