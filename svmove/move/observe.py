@@ -150,13 +150,14 @@ class Seen:
 
     @property
     def replaced(self) -> tuple[str, ...]:
-        """Destinations that somebody put another file in place of. QEMU opens them by path at the pivot."""
+        """Destinations that somebody put another file in place of. QEMU opens them by path at the pivot, and only then
+        what lies below them."""
         return tuple(
             path
             for disk in self.disks
             if disk.copies
             for path in disk.plan.destinations
-            if path not in disk.ours & disk.held
+            if path not in disk.ours or (path == disk.plan.lands.path and path not in disk.held)
         )
 
     def __str__(self) -> str:

@@ -257,9 +257,8 @@ def test_the_policy_sets_the_reserves_and_the_pause() -> None:
 
 def test_several_causes_are_all_told_at_once() -> None:
     bad = inventory(disk(), images=images(internal_snapshots=("s1",)), used_elsewhere={VDA: "db"}, scratch_free=0)
-    assert {"internal-snapshots", "used-elsewhere", "no-scratch"} == {
-        one.code for one in planned(request(), bad).findings
-    }
+    found = planned(request(), bad).findings
+    assert {"internal-snapshots", "used-elsewhere", "no-scratch"} == {one.code for one in found}
 
 
 def test_every_refusal_but_a_few_says_what_to_do() -> None:
