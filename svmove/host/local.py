@@ -38,6 +38,7 @@ class LocalHost:
             data_file=specific.get("data-file"),
             encrypted=bool(info.get("encrypted", False)),
             internal_snapshots=tuple(snapshot["name"] for snapshot in info.get("snapshots", ())),
+            bitmaps=tuple(bitmap["name"] for bitmap in specific.get("bitmaps", ())),
         )
 
     def __init__(self) -> None:
@@ -89,6 +90,18 @@ class LocalHost:
     def allocated(self, path: str) -> int:
         try:
             return os.stat(path).st_blocks * _BLOCK
+        except OSError as error:
+            raise HostError(f"{path}: {error.strerror}") from error
+
+    def allocate(self, path: str, length: int) -> bool:
+        return command.allocate(path, length)
+
+    def filesystem(self, path: str) -> str | None:
+        try:
+            # Two subvolumes of one btrfs have two of these (and two of f_fsid): they count as two file systems.
+            return str(os.stat(path).st_dev)
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise HostError(f"{path}: {error.strerror}") from error
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from svmove.errors import CopyError, HostError, JournalError, SvmoveError, UnreachableError
 from svmove.journal import Kind
 from svmove.model import DomainState
+from svmove.move import checkpoints
 from svmove.move.context import Move
 from svmove.move.merge import merge
 from svmove.move.observe import Seen, Where
@@ -23,6 +24,7 @@ def commit(move: Move) -> Phase:
     _end_export(move, seen)
     seen = merge_all(move, move.plan.disks, forward=True)
     _follow(move, seen)
+    checkpoints.forget_lost(move, seen)
     elsewhere = used_elsewhere(move)
     for disk in move.plan.disks:
         for key, spec in disk.made.items():

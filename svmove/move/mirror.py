@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from svmove.errors import CopyError, HostError, HypervisorError
 from svmove.model import Event, EventKind
+from svmove.move.allocation import allocate
 from svmove.move.context import Move
 from svmove.move.governor import LOOK, Governor, buffer_for
 from svmove.move.observe import DiskSeen, Seen, Where
@@ -95,7 +96,7 @@ def start_one(move: Move, disk: DiskPlan, seen: DiskSeen) -> None:
         raise replaced(disk.destinations)
     options = CopyOptions(
         bandwidth=disk.bandwidth,
-        granularity=move.plan.granularity,
+        granularity=disk.granularity or move.plan.granularity,
         buffer=buffer_for(disk.bandwidth, move.plan.buffer),
         synchronous=move.plan.method is Method.SYNCHRONOUS,
         shallow=disk.shallow,
@@ -136,6 +137,7 @@ def copy(move: Move) -> Phase:
             raise
         raise stopped() from error
     _measure(move)
+    allocate(move)
     return Phase.READY
 
 

@@ -34,6 +34,11 @@ _ON_SOURCE = frozenset(
         Phase.ROLLED_BACK,
     }
 )
+# What a move could not keep up, and what to do.
+_TOLD = {
+    "checkpoint-lost": "make the next backup a full one",
+    "not-allocated": "see to it that the pool keeps enough free space",
+}
 
 
 def of_record(record: Record, *, stopped_by: SvmoveError | None = None) -> Outcome:
@@ -138,7 +143,12 @@ def _leftovers(record: Record) -> tuple[Finding, ...]:
         for entry in record.entries
         if entry.kind is Kind.ERROR and entry.phase == Phase.COMMITTED
     ]
-    return tuple(kept + late)
+    told = [
+        Finding(level=Level.WARN, code=code, text=entry.data["text"], remedy=remedy)
+        for code, remedy in _TOLD.items()
+        for entry in {entry.target: entry for entry in record.all(Kind.FACT, code)}.values()
+    ]
+    return tuple(kept + told + late)
 
 
 def _failure(record: Record, phase: Phase, stopped_by: SvmoveError | None) -> Failure:

@@ -120,6 +120,7 @@ def plan(plan: Plan) -> dict[str, Any]:
                 "destination": disk.destination.path,
                 "format": disk.destination.format,
                 "virtual_bytes": disk.destination.capacity,
+                "allocation": "full" if disk.destination.full else "thin",
                 "copy_bytes": disk.copy_bytes,
                 "bandwidth": disk.bandwidth,
                 "delete_source": disk.delete_source,

@@ -68,6 +68,20 @@ class FakeHost:
         return sum(BLOCK for block in self.world.files[path].blocks if block)
 
     @counted
+    def allocate(self, path: str, length: int) -> bool:
+        if path not in self.world.files:
+            raise HostError(f"{path}: No such file or directory")
+        if length > self.world.free:
+            raise HostError("fallocate: fallocate failed: No space left on device")
+        if self.world.allocates:
+            self.world.allocated[self.world.files[path].identity] = length
+        return self.world.allocates
+
+    @counted
+    def filesystem(self, path: str) -> str | None:
+        return path if path in ("/pools/fast", "/pools/slow") else None
+
+    @counted
     def size(self, path: str) -> int:
         if path not in self.world.files:
             raise HostError(f"{path}: No such file or directory")

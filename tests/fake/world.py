@@ -131,6 +131,7 @@ class Drive:
     old: File | None = None
     frozen: list[int] | None = None  # as the export shows it
     truth: list[int] = field(default_factory=list)  # all that the guest ever wrote
+    requests: int = 0  # of these writes
 
 
 class World:
@@ -154,6 +155,10 @@ class World:
         self.export: str | None = None
         self.scratch: dict[str, set[str]] = {}
         self.free = 100 * GiB
+        self.allocates = True  # its file systems can
+        self.allocated: dict[str, int] = {}  # identity → bytes that have room
+        self.checkpoints: dict[str, set[str]] = {}  # name → targets
+        self.lost: set[str] = set()  # checkpoints whose bitmaps a pivot does not carry over
         self.daemon_is_dead = False  # for QEMU's monitor; calls fail by `before` or `faults`
         self.cut: set[str] = set()  # paths of truncated files
         self.hangs = False  # the destination's storage
@@ -220,6 +225,7 @@ class World:
             block = value % BLOCKS
             drive.truth[block] = value
             drive.file.write(block, value)
+            drive.requests += 1
             if drive.mirror is not None:
                 drive.mirror.dirty.add(block)
                 drive.mirror.end += BLOCK
