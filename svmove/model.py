@@ -54,6 +54,7 @@ class Disk:
     format: str
     # Backing files below the top, nearest first. Only the live XML knows them.
     chain: tuple[str, ...] = ()
+    chain_formats: tuple[str, ...] = ()
     mirror: Mirror | None = None
     serial: str | None = None
     bus: str | None = None

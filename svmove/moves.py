@@ -28,6 +28,14 @@ class Verify(StrEnum):
     NONE = "none"
 
 
+class Base(StrEnum):
+    """What becomes of the files below a disk that others use as well: templates."""
+
+    COPY = "copy"
+    FIND = "find"  # one of that name at the destination is used, if it is equal
+    STAY = "stay"  # they, and what lies below them, stay where they are
+
+
 class Allocation(StrEnum):
     """What a volume takes of its pool from the start."""
 
@@ -88,6 +96,8 @@ class Request:
     keep_source: bool = False
     max_pause: float | None = None  # seconds; None: the policy's
     method: Method = Method.AUTO
+    flatten: bool = False  # one file instead of a chain
+    base: Base = Base.COPY
     deadline: float | None = None  # seconds from the start to the cutover; None: the policy's
     allocation: Allocation = Allocation.KEEP
 
@@ -121,15 +131,16 @@ class VolumeSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A file below a disk's top. Nobody writes to it, so it is copied out of process."""
+    """A file below a disk's top. Nobody writes to it."""
 
     source: str  # path
     source_format: str
     pool_from: str | None
     volume_from: str | None
-    destination: VolumeSpec
+    destination: VolumeSpec | None  # None: it stays where it is, or is flattened into the top
     copy_bytes: int  # estimate: what is allocated
     delete_source: bool
+    found: bool = False  # it is at the destination already, and must be equal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +170,93 @@ class DiskPlan:
     def lands(self) -> VolumeSpec:
         """What the guest is switched to."""
         return self.overlay.destination if self.overlay else self.destination
+
+    @property
+    def leaves(self) -> str:
+        """The file that the guest is switched from."""
+        return self.overlay.source.path if self.overlay else self.source
+
+    @property
+    def leaves_format(self) -> str:
+        return self.overlay.source.format if self.overlay else self.source_format
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What the guest may run on before the switch."""
+        return (self.source, self.overlay.source.path) if self.overlay else (self.source,)
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """What it may run on after the switch."""
+        return (self.destination.path, self.overlay.destination.path) if self.overlay else (self.destination.path,)
+
+    @property
+    def shallow(self) -> bool:
+        """Its top alone is mirrored: what lies below is, or will be, below the destination as well."""
+        return self.lands.backing is not None
+
+    @property
+    def frozen(self) -> dict[str, tuple[Layer, VolumeSpec]]:
+        """What is copied out of process, since nobody writes to it while the move lasts: by its key in the journal,
+        nearest to the top first."""
+        found: dict[str, tuple[Layer, VolumeSpec]] = {}
+        if self.overlay is not None:
+            top = Layer(
+                source=self.source,
+                source_format=self.source_format,
+                pool_from=self.pool_from,
+                volume_from=self.volume_from,
+                destination=self.destination,
+                copy_bytes=self.copy_bytes,
+                delete_source=self.delete_source,
+            )
+            found[self.target] = (top, self.destination)
+        for number, layer in enumerate(self.layers, start=1):
+            if layer.destination is not None:
+                found[f"{self.target}:{number}"] = (layer, layer.destination)
+        return found
+
+    @property
+    def deletable(self) -> dict[str, str]:
+        """The files that are not needed any more when it has moved, by their key in the journal: paths."""
+        return {self.target: self.source} | {
+            f"{self.target}:{number}": layer.source for number, layer in enumerate(self.layers, start=1)
+        }
+
+    def lies_in(self, key: str) -> tuple[str, str] | None:
+        """Pool and volume of one of `deletable`; None: it is in no pool."""
+        layer = self.layers[int(key.rpartition(":")[2]) - 1] if key != self.target else None
+        pool, name = (layer.pool_from, layer.volume_from) if layer else (self.pool_from, self.volume_from)
+        return (pool, name) if pool is not None and name is not None else None
+
+    def volume_of(self, key: str) -> tuple[str, str] | None:
+        """Likewise, of one that is to be deleted; None: it stays."""
+        layer = self.layers[int(key.rpartition(":")[2]) - 1] if key != self.target else None
+        goes = layer.delete_source if layer else self.delete_source
+        return self.lies_in(key) if goes else None
+
+    @property
+    def stays(self) -> frozenset[str]:
+        """What the disk consists of in the end: the destination and the chain below it. Paths."""
+        below = {layer.destination.path for layer in self.layers if layer.destination is not None}
+        return frozenset({self.destination.path} | below)
+
+    @property
+    def made(self) -> dict[str, VolumeSpec]:
+        """The volumes that the move makes, by their key in the journal; what others lie on comes first."""
+        below = [(key, spec) for key, (layer, spec) in self.frozen.items() if key != self.target and not layer.found]
+        found = dict(reversed(below))
+        found[self.target] = self.destination
+        if self.overlay is not None:
+            found[f"{self.target}:from"] = self.overlay.source
+            found[f"{self.target}:to"] = self.overlay.destination
+        return found
+
+    @property
+    def moved(self) -> dict[str, str]:
+        """Path at the source → path at the destination, of all that the disk consists of."""
+        below = {layer.source: layer.destination.path for layer in self.layers if layer.destination is not None}
+        return {self.source: self.destination.path} | below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from svmove.model import Domain, Event, Image, Job, Pool, Process, Versions, Volume
+from svmove.model import CopyWay, Domain, Event, Image, Job, Pool, Process, Versions, Volume
 from svmove.moves import CopyOptions, DiskPlan, Progress, VolumeSpec
 
 
@@ -45,9 +45,9 @@ class Hypervisor(Protocol):
         """Raises NotFoundError."""
         ...
 
-    def paths_in_use(self, *, besides: str) -> Mapping[str, str]:
+    def paths_in_use(self, *, besides: str, ours: Collection[str] = ()) -> Mapping[str, str]:
         """Every path that a domain other than `besides` (a UUID) names, live or inactive, or that lies below
-        another volume → who that is, in words."""
+        another volume (but those at the paths `ours`) → who that is, in words."""
         ...
 
     def pools(self) -> tuple[Pool, ...]: ...
@@ -73,6 +73,15 @@ class Hypervisor(Protocol):
 
     def cancel_copy(self, uuid: str, target: str) -> None:
         """Returns at once; the event CANCELED tells. Idempotent: no job, no error."""
+        ...
+
+    def freeze(self, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
+        """From now on, all at one instant, each disk writes into its overlay (target → a volume that is based on the
+        disk's file), and what was written before stands still."""
+        ...
+
+    def begin_merge(self, uuid: str, target: str) -> None:
+        """Begins to bring a disk's topmost file into the one below it. READY tells; `request_pivot` ends it."""
         ...
 
     def suspend(self, uuid: str) -> None: ...
@@ -106,6 +115,11 @@ class Hypervisor(Protocol):
         """The disks of a domain's next start: target → (path, format).
 
         Raises HypervisorError, also when the domain is not `running`, or not off, any more."""
+        ...
+
+    def redirect_snapshots(self, uuid: str, moved: Mapping[str, str]) -> None:
+        """Where the metadata of the domain's snapshots names a file that has moved, it names the new one: path → path.
+        Idempotent."""
         ...
 
     def events(self, uuid: str) -> AbstractContextManager[Events]: ...
@@ -174,6 +188,36 @@ class Host(Protocol):
 
     def remove_scratch(self, folder: str) -> None:
         """Idempotent. Removes the files that `make_scratch` makes, and nothing else."""
+        ...
+
+    def copy_image(
+        self,
+        source: str,
+        source_format: str,
+        destination: str,
+        destination_format: str,
+        *,
+        begin: int,
+        bandwidth: Callable[[], int | None],
+        saved: Callable[[int, int], bool],
+    ) -> CopyWay: ...
+    def shares_all(self, source: str, destination: str) -> bool: ...
+    def compare_local(
+        self,
+        source: str,
+        source_format: str,
+        destination: str,
+        destination_format: str,
+        offset: int,
+        length: int,
+        advanced: Callable[[int], bool],
+        *,
+        layer: bool,
+    ) -> int | None: ...
+    def extents(self, path: str, format_: str) -> tuple[tuple[int, int], ...]: ...
+    def rebase(self, path: str, format_: str, backing: str, backing_format: str) -> None: ...
+    def commit_overlay(self, path: str, format_: str) -> None:
+        """Brings an image that nobody has open into the file below it."""
         ...
 
     def compare(

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from svmove.errors import UsageError
-from svmove.moves import Allocation, DiskRequest, Format, Method, Verify
+from svmove.moves import Allocation, Base, DiskRequest, Format, Method, Verify
 
 T = TypeVar("T")
 Word = TypeVar("Word", bound=StrEnum)
@@ -47,6 +47,10 @@ def verify(text: str) -> Verify:
 
 def method(text: str) -> Method:
     return _one_of(Method, "method", text)
+
+
+def base(text: str) -> Base:
+    return _one_of(Base, "way with a base", text)
 
 
 def allocation(text: str) -> Allocation:

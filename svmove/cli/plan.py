@@ -45,7 +45,19 @@ Deadline = Annotated[
     str | None,
     typer.Option("--deadline", metavar="DURATION", help="roll back if the cutover is not reached by then, such as 2h"),
 ]
-How = Annotated[str, typer.Option("--method", metavar="auto|mirror|synchronous", help="how the bytes get over")]
+How = Annotated[
+    str,
+    typer.Option("--method", metavar="auto|mirror|synchronous|snapshot|offline", help="how the bytes get over"),
+]
+Flatten = Annotated[bool, typer.Option("--flatten", help="one file instead of a chain of backing files")]
+Base = Annotated[
+    str,
+    typer.Option(
+        "--base",
+        metavar="copy|find|stay",
+        help="backing files that others use too: copy them, use equal ones at the destination, or leave them",
+    ),
+]
 Room = Annotated[
     str,
     typer.Option("--allocation", metavar="keep|thin|full", help="what the volumes take of their pool from the start"),
@@ -64,6 +76,8 @@ def request(
     max_pause: str | None,
     deadline: str | None,
     method: str,
+    flatten: bool,
+    base: str,
     allocation: str,
 ) -> Request:
     """Raises UsageError."""
@@ -75,6 +89,8 @@ def request(
         bandwidth=parse.optional(parse_rate, bandwidth),
         verify=parse.optional(parse.verify, verify),
         method=parse.method(method),
+        flatten=flatten,
+        base=parse.base(base),
         keep_source=keep_source,
         max_pause=parse.optional(parse_duration, max_pause),
         deadline=parse.optional(parse_duration, deadline),
@@ -96,11 +112,27 @@ def plan(
     max_pause: MaxPause = None,
     deadline: Deadline = None,
     method: How = "auto",
+    flatten: Flatten = False,
+    base: Base = "copy",
     allocation: Room = "keep",
     json: Json = False,
 ) -> int:
     """Say what a move would do, how long it would take, and what speaks against it. Changes nothing."""
-    wanted = request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause, deadline, method, allocation)
+    wanted = request(
+        domain,
+        to,
+        disk,
+        format_,
+        bandwidth,
+        verify,
+        keep_source,
+        max_pause,
+        deadline,
+        method,
+        flatten,
+        base,
+        allocation,
+    )
 
     def work() -> int:
         found = options(context).mover().plan(wanted)

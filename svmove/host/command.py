@@ -56,6 +56,8 @@ def end_in_time(commands: Sequence[Sequence[str]], seconds: float) -> bool:
 
 # Kept, so that Python does not warn of them; reaped when they end, or with this process.
 _ABANDONED: list["subprocess.Popen[bytes]"] = []
+# A slice of 256 MiB on a storage that gives 100 KiB/s still ends.
+_PATIENT = 3600.0
 _PACKAGES = {"qemu-img": "qemu-utils"}
 
 
@@ -68,7 +70,54 @@ def image_info(path: str, format_: str) -> dict[str, Any]:
 def holds_nothing(path: str, format_: str) -> bool:
     """Whether no extent of the image has data. Raises HostError."""
     extents = json.loads(run(["qemu-img", "map", "--output=json", "-U", "-f", format_, "--", path]))
-    return not any(extent["data"] for extent in extents)
+    return not any(extent["data"] and extent["depth"] == 0 for extent in extents)
+
+
+def own_extents(path: str, format_: str) -> list[tuple[int, int]]:
+    """What an image has itself, not by a file below it: offset, length. Raises HostError."""
+    found = json.loads(run(["qemu-img", "map", "--output=json", "-U", "-f", format_, "--", path]))
+    return [(e["start"], e["length"]) for e in found if e["depth"] == 0 and e.get("present", e["data"] or e["zero"])]
+
+
+def convert_slice(
+    source: str,
+    source_format: str,
+    destination: str,
+    destination_format: str,
+    offset: int,
+    length: int,
+    *,
+    bandwidth: int | None,
+) -> None:
+    """Brings a slice of an image that nobody writes into one that exists, and is blank there or has the same.
+
+    Raises HostError.
+    """
+    argv = ["qemu-img", "convert", "-q", "-n", "-U", "-W", "-m", "8", "-T", "none", "--target-is-zero"]
+    argv += ["-r", str(bandwidth)] if bandwidth is not None else []
+    argv += ["--image-opts", "--target-image-opts"]
+    argv += [_slice_options(source, source_format, offset, length)]
+    argv += [_slice_options(destination, destination_format, offset, length)]
+    run(argv, timeout=_PATIENT)
+
+
+def _slice_options(path: str, format_: str, offset: int, length: int) -> str:
+    """QEMU's key=value form, where a comma is written twice."""
+    name = path.replace(",", ",,")
+    below = f"file.driver=file,file.filename={name}"
+    if format_ != "raw":
+        below = f"file.driver={format_},file.file.driver=file,file.file.filename={name}"
+    return f"driver=raw,offset={offset},size={length},{below}"
+
+
+def rebase(path: str, format_: str, backing: str, backing_format: str) -> None:
+    """Changes the name of the file below in the image's header, and nothing else. Raises HostError."""
+    run(["qemu-img", "rebase", "-q", "-u", "-f", format_, "-b", backing, "-F", backing_format, "--", path])
+
+
+def commit(path: str, format_: str) -> None:
+    """Brings an image into the file below it. QEMU's own lock keeps a guest from being started meanwhile."""
+    run(["qemu-img", "commit", "-q", "-d", "-f", format_, "--", path], timeout=_PATIENT)
 
 
 def allocate(path: str, length: int) -> bool:
@@ -91,7 +140,12 @@ def create_qcow2(path: str, virtual_bytes: int) -> None:
 
 
 def compare_images(
-    source: dict[str, Any], exported: dict[str, Any], length: int, advanced: Callable[[int], bool]
+    source: dict[str, Any],
+    exported: dict[str, Any],
+    length: int,
+    advanced: Callable[[int], bool],
+    *,
+    shared: bool = False,
 ) -> int | None:
     """The offset of the first difference of two images of `length` bytes, given as QEMU block options.
 
@@ -102,7 +156,14 @@ def compare_images(
         HostError: it can't be run, or could not read one of the images.
         UnverifiedError: `advanced` returned False.
     """
-    argv = ["qemu-img", "compare", "-p", "json:" + json.dumps(source), "json:" + json.dumps(exported)]
+    argv = [
+        "qemu-img",
+        "compare",
+        *(["-U"] if shared else []),
+        "-p",
+        "json:" + json.dumps(source),
+        "json:" + json.dumps(exported),
+    ]
     process = subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,

@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 
 from svmove.errors import HostError
-from svmove.host import command, monitor
-from svmove.model import Image, Process
+from svmove.host import command, copying, monitor, reflink
+from svmove.model import CopyWay, Image, Process
 
 # stat counts 512-byte blocks, whatever the file system's own block size is.
 _BLOCK = 512
@@ -43,6 +43,7 @@ class LocalHost:
 
     def __init__(self) -> None:
         self._known: dict[str, Path] = {}
+        self._chained: dict[str, bool] = {}  # by path: whether a file lies below the image
 
     def process(self, uuid: str) -> Process | None:
         # By the command line, not by a pid file: those move with the daemon's folders and namespaces.
@@ -162,6 +163,54 @@ class LocalHost:
         except OSError as error:
             raise HostError(f"{error.filename or folder}: {error.strerror}") from error
 
+    def copy_image(
+        self,
+        source: str,
+        source_format: str,
+        destination: str,
+        destination_format: str,
+        *,
+        begin: int,
+        bandwidth: Callable[[], int | None],
+        saved: Callable[[int, int], bool],
+    ) -> CopyWay:
+        return copying.copy(
+            source, source_format, destination, destination_format, begin=begin, bandwidth=bandwidth, saved=saved
+        )
+
+    def shares_all(self, source: str, destination: str) -> bool:
+        try:
+            with Path(source).open("rb") as one, Path(destination).open("rb") as other:
+                return reflink.shares_all(one.fileno(), other.fileno())
+        except OSError as error:
+            raise HostError(f"{error.filename}: {error.strerror}") from error
+
+    def extents(self, path: str, format_: str) -> tuple[tuple[int, int], ...]:
+        return tuple(command.own_extents(path, format_))
+
+    def rebase(self, path: str, format_: str, backing: str, backing_format: str) -> None:
+        command.rebase(path, format_, backing, backing_format)
+
+    def commit_overlay(self, path: str, format_: str) -> None:
+        command.commit(path, format_)
+
+    def compare_local(
+        self,
+        source: str,
+        source_format: str,
+        destination: str,
+        destination_format: str,
+        offset: int,
+        length: int,
+        advanced: Callable[[int], bool],
+        *,
+        layer: bool,
+    ) -> int | None:
+        left = _sliced(_node(source, source_format, layer=layer), offset, length)
+        right = _sliced(_node(destination, destination_format, layer=layer), offset, length)
+        found = command.compare_images(left, right, length, advanced, shared=True)
+        return None if found is None else offset + found
+
     def compare(
         self,
         source: str,
@@ -172,15 +221,41 @@ class LocalHost:
         length: int,
         advanced: Callable[[int], bool],
     ) -> int | None:
-        slice_ = {"driver": "raw", "offset": offset, "size": length}
-        # Past the page cache: what lies on the storage counts, and a third of the time is saved (docs/internals.md).
-        cache = {"cache": {"direct": _takes_direct(source)}}
-        left: dict[str, object] = {"driver": "file", "filename": source, **cache}
-        if format_ != "raw":
-            left = {"driver": format_, "file": left, **cache}
-        right = {"driver": "nbd", "server": {"type": "unix", "path": socket}, "export": export}
-        found = command.compare_images({**slice_, "file": left, **cache}, {**slice_, "file": right}, length, advanced)
+        exported: dict[str, object] = {"driver": "nbd", "server": {"type": "unix", "path": socket}, "export": export}
+        left = _sliced(self._seen_whole(source, format_), offset, length)
+        found = command.compare_images(left, _sliced(exported, offset, length), length, advanced)
         return None if found is None else offset + found
+
+    def _seen_whole(self, path: str, format_: str) -> dict[str, object]:
+        """An image with all that lies below it.
+
+        A slice asks the image that it is cut from which parts have data, and does not look below: qemu-img would then
+        take what only a backing file has for zeros. A quorum of one does look below.
+        """
+        node = _node(path, format_)
+        if path not in self._chained:
+            self._chained[path] = bool(command.image_info(path, format_).get("backing-filename"))
+        if not self._chained[path]:
+            return node
+        return {"driver": "quorum", "vote-threshold": 1, "read-pattern": "fifo", "children": [node]}
+
+
+def _node(path: str, format_: str, *, layer: bool = False) -> dict[str, object]:
+    """QEMU's description of an image; `layer`: without what lies below it.
+
+    Past the page cache: what lies on the storage counts, and a third of the time is saved (docs/internals.md).
+    """
+    cache = {"cache": {"direct": _takes_direct(path)}}
+    file: dict[str, object] = {"driver": "file", "filename": path, **cache}
+    if format_ == "raw":
+        return file
+    below = {"backing": None} if layer else {}
+    return {"driver": format_, "file": file, **cache, **below}
+
+
+def _sliced(node: dict[str, object], offset: int, length: int) -> dict[str, object]:
+    cache = {"cache": node["cache"]} if "cache" in node else {}
+    return {"driver": "raw", "offset": offset, "size": length, "file": node, **cache}
 
 
 def _takes_direct(path: str) -> bool:

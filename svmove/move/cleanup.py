@@ -10,38 +10,58 @@ from svmove.journal import Kind
 from svmove.model import DomainState
 from svmove.move import checkpoints
 from svmove.move.context import Move
+from svmove.move.merge import merge
 from svmove.move.observe import Seen, Where
-from svmove.move.ownership import doubt_about_destination, doubt_about_source, used_elsewhere
+from svmove.move.ownership import doubt_about_made, doubt_about_source, used_elsewhere
 from svmove.move.phases import Phase
 from svmove.move.standstill import wake
-from svmove.moves import DiskPlan
+from svmove.moves import DiskPlan, VolumeSpec
 
 
 def commit(move: Move) -> Phase:
     """The sources go. One that can't be deleted is a leftover, not a failure."""
     seen = move.observe()
     _end_export(move, seen)
+    seen = merge_all(move, move.plan.disks, forward=True)
+    _follow(move, seen)
     checkpoints.forget_lost(move, seen)
     elsewhere = used_elsewhere(move)
     for disk in move.plan.disks:
-        if move.noted("adopted"):  # what a marker says is no reason to delete anything
-            move.note("source-kept", disk.target, text=f"{disk.source} was kept: the journal of the move was lost")
-        if not disk.delete_source or move.noted("deleted", disk.target):
-            continue
-        if move.intended("delete", disk.target) and move.world.host.identity(disk.source) is None:
-            move.note("deleted", disk.target)  # by an svmove that died before it could say so
-            continue
-        doubt = doubt_about_source(move, disk, seen, elsewhere)
-        if doubt is None:
-            doubt = _delete(move, disk.target, disk.pool_from or "", disk.volume_from or "", disk.source, "deleted")
-        if doubt is not None:
-            # A guest that is off may never have run on its destination: then the source is the newer one.
-            precious = seen.off and not move.proven(disk.target)
-            move.note("source-kept", disk.target, text=f"{disk.source} was kept: {doubt}", precious=precious)
+        for key, spec in disk.made.items():
+            if spec.path not in disk.stays:
+                _remove_made(move, key, spec, seen, elsewhere)
+        for key, path in disk.deletable.items():
+            _delete_source(move, disk, key, path, seen, elsewhere)
     for pool in {disk.destination.pool for disk in move.plan.disks}:
         _refresh(move, pool)
     _unmark(move, seen)
     return Phase.DONE
+
+
+def _follow(move: Move, seen: Seen) -> None:
+    """Snapshots' metadata point to where the files are now. If it can't be written, the old files are needed still."""
+    moved = {path: new for disk in move.plan.disks for path, new in disk.moved.items()}
+    if seen.domain.snapshots and not move.noted("adopted"):
+        move.intend("redirect-snapshots", moved=moved)
+        move.world.hypervisor.redirect_snapshots(move.plan.uuid, moved)
+
+
+def _delete_source(move: Move, disk: DiskPlan, key: str, path: str, seen: Seen, elsewhere: Mapping[str, str]) -> None:
+    if move.noted("adopted"):  # what a marker says is no reason to delete anything
+        move.note("source-kept", key, text=f"{path} was kept: the journal of the move was lost")
+    volume = disk.volume_of(key)
+    if volume is None or move.noted("deleted", key):
+        return
+    if move.intended("delete", key) and move.world.host.identity(path) is None:
+        move.note("deleted", key)  # by an svmove that died before it could say so
+        return
+    doubt = doubt_about_source(move, disk, key, path, seen, elsewhere)
+    if doubt is None:
+        doubt = _delete(move, key, *volume, path, "deleted")
+    if doubt is not None:
+        # A guest that is off may never have run on its destination: then the source is the newer one.
+        precious = seen.off and not move.proven(disk.target)
+        move.note("source-kept", key, text=f"{path} was kept: {doubt}", precious=precious)
 
 
 def _end_export(move: Move, seen: Seen) -> None:
@@ -56,10 +76,16 @@ def _unmark(move: Move, seen: Seen) -> None:
 
 
 def leave(move: Move, error: SvmoveError) -> None:
-    """After a commit that failed: every source that is still there is told, and the domain is let go."""
+    """After a commit that failed: every file that is still there is told, and the domain is let go."""
     for disk in move.plan.disks:
-        if disk.delete_source and not move.noted("deleted", disk.target) and not move.noted("source-kept", disk.target):
-            move.note("source-kept", disk.target, text=f"{disk.source} was kept: {error.text}")
+        for key, path in disk.deletable.items():
+            told = move.noted("deleted", key) or move.noted("source-kept", key)
+            if disk.volume_of(key) is not None and not told:
+                move.note("source-kept", key, text=f"{path} was kept: {error.text}")
+        for key, spec in disk.made.items():
+            told = move.noted("removed", key) or move.noted("destination-kept", key)
+            if spec.path not in disk.stays and move.noted("created", key) and not told:
+                _keep(move, key, spec, error.text)
     _try(move, lambda: move.world.hypervisor.set_marker(move.plan.uuid, None))
 
 
@@ -122,44 +148,53 @@ def roll_back(move: Move) -> Phase:
     if seen.off and move.may_be_over and not move.noted("decided"):
         # libvirt may have missed the pivot, and the guest have written to the destination since.
         raise CopyError(f"the guest went off after a pivot was asked for: {seen}", reason="unclear")
-    remove_destinations(move, move.plan.disks, doubtful=seen.off and move.may_be_over)
+    doubtful = seen.off and move.may_be_over
+    if not doubtful:
+        seen = merge_all(move, move.plan.disks, forward=False)
+    remove_made(move, move.plan.disks, seen, doubtful=doubtful)
     _unmark(move, seen)
     return Phase.ROLLED_BACK
 
 
-def remove_destinations(move: Move, disks: Sequence[DiskPlan], *, doubtful: bool = False) -> None:
+def merge_all(move: Move, disks: Sequence[DiskPlan], *, forward: bool) -> Seen:
+    """No disk is on an overlay of ours any more. How it looks then. Raises CopyError."""
+    for disk in disks:
+        merge(move, disk, forward=forward)
+    return move.observe()
+
+
+def remove_made(move: Move, disks: Sequence[DiskPlan], seen: Seen, *, doubtful: bool = False) -> None:
     """Of disks whose guest is proven on its sources. `doubtful`: they may hold what no other file has."""
     elsewhere = used_elsewhere(move)
     for disk in disks:
-        if doubtful:
-            _keep_destination(move, disk, "the guest may have run on it before it went off", precious=True)
-        else:
-            _remove_destination(move, disk, elsewhere)
+        for key, spec in reversed(disk.made.items()):
+            if doubtful:
+                _keep(move, key, spec, "the guest may have run on it before it went off", precious=True)
+            else:
+                _remove_made(move, key, spec, seen, elsewhere)
 
 
-def _remove_destination(move: Move, disk: DiskPlan, elsewhere: Mapping[str, str]) -> None:
-    spec = disk.destination
-    ours = move.intended("create", disk.target) or move.noted("adopted")
-    if ours is None or move.noted("removed", disk.target):
+def _remove_made(move: Move, key: str, spec: VolumeSpec, seen: Seen, elsewhere: Mapping[str, str]) -> None:
+    ours = move.intended("create", key) or move.noted("adopted")
+    if ours is None or move.noted("removed", key):
         return
     identity = move.world.host.identity(spec.path)
     if identity is None:
-        if move.noted("created", disk.target):
+        if move.noted("created", key):
             _refresh(move, spec.pool)  # somebody removed it; libvirt may not know
         return
-    doubt = doubt_about_destination(move, disk, identity, elsewhere)
+    doubt = doubt_about_made(move, key, spec, identity, seen, elsewhere)
     if doubt is None:
-        if move.noted("created", disk.target) is None:
+        if move.noted("created", key) is None:
             _refresh(move, spec.pool)  # libvirt may have died over it as well
-        doubt = _delete(move, disk.target, spec.pool, spec.name, spec.path, "removed")
+        doubt = _delete(move, key, spec.pool, spec.name, spec.path, "removed")
     if doubt is not None:
-        _keep_destination(move, disk, doubt)
+        _keep(move, key, spec, doubt)
 
 
-def _keep_destination(move: Move, disk: DiskPlan, why: str, *, precious: bool = False) -> None:
+def _keep(move: Move, key: str, spec: VolumeSpec, why: str, *, precious: bool = False) -> None:
     """`precious`: it may have what no other file has, so `svmove gc` leaves it alone too."""
-    text = f"{disk.destination.path} was kept: {why}"
-    move.note("destination-kept", disk.target, text=text, precious=precious)
+    move.note("destination-kept", key, text=f"{spec.path} was kept: {why}", precious=precious)
 
 
 def _delete(move: Move, target: str, pool: str, name: str, path: str, what: str) -> str | None:

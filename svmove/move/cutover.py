@@ -88,15 +88,15 @@ def _await_answer(move: Move) -> None:
     deadline = clock.monotonic() + move.world.policy.move.answer_wait
     patience = move.terms().max_pause / 4
     for disk in move.pending:
-        while not move.world.host.answers(disk.destination.path, patience):
+        while not move.world.host.answers(disk.lands.path, patience):
             move.may_go_on()
             if clock.monotonic() > deadline:
                 raise CopyError(
-                    f"the storage of {disk.destination.path} does not answer",
+                    f"the storage of {disk.lands.path} does not answer",
                     reason="destination-hangs",
                     remedy="mend that storage, or choose another pool",
                 )
-            move.say(text=f"the storage of {disk.destination.path} does not answer: the cutover waits")
+            move.say(text=f"the storage of {disk.lands.path} does not answer: the cutover waits")
 
 
 def _attempt(move: Move, number: int, *, suspends: bool) -> _Attempt:
@@ -251,7 +251,7 @@ def _mend(move: Move, seen: Seen) -> str | None:
     stale = [disk.plan for disk in seen.disks if disk.stale_start]
     if not stale:
         return None
-    sources = {disk.target: (disk.destination.path, disk.destination.format) for disk in stale}
+    sources = {disk.target: (disk.lands.path, disk.lands.format) for disk in stale}
     move.intend("redefine", sources={target: path for target, (path, _) in sources.items()})
     try:
         move.world.hypervisor.set_sources(move.plan.uuid, sources, running=True)

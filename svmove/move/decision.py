@@ -8,7 +8,7 @@ that the guest runs on at their destinations go back by a move of their own, lik
 from svmove.errors import RefusedError
 from svmove.journal import Ask
 from svmove.model import DomainState
-from svmove.move.cleanup import remove_destinations
+from svmove.move.cleanup import merge_all, remove_made
 from svmove.move.context import Move
 from svmove.move.observe import DiskSeen, Seen, Where
 from svmove.move.phases import Phase
@@ -120,7 +120,7 @@ def _unclear(move: Move, disk: DiskSeen) -> RefusedError:
 def _go_forward(move: Move, seen: Seen) -> None:
     if seen.off:
         if seen.domain.state is not DomainState.GONE and not seen.off_on_destination:
-            sources = {d.target: (d.destination.path, d.destination.format) for d in move.plan.disks}
+            sources = {d.target: (d.lands.path, d.lands.format) for d in move.plan.disks}
             move.intend("redefine", sources={target: path for target, (path, _) in sources.items()})
             move.world.hypervisor.set_sources(move.plan.uuid, sources, running=False)
         move.enter(Phase.COMMITTED)
@@ -152,7 +152,8 @@ def _go_back(move: Move, seen: Seen) -> tuple[DiskPlan, ...]:
 
     if not move.await_(move.world.policy.move.cancel_wait, ended):
         raise RefusedError(f"a copy can't be cancelled: {move.observe()}", remedy="look, then again")
-    remove_destinations(move, targets)
+    remove_made(move, targets, merge_all(move, targets, forward=False))
+    merge_all(move, over, forward=True)
     for plan in over:
         move.note("source-kept", plan.target, text=f"{plan.source} was kept: the move went back from its destination")
     return over

@@ -121,8 +121,9 @@ class _Written:
 def _volumes(disks: Sequence[Disk], hypervisor: Hypervisor) -> dict[str, Volume]:
     found = {}
     for disk in disks:
-        if disk.path and (volume := hypervisor.volume_at(disk.path)):
-            found[disk.path] = volume
+        for path in (disk.path, *disk.chain):
+            if path and (volume := hypervisor.volume_at(path)):
+                found[path] = volume
     return found
 
 
@@ -130,8 +131,9 @@ def _images(disks: Sequence[Disk], host: Host) -> dict[str, Image]:
     found = {}
     for disk in disks:
         if disk.path and disk.device == "disk":
-            with suppress(HostError):  # admission says which disk has no image that can be read
-                found[disk.path] = host.image(disk.path, disk.format)
+            for path, format_ in ((disk.path, disk.format), *zip(disk.chain, disk.chain_formats, strict=True)):
+                with suppress(HostError):  # admission says which disk has no image that can be read
+                    found[path] = host.image(path, format_)
     return found
 
 
@@ -147,11 +149,13 @@ def _filesystems(pools: Sequence[Pool], wanted: Collection[str | None], host: Ho
 
 
 def _used_elsewhere(uuid: str, disks: Sequence[Disk], hypervisor: Hypervisor, host: Host) -> dict[str, str]:
-    """Path of each of our disks that somebody else names too, by whatever path → who."""
-    others = {host.identity(path): who for path, who in hypervisor.paths_in_use(besides=uuid).items()}
+    """Path of each file of our disks that somebody else names too, by whatever path → who."""
+    ours = {path for disk in disks for path in (disk.path, *disk.chain) if path}
+    used = hypervisor.paths_in_use(besides=uuid, ours=ours)
+    others = {host.identity(path): who for path, who in used.items()}
     others.pop(None, None)
-    ours = {disk.path: host.identity(disk.path) for disk in disks if disk.path}
-    return {path: others[identity] for path, identity in ours.items() if identity in others}
+    identities = {path: host.identity(path) for path in ours}
+    return {path: others[identity] for path, identity in identities.items() if identity in others}
 
 
 def _jobs(uuid: str, disks: Sequence[Disk], hypervisor: Hypervisor) -> dict[str, str]:

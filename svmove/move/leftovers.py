@@ -77,17 +77,17 @@ def _identities_in_use(hypervisor: Hypervisor, host: Host) -> dict[str, str]:
 
 def _volumes(record: Record, host: Host, used: dict[str, str]) -> Iterator[Leftover]:
     for disk in record.plan.disks:
-        kept = record.last(Kind.FACT, "destination-kept", disk.target)
-        if kept is not None and record.last(Kind.FACT, "removed", disk.target) is None:
-            spec = disk.destination
-            known = record.last(Kind.FACT, "created", disk.target)
-            yield from _volume(record, disk, kept, spec.path, spec.pool, spec.name, known, host, used)
-        kept = record.last(Kind.FACT, "source-kept", disk.target)
-        if kept is not None and record.last(Kind.FACT, "deleted", disk.target) is None:
-            known = record.last(Kind.FACT, "source", disk.target)
-            yield from _volume(
-                record, disk, kept, disk.source, disk.pool_from, disk.volume_from, known, host, used
-            )  # fmt: skip
+        for key, spec in disk.made.items():
+            kept = record.last(Kind.FACT, "destination-kept", key)
+            if kept is not None and record.last(Kind.FACT, "removed", key) is None:
+                known = record.last(Kind.FACT, "created", key)
+                yield from _volume(record, disk, kept, spec.path, (spec.pool, spec.name), known, host, used)
+        for key, path in disk.deletable.items():
+            kept = record.last(Kind.FACT, "source-kept", key)
+            if kept is not None and record.last(Kind.FACT, "deleted", key) is None:
+                known = record.last(Kind.FACT, "source", key)
+                volume = disk.lies_in(key)
+                yield from _volume(record, disk, kept, path, volume, known, host, used)
 
 
 def _volume(
@@ -95,8 +95,7 @@ def _volume(
     disk: DiskPlan,
     told: Entry,
     path: str,
-    pool: str | None,
-    name: str | None,
+    volume: tuple[str, str] | None,
     known: Entry | None,
     host: Host,
     used: dict[str, str],
@@ -111,7 +110,7 @@ def _volume(
         kept = "it may have what no other file has; remove it by hand when you are sure"
     elif record.last(Kind.FACT, "adopted") is not None or known is None:
         kept = "the journal does not prove whose it is; remove it by hand when you are sure"
-    elif pool is None or name is None:
+    elif volume is None:
         kept = "it is in no pool"
     elif identity in used:
         kept = f"{used[identity]} uses it"
@@ -124,8 +123,8 @@ def _volume(
         path=path,
         text=f"{disk.target}: {told.data['text']}",
         kept=kept,
-        pool=pool,
-        volume=name,
+        pool=volume[0] if volume else None,
+        volume=volume[1] if volume else None,
     )
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
-from svmove.move import cleanup, cutover, mirror, verify
+from svmove.move import cleanup, cutover, mirror, snapshot, verify
 from svmove.move.context import Move
 from svmove.move.phases import Phase
-from svmove.moves import Method
+from svmove.moves import Method, Plan
 
 Step = Callable[[Move], Phase]
 
@@ -21,7 +21,16 @@ _MIRROR: Mapping[Phase, Step] = {
     Phase.ROLLING_BACK: cleanup.roll_back,
 }
 
+# Also where a chain lies below a disk, which nobody writes to either.
+_SNAPSHOT: Mapping[Phase, Step] = {**_MIRROR, Phase.PREPARED: snapshot.freeze, Phase.COPYING: snapshot.copy}
+
 STEPS: Mapping[Method, Mapping[Phase, Step]] = {
     Method.MIRROR: _MIRROR,
     Method.SYNCHRONOUS: _MIRROR,
+    Method.SNAPSHOT: _SNAPSHOT,
 }
+
+
+def steps(plan: Plan) -> Mapping[Phase, Step]:
+    found = STEPS[plan.method]
+    return _SNAPSHOT if found is _MIRROR and any(disk.frozen for disk in plan.disks) else found

@@ -10,10 +10,10 @@ from svmove.model import Event, EventKind
 from svmove.move.allocation import allocate
 from svmove.move.context import Move
 from svmove.move.governor import LOOK, Governor, buffer_for
-from svmove.move.observe import Seen, Where
+from svmove.move.observe import DiskSeen, Seen, Where
 from svmove.move.ownership import doubt_about_unrecorded, used_elsewhere
 from svmove.move.phases import Phase
-from svmove.moves import CopyOptions, DiskPlan, Method
+from svmove.moves import CopyOptions, DiskPlan, Method, VolumeSpec
 
 # A lost event must not hang a move: readiness is also read from the XML this often (seconds).
 _LOOK_AGAIN = 5.0
@@ -33,7 +33,8 @@ def admit(move: Move) -> Phase:
     if foreign or not (marker in (None, move.plan.move) or move.world.journal.has_ended(marker)):
         raise CopyError(f"somebody else has begun to work on the guest: {seen}", reason="changed", remedy="plan again")
     for disk in move.plan.disks:
-        move.note("source", disk.target, identity=move.world.host.identity(disk.source))
+        for key, path in disk.deletable.items():
+            move.note("source", key, identity=move.world.host.identity(path))
     move.intend("mark")
     move.world.hypervisor.set_marker(move.plan.uuid, move.plan.move, move.plan.disks)
     return Phase.ADMITTED
@@ -41,25 +42,26 @@ def admit(move: Move) -> Phase:
 
 def prepare(move: Move) -> Phase:
     for disk in move.plan.disks:
-        move.may_go_on()
-        if move.noted("created", disk.target) is None:
-            _create(move, disk)
+        for key, spec in disk.made.items():
+            move.may_go_on()
+            if move.noted("created", key) is None:
+                _create(move, key, spec)
     return Phase.PREPARED
 
 
-def _create(move: Move, disk: DiskPlan) -> None:
-    spec, host = disk.destination, move.world.host
+def _create(move: Move, key: str, spec: VolumeSpec) -> None:
+    host = move.world.host
     if (identity := host.identity(spec.path)) is not None:
-        _adopt(move, disk, identity)
+        _adopt(move, key, spec, identity)
         return
-    move.intend("create", disk.target, pool=spec.pool, name=spec.name, path=spec.path)
+    move.intend("create", key, pool=spec.pool, name=spec.name, path=spec.path)
     try:
         volume = move.world.hypervisor.create_volume(spec)
     except HypervisorError as error:
         # What lies there now is somebody else's, who was quicker, or at least not provably ours.
-        move.note("not-created", disk.target, text=error.text)
+        move.note("not-created", key, text=error.text)
         raise
-    move.note("created", disk.target, pool=spec.pool, name=spec.name, identity=host.identity(volume.path))
+    move.note("created", key, pool=spec.pool, name=spec.name, identity=host.identity(volume.path))
     if volume.path != spec.path or volume.capacity != spec.capacity:
         raise CopyError(
             f"pool {spec.pool} made {volume.path} with {volume.capacity} bytes; "
@@ -68,38 +70,42 @@ def _create(move: Move, disk: DiskPlan) -> None:
         )
 
 
-def _adopt(move: Move, disk: DiskPlan, identity: str) -> None:
+def _adopt(move: Move, key: str, spec: VolumeSpec, identity: str) -> None:
     """Takes the volume that an svmove made before it died. Raises CopyError when it isn't provably that."""
-    spec, hypervisor = disk.destination, move.world.hypervisor
-    if doubt_about_unrecorded(move, disk, identity, used_elsewhere(move)) is not None:
+    hypervisor = move.world.hypervisor
+    if doubt_about_unrecorded(move, key, spec, identity, used_elsewhere(move)) is not None:
         raise CopyError(f"{spec.path} exists already", reason="name-taken", remedy="give another name")
     hypervisor.refresh_pool(spec.pool)  # libvirt may have died over it as well
     volume = hypervisor.volume_at(spec.path)
     if volume is None or (volume.name, volume.capacity) != (spec.name, spec.capacity):
         raise CopyError(f"{spec.path} was only half made", reason="half-made", remedy="move again")
-    move.note("created", disk.target, pool=spec.pool, name=spec.name, identity=identity)
+    move.note("created", key, pool=spec.pool, name=spec.name, identity=identity)
 
 
 def start(move: Move) -> Phase:
-    seen = {disk.target: disk for disk in _at_rest(move).disks}
+    seen = {disk.target: disk for disk in at_rest(move).disks}
     for disk in move.pending:
         move.may_go_on()
-        if seen[disk.target].copies:
-            continue
-        if not seen[disk.target].destination_is_ours:
-            raise _replaced([disk.destination.path])
-        move.intend("copy", disk.target)
-        options = CopyOptions(
-            bandwidth=disk.bandwidth,
-            granularity=disk.granularity or move.plan.granularity,
-            buffer=buffer_for(disk.bandwidth, move.plan.buffer),
-            synchronous=move.plan.method is Method.SYNCHRONOUS,
-        )
-        move.world.hypervisor.start_copy(move.plan.uuid, disk.target, disk.destination, options)
+        if not seen[disk.target].copies:
+            start_one(move, disk, seen[disk.target])
     return Phase.COPYING
 
 
-def _at_rest(move: Move) -> Seen:
+def start_one(move: Move, disk: DiskPlan, seen: DiskSeen) -> None:
+    if not seen.destination_is_ours:
+        raise replaced(disk.destinations)
+    options = CopyOptions(
+        bandwidth=disk.bandwidth,
+        granularity=disk.granularity or move.plan.granularity,
+        buffer=buffer_for(disk.bandwidth, move.plan.buffer),
+        synchronous=move.plan.method is Method.SYNCHRONOUS,
+        shallow=disk.shallow,
+    )
+    move.intend("copy", disk.target)
+    move.world.hypervisor.start_copy(move.plan.uuid, disk.target, disk.lands, options)
+
+
+def at_rest(move: Move) -> Seen:
     """In a second round, what the first one left must have ended, or its end would be taken for that of the new
     copy: jobs that are being cancelled, and events that nobody has read. Raises CopyError."""
     seen = move.observe()
@@ -129,7 +135,7 @@ def copy(move: Move) -> Phase:
         # libvirt says so to whoever asks for the job before it sends its event.
         if move.observe().domain.live:
             raise
-        raise _stopped() from error
+        raise stopped() from error
     _measure(move)
     allocate(move)
     return Phase.READY
@@ -174,7 +180,7 @@ def _lift(move: Move) -> None:
 def _ready(seen: Seen) -> set[str]:
     """Raises CopyError when a mirror is gone: a vanished job is never success."""
     if seen.off:
-        raise _stopped()
+        raise stopped()
     for disk in seen.disks:
         if not disk.copies:
             raise CopyError(f"the copy of {disk.target} is gone: {disk}", reason="job-vanished")
@@ -185,28 +191,27 @@ def _ready(seen: Seen) -> set[str]:
 def unless_replaced(seen: Seen) -> None:
     """Raises CopyError: QEMU writes to the file that it opened, but at the pivot it opens what lies at the path."""
     if seen.replaced:
-        raise _replaced(seen.replaced)
+        raise replaced(seen.replaced)
 
 
 def unless_cut(move: Move) -> None:
     """Raises CopyError when somebody has cut off a destination: what was copied into that part is gone, and QEMU
     does not notice. An image only grows while it is copied; a raw one has its whole length from the start."""
     for disk in move.pending:
-        size, least = move.world.host.size(disk.destination.path), move.lengths.get(disk.target, 0)
-        if disk.destination.format == "raw":
-            least = disk.destination.capacity
+        spec = disk.lands
+        size, least = move.world.host.size(spec.path), move.lengths.get(disk.target, 0)
+        if spec.format == "raw":
+            least = spec.capacity
         if size < least:
-            raise CopyError(
-                f"somebody has cut {disk.destination.path} off at {size} bytes", reason="destination-replaced"
-            )
+            raise CopyError(f"somebody has cut {spec.path} off at {size} bytes", reason="destination-replaced")
         move.lengths[disk.target] = size
 
 
-def _stopped() -> CopyError:
+def stopped() -> CopyError:
     return CopyError("the guest was stopped while its disks were copied", reason="guest-stopped")
 
 
-def _replaced(paths: Sequence[str]) -> CopyError:
+def replaced(paths: Sequence[str]) -> CopyError:
     return CopyError(
         f"somebody removed {', '.join(paths)}, or put another file in its place", reason="destination-replaced"
     )
@@ -223,7 +228,7 @@ def _heed(move: Move, event: Event, ready: set[str]) -> None:
         case EventKind.CANCELED:
             raise CopyError(f"somebody cancelled the copy of {event.target}", reason="job-cancelled")
         case EventKind.STOPPED:
-            raise _stopped()
+            raise stopped()
         case _:
             pass
 
@@ -262,7 +267,7 @@ def _report(move: Move, ready: set[str], governor: Governor | None) -> None:
 
 
 def _govern(move: Move, governor: Governor, left: dict[str, int]) -> None:
-    data = sum(move.world.host.allocated(disk.destination.path) for disk in move.pending)
+    data = sum(move.world.host.allocated(disk.lands.path) for disk in move.pending)
     limits = governor.limits(move.world.clock.monotonic(), data, left)
     for target, limit in limits.items():
         move.world.hypervisor.set_bandwidth(move.plan.uuid, target, limit)
@@ -276,6 +281,6 @@ def _measure(move: Move) -> None:
         move.note("copied", disk.target, bytes=arrived)
         began = move.intended("copy", disk.target)
         seconds = move.world.clock.now() - began.at if began else 0.0
-        if free and disk.bandwidth is None and disk.pool_from is not None and seconds > 0:
+        if free and not disk.frozen and disk.bandwidth is None and disk.pool_from is not None and seconds > 0:
             pools = {"from": disk.pool_from, "to": disk.destination.pool}
             move.note("rate", disk.target, **pools, rate=arrived / seconds)

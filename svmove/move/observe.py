@@ -27,44 +27,67 @@ class DiskSeen:
     inactive: str | None  # path in the inactive XML
     persistent: bool
     mirror: Mirror | None
-    holds_source: bool
-    holds_destination: bool
-    destination_is_ours: bool  # the file at its path is the one that we made, by device and inode
+    held: frozenset[str]  # which of the plan's files QEMU has open
+    ours: frozenset[str]  # at which of the plan's paths lies the very file that we made, by device and inode
     plan: DiskPlan
 
     @property
     def where(self) -> Where:
-        source, destination = self.plan.source, self.plan.destination.path
-        if self._names(source) and self.holds_source:
+        plan = self.plan
+        if self._names(plan.sources) and {self.live, plan.source} <= self.held:
             return Where.SOURCE
-        holds = self.holds_destination and self.destination_is_ours and not self.holds_source
-        if self._names(destination) and holds and self.mirror is None:
+        holds = {self.live, plan.destination.path} <= self.held & self.ours and not self.held & set(plan.sources)
+        if self._names(plan.destinations) and holds and (self.mirror is None or self.merges):
             return Where.DESTINATION
         return Where.UNCLEAR
 
     @property
     def stale_start(self) -> bool:
         """It runs on its destination, and libvirt has not written that into the XML of the next start."""
-        return (
-            self.inactive == self.plan.source
-            and self.live == self.plan.destination.path
-            and replace(self, inactive=self.live).where is Where.DESTINATION
-        )
+        stale = self.inactive == self.plan.leaves and self.live == self.plan.lands.path
+        return stale and replace(self, inactive=self.live).where is Where.DESTINATION
 
-    def _names(self, path: str) -> bool:
-        return self.live == path and (self.inactive == path or not self.persistent)
+    def _names(self, paths: Sequence[str]) -> bool:
+        return self.live in paths and (self.inactive == self.live or not self.persistent)
+
+    @property
+    def holds_source(self) -> bool:
+        return bool(self.held & set(self.plan.sources))
+
+    @property
+    def holds_destination(self) -> bool:
+        return bool(self.held & set(self.plan.destinations))
+
+    @property
+    def destination_is_ours(self) -> bool:
+        return self.ours >= set(self.plan.destinations)
+
+    @property
+    def _foreign(self) -> list[str]:
+        return [path for path in self.plan.destinations if path not in self.ours]
+
+    @property
+    def merges(self) -> bool:
+        """An overlay of ours is being merged into the file below it."""
+        overlay = self.plan.overlay
+        if overlay is None or self.mirror is None or self.mirror.job != "active-commit":
+            return False
+        return (self.live, self.mirror.path) in (
+            (overlay.source.path, self.plan.source),
+            (overlay.destination.path, self.plan.destination.path),
+        )
 
     @property
     def settled(self) -> bool:
         """Proven on one side, and no job is about to change that."""
         where = self.where
         at_rest = self.mirror is None or not self.mirror.ending
-        return where is Where.DESTINATION or (where is Where.SOURCE and at_rest)
+        return at_rest and where is not Where.UNCLEAR
 
     @property
     def copies(self) -> bool:
         """Our mirror runs on it."""
-        return self.mirror is not None and self.mirror.path == self.plan.destination.path
+        return self.mirror is not None and self.mirror.job == "copy" and self.mirror.path == self.plan.lands.path
 
     def __str__(self) -> str:
         held = [
@@ -73,7 +96,7 @@ class DiskSeen:
         return (
             f"{self.target}: live XML {self.live}, inactive XML {self.inactive}, "
             f"QEMU holds {' and '.join(held) or 'neither'}"
-            + ("" if self.destination_is_ours else f", {self.plan.destination.path} is not the file that was made")
+            + "".join(f", {path} is not the file that was made" for path in self._foreign)
             + (f", block job {self.mirror.job} to {self.mirror.path}" if self.mirror else "")
         )
 
@@ -96,6 +119,12 @@ class Seen:
         return replace(self, disks=tuple(disk for disk in self.disks if disk.target in wanted))
 
     @property
+    def named(self) -> frozenset[str]:
+        """Every path that the domain itself names, live or for its next start."""
+        disks = (*self.domain.live, *self.domain.inactive)
+        return frozenset(path for disk in disks for path in (disk.path, *disk.chain) if path is not None)
+
+    @property
     def off(self) -> bool:
         """By libvirt AND by the host: a daemon that lost a running QEMU out of sight says so too."""
         return self.domain.state in (DomainState.OFF, DomainState.GONE) and self.process is None
@@ -104,12 +133,12 @@ class Seen:
     def off_on_source(self) -> bool:
         """Off, and a next start can be from nowhere but the sources."""
         gone = self.domain.state is DomainState.GONE
-        return self.off and (gone or all(disk.inactive == disk.plan.source for disk in self.disks))
+        return self.off and (gone or all(disk.inactive in disk.plan.sources for disk in self.disks))
 
     @property
     def off_on_destination(self) -> bool:
         off = self.off and self.domain.state is DomainState.OFF
-        return off and all(disk.inactive == disk.plan.destination.path for disk in self.disks)
+        return off and all(disk.inactive in disk.plan.destinations for disk in self.disks)
 
     @property
     def all_copy(self) -> bool:
@@ -121,11 +150,14 @@ class Seen:
 
     @property
     def replaced(self) -> tuple[str, ...]:
-        """Destinations that somebody put another file in place of. QEMU opens them by path at the pivot."""
+        """Destinations that somebody put another file in place of. QEMU opens them by path at the pivot, and only then
+        what lies below them."""
         return tuple(
-            disk.plan.destination.path
+            path
             for disk in self.disks
-            if disk.copies and not (disk.destination_is_ours and disk.holds_destination)
+            if disk.copies
+            for path in disk.plan.destinations
+            if path not in disk.ours or (path == disk.plan.lands.path and path not in disk.held)
         )
 
     def __str__(self) -> str:
@@ -133,7 +165,7 @@ class Seen:
 
 
 def observe(hypervisor: Hypervisor, host: Host, uuid: str, disks: Sequence[DiskPlan], made: Mapping[str, str]) -> Seen:
-    """`made`: target → identity of the destination that we made.
+    """`made`: identity of each volume that we made, by its key (`DiskPlan.made`).
 
     Raises HostError when QEMU can't be looked into.
     """
@@ -142,20 +174,21 @@ def observe(hypervisor: Hypervisor, host: Host, uuid: str, disks: Sequence[DiskP
     except NotFoundError:
         domain = Domain(name="", uuid=uuid, state=DomainState.GONE, persistent=False, live=(), inactive=())
     process = host.process(uuid)
-    seen = tuple(_disk(domain, process, host, disk, made.get(disk.target)) for disk in disks)
+    seen = tuple(_disk(domain, process, host, disk, made) for disk in disks)
     return Seen(domain=domain, process=process, disks=seen)
 
 
-def _disk(domain: Domain, process: Process | None, host: Host, plan: DiskPlan, made: str | None) -> DiskSeen:
+def _disk(domain: Domain, process: Process | None, host: Host, plan: DiskPlan, made: Mapping[str, str]) -> DiskSeen:
     live, inactive = domain.disk(plan.target), domain.inactive_disk(plan.target)
+    files = (*plan.sources, *plan.destinations)
+    ours = {spec.path: made[key] for key, spec in plan.made.items() if key in made and spec.path in plan.destinations}
     return DiskSeen(
         target=plan.target,
         live=live.path if live else None,
         inactive=inactive.path if inactive else None,
         persistent=domain.persistent,
         mirror=live.mirror if live else None,
-        holds_source=process is not None and host.holds(process, plan.source),
-        holds_destination=process is not None and host.holds(process, plan.destination.path),
-        destination_is_ours=made is not None and host.identity(plan.destination.path) == made,
+        held=frozenset(path for path in files if process is not None and host.holds(process, path)),
+        ours=frozenset(path for path, identity in ours.items() if host.identity(path) == identity),
         plan=plan,
     )

@@ -8,60 +8,70 @@ from collections.abc import Mapping
 
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
-from svmove.moves import DiskPlan, Verify
+from svmove.moves import DiskPlan, Verify, VolumeSpec
 
 
 def used_elsewhere(move: Move) -> dict[str, str]:
     """Identity of each file that somebody else names → who. By identity: a path may be a link."""
-    host = move.world.host
-    used = move.world.hypervisor.paths_in_use(besides=move.plan.uuid)
+    host, plan = move.world.host, move.plan
+    ours = {spec.path for disk in plan.disks for spec in disk.made.values()}
+    ours |= {path for disk in plan.disks for path in disk.deletable.values()}
+    used = move.world.hypervisor.paths_in_use(besides=plan.uuid, ours=ours)
     return {identity: who for path, who in used.items() if (identity := host.identity(path)) is not None}
 
 
-def doubt_about_source(move: Move, disk: DiskPlan, seen: Seen, elsewhere: Mapping[str, str]) -> str | None:
-    """Why the source may not be deleted after a commit."""
+def doubt_about_source(
+    move: Move, disk: DiskPlan, key: str, path: str, seen: Seen, elsewhere: Mapping[str, str]
+) -> str | None:
+    """Why a file of the disk's source may not be deleted after a commit. `key`: of `DiskPlan.deletable`."""
     if seen.off:
         return "the guest is off, so it can't be proven which copy it uses"
     if seen.where is not Where.DESTINATION:
         return f"the guest is not proven on its destinations: {seen}"
     if move.plan.verify is not Verify.NONE and not (move.proven(disk.target) or move.noted("waived", disk.target)):
         return "its copy is not proven to be equal"
-    known = move.noted("source", disk.target)
-    identity = move.world.host.identity(disk.source)
+    known = move.noted("source", key)
+    identity = move.world.host.identity(path)
     if known is None or identity is None or identity != known.data["identity"]:
         return "it is not the file that was copied"
-    return _used(move, disk.source, identity, elsewhere)
+    return _used(move, path, identity, seen, elsewhere)
 
 
-def doubt_about_destination(move: Move, disk: DiskPlan, identity: str, elsewhere: Mapping[str, str]) -> str | None:
-    """Why what lies at the destination's path may not be deleted, when the guest is proven on its source."""
+def doubt_about_made(
+    move: Move, key: str, spec: VolumeSpec, identity: str, seen: Seen, elsewhere: Mapping[str, str]
+) -> str | None:
+    """Why a volume that the move made may not be deleted, when the guest is proven not to need it."""
     if move.noted("adopted"):
         return "the journal of the move was lost"
-    created = move.noted("created", disk.target)
+    created = move.noted("created", key)
     if created is None:
-        return doubt_about_unrecorded(move, disk, identity, elsewhere)
+        return doubt_about_unrecorded(move, key, spec, identity, elsewhere)
     if identity != created.data["identity"]:
         return "it is not the file that svmove made"
-    return _used(move, disk.destination.path, identity, elsewhere)
+    return _used(move, spec.path, identity, seen, elsewhere)
 
 
-def doubt_about_unrecorded(move: Move, disk: DiskPlan, identity: str, elsewhere: Mapping[str, str]) -> str | None:
+def doubt_about_unrecorded(
+    move: Move, key: str, spec: VolumeSpec, identity: str, elsewhere: Mapping[str, str]
+) -> str | None:
     """Of a volume whose making was intended, and not recorded: svmove died in between.
 
     There was no such file when the intention was written. One that was made since, that nobody names or has open,
     and into which nothing was ever written, is ours; and if it weren't, nothing would be lost with it.
     """
-    spec, intent = disk.destination, move.intended("create", disk.target)
-    if intent is None or move.noted("not-created", disk.target):
+    intent = move.intended("create", key)
+    if intent is None or move.noted("not-created", key):
         return "libvirt did not make it for this move"
-    if (doubt := _used(move, spec.path, identity, elsewhere)) is not None:
+    if (doubt := _used(move, spec.path, identity, None, elsewhere)) is not None:
         return doubt
     if not move.world.host.is_blank(spec.path, spec.format, intent.at):
         return "svmove died while it was made, and it is not empty, so it can't be told whose it is"
     return None
 
 
-def _used(move: Move, path: str, identity: str, elsewhere: Mapping[str, str]) -> str | None:
+def _used(move: Move, path: str, identity: str, seen: Seen | None, elsewhere: Mapping[str, str]) -> str | None:
+    if seen is not None and path in seen.named:
+        return "the domain's XML names it"
     if identity in elsewhere:
         return f"{elsewhere[identity]} uses it"
     if holders := move.world.host.holders(path):

@@ -29,7 +29,8 @@ NEXT: dict[Phase, frozenset[Phase]] = {
     # PREPARED: some disks went over, some did not; each is good where it is, and the rest is tried again.
     Phase.CUTOVER: frozenset({Phase.VERIFYING, Phase.COMMITTED, Phase.PREPARED, Phase.ROLLING_BACK, Phase.HELD}),
     Phase.VERIFYING: frozenset({Phase.COMMITTED, Phase.PREPARED, Phase.HELD}),
-    Phase.COMMITTED: frozenset({Phase.DONE}),
+    # HELD: the guest is on its destination, and an overlay there could not be merged.
+    Phase.COMMITTED: frozenset({Phase.DONE, Phase.HELD}),
     Phase.ROLLING_BACK: frozenset({Phase.ROLLED_BACK, Phase.HELD}),
     Phase.DONE: frozenset(),
     Phase.ROLLED_BACK: frozenset(),

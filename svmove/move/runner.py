@@ -4,7 +4,7 @@ from svmove.errors import CopyError, InterruptedMoveError, JournalError, SvmoveE
 from svmove.journal import Journal, Record
 from svmove.move import cleanup
 from svmove.move.context import Move, World, listening
-from svmove.move.methods import STEPS
+from svmove.move.methods import steps
 from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
 from svmove.moves import Plan
 
@@ -51,7 +51,7 @@ class Walk:
                 move.say()
                 move.world.guard(move.plan.move if move.phase in _GUARDED else None)
                 try:
-                    following = STEPS[move.plan.method][move.phase](move)
+                    following = steps(move.plan)[move.phase](move)
                 except (UnreachableError, JournalError):
                     raise
                 except SvmoveError as error:
@@ -72,7 +72,8 @@ def _after(error: SvmoveError, move: Move) -> Phase:
     undone = move.phase is Phase.CUTOVER and isinstance(error, CopyError | InterruptedMoveError)
     if move.phase in BEFORE_CUTOVER or undone:
         return Phase.HELD if move.over else Phase.ROLLING_BACK  # some disks are over: no way back without a person
-    if move.phase is Phase.COMMITTED:
+    unmerged = any(disk.overlay is not None and not move.noted("merged", disk.target) for disk in move.plan.disks)
+    if move.phase is Phase.COMMITTED and not unmerged:
         cleanup.leave(move, error)
         return Phase.DONE  # a leftover; the guest is where it should be
     return Phase.HELD

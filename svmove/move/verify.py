@@ -4,29 +4,26 @@ The guest runs meanwhile. What it overwrites on the destination, QEMU first copi
 that can't grow, QEMU pauses the GUEST. So the free space is watched, and the verification gives way long
 before: the move is then held as `unverified`, with the source kept.
 
-The range is cut into slices that several readers compare at once: one reader alone was two to three times
-slower than the copy (docs/internals.md).
+Several readers compare at once (`compare`). By the method `snapshot` what was frozen has been compared before the
+switch; then only what was written since is left.
 """
 
-import threading
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 
 from svmove.errors import HostError, InterruptedMoveError, UnverifiedError
 from svmove.model import EventKind
+from svmove.move.compare import Comparison, Piece, Read, covering, slices
 from svmove.move.context import Move
 from svmove.move.cutover import onward
 from svmove.move.observe import Where
 from svmove.move.phases import Phase
 from svmove.move.standstill import scratch_files
 from svmove.moves import DiskPlan, Mismatch, Verify
-from svmove.units import KiB, show_size
+from svmove.units import show_size
 
-# How finely the extents of a mismatch are told.
-_GRAIN = 64 * KiB
-# Between two looks at the scratch space; the reserve is there for what a guest writes in between (512 MiB: 2 GiB/s).
-_WATCH = 0.25
+# Of a disk whose frozen part is proven; each costs the start of a qemu-img, 20 ms.
+_RANGES = 64
 
 
 def ready_to_verify(move: Move) -> Phase:
@@ -88,15 +85,20 @@ def _compared(move: Move) -> dict[str, tuple[Mismatch, ...]]:
         raise UnverifiedError("the export of the destination as it was at the cutover is gone")
     disks = move.unverified
     try:
-        found = _Comparison(move, disks).run()
+        comparison = Comparison(
+            move.world.policy.verify,
+            lambda done: _watch(move, disks, done),
+            lambda: move.world.hypervisor.end_export(move.plan.uuid, move.socket),
+        )
+        found = comparison.run(_pieces(move, disks))
     except HostError as error:
         if move.world.hypervisor.exports(move.plan.uuid, move.socket):
             raise
         why = "the guest was stopped" if move.observe().off else "somebody ended the export"
         raise UnverifiedError(f"{why} during the verification: {error.text}") from error
     for disk in disks:
-        move.note("verified", disk.target, mismatches=[asdict(extent) for extent in found[disk.target]])
-    return found
+        move.note("verified", disk.target, mismatches=[asdict(extent) for extent in found.get(disk.target, ())])
+    return {disk.target: found.get(disk.target, ()) for disk in disks}
 
 
 def _release(move: Move) -> None:
@@ -105,87 +107,44 @@ def _release(move: Move) -> None:
         move.world.hypervisor.resume(move.plan.uuid)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Slice:
-    disk: DiskPlan
-    offset: int
-    length: int
+def _pieces(move: Move, disks: tuple[DiskPlan, ...]) -> Iterator[Piece]:
+    """Large disks first, so that no reader is left with a whole one at the end."""
+    for disk in sorted(disks, key=lambda disk: -disk.copy_bytes):
+        for offset, length in slices(_ranges(move, disk), move.world.policy.verify.slice):
+            yield Piece(key=disk.target, offset=offset, length=length, read=_reader(move, disk))
 
 
-class _Comparison:
-    def __init__(self, move: Move, disks: tuple[DiskPlan, ...]) -> None:
-        self._move = move
-        self._disks = disks
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._done = {disk.target: 0 for disk in disks}
-        self._found: dict[str, list[Mismatch]] = {disk.target: [] for disk in disks}
+def _ranges(move: Move, disk: DiskPlan) -> Sequence[tuple[int, int]]:
+    """All of it; or, where what lies below was proven before the switch, what either top file has of its own."""
+    whole = (0, disk.destination.capacity)
+    if move.plan.verify is not Verify.BEFORE or not disk.shallow:
+        return [whole]
+    host = move.world.host
+    tops = (*host.extents(disk.leaves, disk.leaves_format), *host.extents(disk.lands.path, disk.lands.format))
+    return covering(tops, _RANGES)
 
-    def run(self) -> dict[str, tuple[Mismatch, ...]]:
-        policy = self._move.world.policy.verify
-        with ThreadPoolExecutor(policy.workers, thread_name_prefix="compare") as pool:
-            waiting: set[Future[None]] = {
-                pool.submit(self._compare, piece) for piece in _slices(self._disks, policy.slice)
-            }
-            try:
-                while waiting:
-                    done, waiting = wait(waiting, timeout=_WATCH, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        future.result()
-                    self._watch()
-                    self._say()
-            except BaseException:
-                self._stop.set()
-                for future in waiting:
-                    future.cancel()
-                # Readers that wait for the export must be let go, or the pool would never end.
-                self._move.world.hypervisor.end_export(self._move.plan.uuid, self._move.socket)
-                raise
-        return {target: _merged(extents) for target, extents in self._found.items()}
 
-    def _compare(self, piece: _Slice) -> None:
-        limit = self._move.world.policy.verify.max_mismatches
-        offset, end = piece.offset, piece.offset + piece.length
-        while offset < end and len(self._found[piece.disk.target]) < limit:
-            at = self._move.world.host.compare(
-                piece.disk.source,
-                piece.disk.source_format,
-                self._move.socket,
-                piece.disk.target,
-                offset,
-                end - offset,
-                lambda advanced, disk=piece.disk: self._advanced(disk, advanced),  # type: ignore[misc]
-            )
-            if at is None:
-                return
-            start = at // _GRAIN * _GRAIN
-            offset = min(start + _GRAIN, end)
-            with self._lock:
-                self._found[piece.disk.target].append(Mismatch(offset=start, length=offset - start))
+def _reader(move: Move, disk: DiskPlan) -> Read:
+    def read(offset: int, length: int, advanced: Callable[[int], bool]) -> int | None:
+        host = move.world.host
+        return host.compare(disk.leaves, disk.leaves_format, move.socket, disk.target, offset, length, advanced)
 
-    def _advanced(self, disk: DiskPlan, size: int) -> bool:
-        with self._lock:
-            self._done[disk.target] += size
-        return not self._stop.is_set()
+    return read
 
-    def _watch(self) -> None:
-        """One look at all that may make the verification give way."""
-        move = self._move
-        event = move.events.next(0)
-        if event is not None and event.kind is EventKind.STOPPED:
-            raise UnverifiedError("the guest was stopped during the verification")
-        if event is not None and event.kind is EventKind.IO_ERROR:
-            raise UnverifiedError("the guest met an I/O error during the verification")
-        if move.world.cancel.is_set():
-            raise InterruptedMoveError("interrupted during the verification")
-        enough_scratch(move)
 
-    def _say(self) -> None:
-        with self._lock:
-            done = dict(self._done)
-        for disk in self._disks:
-            size = disk.destination.capacity
-            self._move.say(disk.target, min(done[disk.target], size), size)
+def _watch(move: Move, disks: tuple[DiskPlan, ...], done: dict[str, int]) -> None:
+    """One look at all that may make the verification give way."""
+    event = move.events.next(0)
+    if event is not None and event.kind is EventKind.STOPPED:
+        raise UnverifiedError("the guest was stopped during the verification")
+    if event is not None and event.kind is EventKind.IO_ERROR:
+        raise UnverifiedError("the guest met an I/O error during the verification")
+    if move.world.cancel.is_set():
+        raise InterruptedMoveError("interrupted during the verification")
+    enough_scratch(move)
+    for disk in disks:
+        size = disk.destination.capacity
+        move.say(disk.target, min(done.get(disk.target, 0), size), size)
 
 
 def enough_scratch(move: Move) -> None:
@@ -196,22 +155,3 @@ def enough_scratch(move: Move) -> None:
             f"{show_size(free)} left for the verification's scratch files, the reserve is {show_size(reserve)}",
             remedy="free some, or set paths.scratch in the policy",
         )
-
-
-def _slices(disks: tuple[DiskPlan, ...], size: int) -> Iterator[_Slice]:
-    """Large disks first, so that no reader is left with a whole one at the end."""
-    for disk in sorted(disks, key=lambda disk: -disk.copy_bytes):
-        capacity = disk.destination.capacity
-        for offset in range(0, capacity, size):
-            yield _Slice(disk=disk, offset=offset, length=min(size, capacity - offset))
-
-
-def _merged(extents: list[Mismatch]) -> tuple[Mismatch, ...]:
-    merged: list[Mismatch] = []
-    for extent in sorted(extents, key=lambda extent: extent.offset):
-        if merged and merged[-1].offset + merged[-1].length >= extent.offset:
-            first = merged.pop()
-            end = max(first.offset + first.length, extent.offset + extent.length)
-            extent = Mismatch(offset=first.offset, length=end - first.offset)
-        merged.append(extent)
-    return tuple(merged)

@@ -19,7 +19,6 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     disk_checks.unknown,
     pool_checks.pools,
     disk_checks.shapes,
-    domain_checks.snapshots,
     disk_checks.layers,
     disk_checks.jobs,
     disk_checks.configuration,

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from svmove.model import Disk, Image, Inventory, Pool, Volume
-from svmove.moves import Allocation, DiskRequest, Finding, Format, Level, Request, VolumeSpec
+from svmove.moves import Allocation, DiskRequest, Finding, Format, Layer, Level, Request, VolumeSpec
+from svmove.plan.layers import layers, on
 
 # QEMU counts in sectors, and rounds a raw file's odd tail up.
 _SECTOR = 512
@@ -23,6 +24,7 @@ class Choice:
     pool_name: str | None
     pool: Pool | None
     destination: VolumeSpec | None
+    layers: tuple[Layer, ...] = ()
 
     @property
     def there(self) -> bool:
@@ -75,8 +77,9 @@ def _choice(asked: DiskRequest, request: Request, inventory: Inventory, *, named
     pool_name = asked.pool or request.to
     pool = inventory.pool(pool_name) if pool_name else None
     destination = None
+    below = layers(disk, request, inventory, pool)
     if pool is not None and pool.path is not None and image is not None:
-        destination = _destination(asked, request, disk, image, pool)
+        destination = on(_destination(asked, request, disk, image, pool), below, flatten=request.flatten)
     return Choice(
         disk=disk,
         asked=asked,
@@ -86,6 +89,7 @@ def _choice(asked: DiskRequest, request: Request, inventory: Inventory, *, named
         pool_name=pool_name,
         pool=pool,
         destination=destination,
+        layers=below,
     )
 
 

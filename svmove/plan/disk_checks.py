@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from svmove.model import SourceKind
-from svmove.moves import Allocation, Finding, Level
+from svmove.moves import Allocation, Finding, Level, Method
 from svmove.plan.case import Case, nearest, refuse
 from svmove.plan.choice import fully_allocated
 
@@ -75,20 +75,49 @@ def layers(case: Case) -> Iterator[Finding]:
     """External snapshots and templates below a disk, internal snapshots in it."""
     for choice in case.choices:
         target = choice.disk.target
-        if choice.disk.chain:
+        for layer in choice.layers:
+            if layer.source not in case.inventory.images:
+                yield refuse(
+                    "unreadable",
+                    f"{target}: qemu-img can't read {layer.source}, which lies below it",
+                    "check the file: qemu-img info -U",
+                    target,
+                )
+            elif case.inventory.images[layer.source].internal_snapshots:
+                yield _internal(case, layer.source, target)
+        if choice.layers and not case.request.flatten and choice.destination and choice.destination.format == "raw":
             yield refuse(
-                "backing-chain",
-                f"{target} has an external snapshot or a template below it: {', '.join(choice.disk.chain)}",
-                f"merge it: virsh blockpull {case.inventory.domain.name} {target} --wait",
+                "raw-chain",
+                f"{target} has files below it: {', '.join(choice.disk.chain)}; raw can't have any",
+                "leave --format out, or make one file of them: --flatten",
                 target,
             )
-        if choice.image is not None and choice.image.internal_snapshots:
+        if choice.layers and case.request.flatten and case.method is Method.SNAPSHOT:
             yield refuse(
-                "internal-snapshots",
-                f"{target} has internal snapshots: {', '.join(choice.image.internal_snapshots)}",
-                "delete them: virsh snapshot-delete, or qemu-img snapshot -d while the guest is off",
+                "flatten-snapshot",
+                f"{target} has files below it, and the method snapshot copies each file as it is",
+                "use another method: --method mirror",
                 target,
             )
+        if choice.layers and case.request.flatten and case.inventory.domain.snapshots:
+            yield refuse(
+                "flatten-snapshots",
+                f"{target}: domain {case.inventory.domain.name} has snapshots: "
+                f"{', '.join(case.inventory.domain.snapshots)}; one file can't keep them",
+                "leave --flatten out, or delete them: virsh snapshot-delete",
+                target,
+            )
+        if choice.image is not None and choice.image.internal_snapshots and choice.disk.path is not None:
+            yield _internal(case, choice.disk.path, target)
+
+
+def _internal(case: Case, path: str, target: str) -> Finding:
+    return refuse(
+        "internal-snapshots",
+        f"{target}: {path} has internal snapshots: {', '.join(case.inventory.images[path].internal_snapshots)}",
+        "delete them: virsh snapshot-delete, or qemu-img snapshot -d while the guest is off",
+        target,
+    )
 
 
 def jobs(case: Case) -> Iterator[Finding]:

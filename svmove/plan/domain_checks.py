@@ -46,16 +46,6 @@ def permission(case: Case) -> Iterator[Finding]:
         )
 
 
-def snapshots(case: Case) -> Iterator[Finding]:
-    domain = case.inventory.domain
-    if domain.snapshots and case.choices:
-        yield refuse(
-            "snapshots",
-            f"domain {domain.name} has snapshots: {', '.join(domain.snapshots)}; this version does not move them",
-            "delete them: virsh snapshot-delete, or wait for a version that moves them",
-        )
-
-
 def pause(case: Case) -> Iterator[Finding]:
     if case.max_pause <= case.policy.move.pivot_reserve:
         yield refuse(

@@ -13,7 +13,7 @@ from svmove.policy import Policy
 from svmove.units import GiB, show_rate, show_size
 
 # What this version can carry out (`svmove.move.methods.STEPS`, a floor above; a test holds them together).
-AVAILABLE: tuple[Method, ...] = (Method.MIRROR, Method.SYNCHRONOUS)
+AVAILABLE: tuple[Method, ...] = (Method.MIRROR, Method.SYNCHRONOUS, Method.SNAPSHOT)
 
 # VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES
 SYNCHRONOUS_FROM = version("8.0")

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from svmove.errors import UsageError
 from svmove.model import Inventory
-from svmove.moves import DiskPlan, Finding, Level, Plan, Request
+from svmove.moves import DiskPlan, Finding, Level, Method, Plan, Request
 from svmove.plan import admission, estimate
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice, choose
 from svmove.plan.granularity import granularity_for
+from svmove.plan.layers import once, overlay
 from svmove.plan.method import Facts, choose_method, snapshot_possible
 from svmove.policy import Policy
 
@@ -27,8 +28,8 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
     max_pause = policy.move.max_pause if request.max_pause is None else request.max_pause
     deadline = policy.move.deadline if request.deadline is None else request.deadline
     bandwidth = policy.move.bandwidth if request.bandwidth is None else request.bandwidth
-    disks = _disk_plans(to_move, request, bandwidth)
-    total = sum(disk.copy_bytes for disk in disks)
+    disks = once(_disk_plans(to_move, request, bandwidth))
+    total = sum(disk.copy_bytes + sum(layer.copy_bytes for layer in disk.layers) for disk in disks)
     past_rate = _past_rate(disks, inventory)
     copy_seconds = estimate.seconds(total, bandwidth, past_rate)
     if policy.mirror.granularity is None:
@@ -43,6 +44,8 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
     )
     chosen = choose_method(facts)
     verify = chosen.verify(request.verify)
+    if chosen.method is Method.SNAPSHOT:
+        disks = _with_overlays(disks, inventory, move)
     case = Case(
         request=request,
         inventory=inventory,
@@ -115,8 +118,18 @@ def _disk_plans(choices: Sequence[Choice], request: Request, bandwidth: int | No
             # A file in no pool was never libvirt's, and so is not ours to delete.
             # One that the guest may only read is likely a template, which others may have below their own.
             delete_source=not (request.keep_source or choice.volume is None or choice.disk.read_only),
+            layers=choice.layers,
         )
         for (choice, _, destination), size, cap in zip(complete, sizes, caps, strict=True)
+    )
+
+
+def _with_overlays(disks: Sequence[DiskPlan], inventory: Inventory, move: str) -> tuple[DiskPlan, ...]:
+    return tuple(
+        replace(disk, overlay=overlay(disk.source, disk.source_format, pool, disk.destination, move))
+        if disk.pool_from is not None and (pool := inventory.pool(disk.pool_from)) is not None
+        else disk
+        for disk in disks
     )
 
 

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from svmove.moves import Finding, Level, Verify
+from svmove.moves import Finding, Level, Verify, VolumeSpec
 from svmove.plan.case import Case, nearest, refuse
 from svmove.units import show_size
 
@@ -35,11 +35,8 @@ def pools(case: Case) -> Iterator[Finding]:
 def names(case: Case) -> Iterator[Finding]:
     # With a marker, a name that is taken may be by the move that owns the domain, which is said already.
     owned = case.inventory.domain.marker is not None
-    planned = Counter((c.destination.pool, c.destination.name) for c in case.choices if c.destination)
-    for choice in case.choices:
-        spec, target = choice.destination, choice.disk.target
-        if spec is None:
-            continue
+    planned = Counter((spec.pool, spec.name) for _, spec in _made(case))
+    for target, spec in _made(case):
         if "/" in spec.name or spec.name in ("", ".", "..") or not spec.name.isprintable():
             yield refuse(
                 "bad-name",
@@ -63,6 +60,19 @@ def names(case: Case) -> Iterator[Finding]:
             )
 
 
+def _made(case: Case) -> list[tuple[str, VolumeSpec]]:
+    """The volumes that would be made, with the disk that each is for. A base that several disks have is made once."""
+    found: dict[tuple[str, str], tuple[str, VolumeSpec]] = {}
+    tops = []
+    for choice in case.choices:
+        if choice.destination is not None:
+            tops.append((choice.disk.target, choice.destination))
+        for layer in choice.layers:
+            if layer.destination is not None and not layer.found:
+                found.setdefault((layer.source, layer.destination.path), (choice.disk.target, layer.destination))
+    return [*tops, *found.values()]
+
+
 def space(case: Case) -> Iterator[Finding]:
     """Only the destination's space counts: what is allocated now, or all of a volume that is to be fully allocated,
     and a reserve for what the guest adds. Pools that lie on one file system share its space, and count once."""
@@ -76,6 +86,8 @@ def space(case: Case) -> Iterator[Finding]:
             needed[place] += (
                 spec.capacity if spec.full else min(choice.image.allocated_bytes, choice.image.virtual_bytes)
             )
+            copied = [layer for layer in choice.layers if layer.destination is not None and not layer.found]
+            needed[place] += sum(layer.copy_bytes for layer in copied)
     for place, size in needed.items():
         known = [pool for name in sorted(pools[place]) if (pool := case.inventory.pool(name)) is not None]
         if not known or not all(pool.active for pool in known):

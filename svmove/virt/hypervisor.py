@@ -10,7 +10,7 @@ from svmove.errors import HypervisorError, NotFoundError
 from svmove.model import Domain, DomainState, Job, Pool, Versions, Volume
 from svmove.moves import CopyOptions, DiskPlan, VolumeSpec
 from svmove.policy import RetryPolicy
-from svmove.virt import checkpoints, export, jobs, xml
+from svmove.virt import checkpoints, export, jobs, snapshots, xml
 from svmove.virt.connection import Connection, unless_unsupported
 from svmove.virt.events import EventQueue, subscribed
 from svmove.virt.storage import pool_record, volume_path, volume_record
@@ -85,7 +85,7 @@ class LibvirtHypervisor:
             marked=() if first is None else xml.marked(first),
         )
 
-    def paths_in_use(self, *, besides: str) -> Mapping[str, str]:
+    def paths_in_use(self, *, besides: str, ours: Collection[str] = ()) -> Mapping[str, str]:
         def read(c: Any) -> dict[str, str]:
             used: dict[str, str] = {}
             for domain in c.listAllDomains():
@@ -99,7 +99,8 @@ class LibvirtHypervisor:
             for pool in c.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
                 for volume in pool.listAllVolumes():
                     with suppress(libvirt.libvirtError):  # deleted since it was listed
-                        if below := xml.parse(volume.XMLDesc()).findtext("backingStore/path"):
+                        below = xml.parse(volume.XMLDesc()).findtext("backingStore/path")
+                        if below and volume.path() not in ours:
                             used[below] = f"volume {volume.name()} of pool {pool.name()}, which is based on it,"
             return used
 
@@ -122,6 +123,9 @@ class LibvirtHypervisor:
             # Removing what isn't there is this error in libvirt.
             if move is not None or error.number != libvirt.VIR_ERR_NO_DOMAIN_METADATA:
                 raise
+
+    def redirect_snapshots(self, uuid: str, moved: Mapping[str, str]) -> None:
+        snapshots.redirect(self._connection, uuid, moved)
 
     def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]], *, running: bool) -> None:
         def define(c: Any) -> None:
@@ -210,6 +214,12 @@ class LibvirtHypervisor:
 
     def request_pivot(self, uuid: str, target: str) -> None:
         jobs.request_pivot(self._connection, uuid, target)
+
+    def freeze(self, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
+        jobs.freeze(self._connection, uuid, overlays)
+
+    def begin_merge(self, uuid: str, target: str) -> None:
+        jobs.begin_merge(self._connection, uuid, target)
 
     def cancel_copy(self, uuid: str, target: str) -> None:
         try:

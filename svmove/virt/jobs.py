@@ -1,5 +1,8 @@
 """Block jobs: the mirror's beginning, its figures, its end."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import libvirt
 
 from svmove.model import Job
@@ -57,3 +60,24 @@ def cancel(connection: Connection, uuid: str, target: str) -> None:
     # ASYNC, because a synchronous abort waits for a stalled destination.
     flags = libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_ASYNC
     connection.ask(lambda c: c.lookupByUUIDString(uuid).blockJobAbort(target, flags))
+
+
+def freeze(connection: Connection, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
+    flags = (
+        libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
+        | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
+        | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC
+        | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT
+    )
+
+    def snapshot(c: Any) -> None:
+        domain = c.lookupByUUIDString(uuid)
+        domain.snapshotCreateXML(xml.overlays(xml.parse(domain.XMLDesc(0)), overlays), flags)
+
+    connection.once(snapshot)
+
+
+def begin_merge(connection: Connection, uuid: str, target: str) -> None:
+    # SHALLOW: into the file just below. Without, libvirt takes the last of the chain.
+    flags = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE | libvirt.VIR_DOMAIN_BLOCK_COMMIT_SHALLOW
+    connection.once(lambda c: c.lookupByUUIDString(uuid).blockCommit(target, None, None, 0, flags))

@@ -40,7 +40,8 @@ def _disk(element: etree._Element, volume_path: VolumePath) -> Disk:
         kind=kind,
         path=path,
         format=_get(driver, "type") or "raw",
-        chain=tuple(_chain(element, volume_path)),
+        chain=tuple(path for path, _ in _chain(element, volume_path)),
+        chain_formats=tuple(format_ for _, format_ in _chain(element, volume_path)),
         mirror=_mirror(element, volume_path),
         serial=element.findtext("serial"),
         read_only=element.find("readonly") is not None,
@@ -72,16 +73,17 @@ def _source(element: etree._Element, volume_path: VolumePath) -> tuple[SourceKin
             return SourceKind.OTHER, None
 
 
-def _chain(element: etree._Element, volume_path: VolumePath) -> list[str]:
-    """Paths below the top; a network backing file stands as its protocol and name."""
-    paths = []
+def _chain(element: etree._Element, volume_path: VolumePath) -> list[tuple[str, str]]:
+    """Paths and formats below the top; a network backing file stands as its protocol and name."""
+    found = []
     below = element.find("backingStore")
     while below is not None and below.get("type"):
         path = _source(below, volume_path)[1]
         source = below.find("source")
-        paths.append(path or f"{_get(source, 'protocol')}:{_get(source, 'name')}")
+        format_ = _get(below.find("format"), "type") or "raw"
+        found.append((path or f"{_get(source, 'protocol')}:{_get(source, 'name')}", format_))
         below = below.find("backingStore")
-    return paths
+    return found
 
 
 def _mirror(element: etree._Element, volume_path: VolumePath) -> Mirror | None:
@@ -207,6 +209,29 @@ def copy_destination(spec: VolumeSpec) -> str:
     )
 
 
+def overlays(domain: etree._Element, wanted: Mapping[str, VolumeSpec]) -> str:
+    """A snapshot of some disks of a domain into existing overlays. A disk that it does not name would be taken too."""
+    disks = []
+    for element in domain.iterfind("devices/disk"):
+        target = _get(element.find("target"), "dev") or ""
+        if (spec := wanted.get(target)) is None:
+            disks.append(E.disk(name=target, snapshot="no"))
+        else:
+            source = E.source(file=_xmlable(spec.path))
+            disks.append(E.disk(E.driver(type=spec.format), source, name=target, snapshot="external", type="file"))
+    return _text(E.domainsnapshot(E.disks(*disks)))
+
+
+def redirected(text: str, moved: Mapping[str, str]) -> str | None:
+    """A snapshot's XML with new paths in place of old ones, wherever it names a file; None when it names none."""
+    snapshot, found = parse(text), False
+    for element in snapshot.iter("source"):
+        if (path := element.get("file")) is not None and path in moved:
+            element.set("file", _xmlable(moved[path]))
+            found = True
+    return _text(snapshot) if found else None
+
+
 def volume(spec: VolumeSpec) -> str:
     target = E.target(E.format(type=spec.format))
     if spec.format == "qcow2":
@@ -226,8 +251,16 @@ def volume(spec: VolumeSpec) -> str:
             E.capacity(str(spec.capacity), unit="B"),
             E.allocation("0", unit="B"),
             target,
+            *_backing(spec),
         )
     )
+
+
+def _backing(spec: VolumeSpec) -> list[etree._Element]:
+    if spec.backing is None:
+        return []
+    format_ = E.format(type=spec.backing_format or "raw")
+    return [E.backingStore(E.path(_xmlable(spec.backing)), format_)]
 
 
 def backup(scratch: Mapping[str, str], socket: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from svmove.errors import HostError, UnverifiedError
 from svmove.journal import Journal, Kind, Record
 from svmove.model import (
+    CopyWay,
     DomainState,
     Image,
     Process,
@@ -109,6 +110,71 @@ class FakeHost:
         self.world.scratch.pop(folder, None)
 
     @counted
+    def copy_image(
+        self,
+        source: str,
+        source_format: str,
+        destination: str,
+        destination_format: str,
+        *,
+        begin: int,
+        bandwidth: Callable[[], int | None],
+        saved: Callable[[int, int], bool],
+    ) -> CopyWay:
+        found, made = self.world.files[source], self.world.files[destination]
+        for block in range(begin // BLOCK, BLOCKS):
+            made.blocks[block] = found.blocks[block]
+            made.own |= {block} & found.own
+            self.world.pass_time(1.0)
+            if not saved((block + 1) * BLOCK, BLOCKS * BLOCK):
+                raise HostError("stopped")
+        return CopyWay.PLAIN
+
+    @counted
+    def shares_all(self, source: str, destination: str) -> bool:
+        return False
+
+    @counted
+    def compare_local(
+        self,
+        source: str,
+        source_format: str,
+        destination: str,
+        destination_format: str,
+        offset: int,
+        length: int,
+        advanced: Callable[[int], bool],
+        *,
+        layer: bool,
+    ) -> int | None:
+        for at in range(offset, offset + length, BLOCK):
+            if not advanced(min(BLOCK, offset + length - at)):
+                raise UnverifiedError("stopped")
+            if self.world.files[source].blocks[at // BLOCK] != self.world.files[destination].blocks[at // BLOCK]:
+                return at
+        return None
+
+    @counted
+    def extents(self, path: str, format_: str) -> tuple[tuple[int, int], ...]:
+        if path not in self.world.files:
+            raise HostError(f"{path}: No such file or directory")
+        file = self.world.files[path]
+        return tuple((block * BLOCK, BLOCK) for block in range(BLOCKS) if file.below is None or block in file.own)
+
+    @counted
+    def rebase(self, path: str, format_: str, backing: str, backing_format: str) -> None:
+        self.world.files[path].below = self.world.files[backing]
+
+    @counted
+    def commit_overlay(self, path: str, format_: str) -> None:
+        over = self.world.files[path]
+        if over.identity in self.world.held():
+            raise HostError(f'{path}: Failed to get "write" lock')
+        assert over.below is not None
+        for block in over.own:
+            over.below.write(block, over.read(block))
+
+    @counted
     def compare(
         self,
         source: str,
@@ -127,7 +193,7 @@ class FakeHost:
                 raise HostError(f"qemu-img compare: Is another process using the image [{source}]?")
             if not advanced(min(BLOCK, offset + length - at)):
                 raise UnverifiedError("the verification was stopped")
-            if self.world.files[source].blocks[at // BLOCK] != frozen[at // BLOCK]:
+            if self.world.files[source].read(at // BLOCK) != frozen[at // BLOCK]:
                 return at
         return None
 

@@ -82,7 +82,7 @@ class FakeHypervisor:
             # While it pivots, libvirt says ready='pivot'.
             ready = copying.ready and not (copying.pivoting or copying.cancelled)
             ending = copying.pivoting or copying.cancelled
-            mirror = Mirror(job="copy", path=copying.path, ready=ready, ending=ending)
+            mirror = Mirror(job=copying.job, path=copying.path, ready=ready, ending=ending)
         return self._disk(drive.target, drive.path, mirror)
 
     def _disk(self, target: str, path: str, mirror: Mirror | None) -> Disk:
@@ -90,7 +90,7 @@ class FakeHypervisor:
         return Disk(target=target, device="disk", kind=SourceKind.FILE, path=path, format=format_, mirror=mirror)
 
     @counted
-    def paths_in_use(self, *, besides: str) -> Mapping[str, str]:
+    def paths_in_use(self, *, besides: str, ours: Collection[str] = ()) -> Mapping[str, str]:
         return dict(self.world.used_by)
 
     @counted
@@ -119,7 +119,10 @@ class FakeHypervisor:
     def create_volume(self, spec: VolumeSpec) -> Volume:
         if spec.path in self.world.files:
             raise HypervisorError(f"storage volume name '{spec.name}' already in use.")
-        self.world.make_file(spec.path).format = spec.format
+        made = self.world.make_file(spec.path)
+        made.format = spec.format
+        if spec.backing is not None:
+            made.below = self.world.files[spec.backing]
         return Volume(pool=spec.pool, name=spec.name, path=spec.path, capacity=spec.capacity, allocation=0)
 
     @counted
@@ -141,6 +144,27 @@ class FakeHypervisor:
             raise HypervisorError(f"{destination.path}: No such file or directory")
         file = self.world.files[destination.path]
         drive.mirror = Copying(path=destination.path, file=file, cap=options.bandwidth)
+        if options.shallow:
+            drive.mirror.dirty = set(drive.file.own)
+
+    @counted
+    def freeze(self, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
+        self._known(uuid)
+        for target, spec in overlays.items():
+            drive, file = self._drive(target), self.world.files[spec.path]
+            if drive.mirror is not None or file.below is not drive.file:
+                raise HypervisorError(f"{spec.path} is no overlay of {drive.path}")
+            drive.file, drive.path, drive.inactive = file, spec.path, spec.path
+
+    @counted
+    def begin_merge(self, uuid: str, target: str) -> None:
+        self._known(uuid)
+        drive = self._drive(target)
+        below = drive.file.below
+        if drive.mirror is not None or below is None:
+            raise HypervisorError(f"disk '{target}' can't be committed")
+        path = next(path for path, file in self.world.files.items() if file is below)
+        drive.mirror = Copying(path=path, file=below, job="active-commit", dirty=set(drive.file.own))
 
     @counted
     def job(self, uuid: str, target: str) -> Job | None:
@@ -148,7 +172,7 @@ class FakeHypervisor:
         mirror = self._drive(target).mirror
         if mirror is None:
             return None
-        return Job(kind="copy", done=mirror.end - len(mirror.dirty) * BLOCK, end=mirror.end)
+        return Job(kind=mirror.job, done=mirror.end - len(mirror.dirty) * BLOCK, end=mirror.end)
 
     @counted
     def writes(self, uuid: str, target: str) -> tuple[int, int]:
@@ -209,7 +233,7 @@ class FakeHypervisor:
         self.world.export = socket
         for target in scratch:
             drive = self._drive(target)
-            drive.frozen = list(drive.file.blocks)
+            drive.frozen = drive.file.content()
 
     @counted
     def end_export(self, uuid: str, socket: str) -> None:
@@ -269,6 +293,10 @@ class FakeHypervisor:
             drive.inactive = path
             if off:
                 drive.path, drive.file = path, self.world.files[path]
+
+    @counted
+    def redirect_snapshots(self, uuid: str, moved: Mapping[str, str]) -> None:
+        self._known(uuid)
 
     @contextmanager
     def events(self, uuid: str) -> Iterator[FakeEvents]:

@@ -86,12 +86,28 @@ class File:
     identity: str
     blocks: list[int] = field(default_factory=lambda: [0] * BLOCKS)
     format: str = "qcow2"
+    below: "File | None" = None
+    own: set[int] = field(default_factory=set)  # the blocks that it has itself, when there is a file below
+
+    def read(self, block: int) -> int:
+        return self.blocks[block] if self.below is None or block in self.own else self.below.read(block)
+
+    def write(self, block: int, value: int) -> None:
+        self.blocks[block] = value
+        self.own.add(block)
+
+    def content(self) -> list[int]:
+        return [self.read(block) for block in range(BLOCKS)]
+
+    def chain(self) -> "list[File]":
+        return [self, *(self.below.chain() if self.below else ())]
 
 
 @dataclass(eq=False)
 class Copying:
     path: str
     file: File
+    job: str = "copy"
     dirty: set[int] = field(default_factory=lambda: set(range(BLOCKS)))
     end: int = BLOCKS * BLOCK
     ready: bool = False
@@ -192,7 +208,7 @@ class World:
         found = set()
         for drive in self.drives.values():
             files = [drive.file, drive.old, drive.mirror.file if drive.mirror else None]
-            found |= {file.identity for file in files if file is not None}
+            found |= {file.identity for top in files if top is not None for file in top.chain()}
         return found
 
     def pass_time(self, seconds: float) -> None:
@@ -207,7 +223,8 @@ class World:
         value = next(self.written)
         for drive in self.drives.values():
             block = value % BLOCKS
-            drive.file.blocks[block] = drive.truth[block] = value
+            drive.truth[block] = value
+            drive.file.write(block, value)
             drive.requests += 1
             if drive.mirror is not None:
                 drive.mirror.dirty.add(block)
@@ -226,7 +243,7 @@ class World:
             return
         blocks = 0 if mirror.cap is not None and mirror.cap < BLOCK else mirror.per_tick
         for block in sorted(mirror.dirty)[:blocks]:
-            mirror.file.blocks[block] = drive.file.blocks[block]
+            mirror.file.write(block, drive.file.read(block))
             mirror.dirty.remove(block)
         if mirror.pivoting and not mirror.dirty:
             drive.old, drive.file, drive.path, drive.mirror = drive.file, mirror.file, mirror.path, None
@@ -247,15 +264,15 @@ class World:
             raise ViolationError(f"{path} was deleted, but QEMU holds it")
         for drive in self.drives.values():
             named = {drive.inactive} | (set() if self.state is DomainState.OFF else {drive.path})
-            if path in named and self.files.get(path) is file:
+            if any(file in self.files[name].chain() for name in named if name in self.files):
                 raise ViolationError(f"{path} was deleted, but the guest's XML names it")
 
     def check_copies(self) -> None:
         """Each disk's file has a name, and all that the guest ever wrote."""
         for drive in self.drives.values():
-            if drive.file not in self.files.values():
+            if not set(drive.file.chain()) <= set(self.files.values()):
                 raise ViolationError(f"{drive.target}: the guest's file has lost its name")
-            if drive.file.blocks != drive.truth:
+            if drive.file.content() != drive.truth:
                 raise ViolationError(f"{drive.target}: the guest has lost what it wrote")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from svmove.journal import schema
-from svmove.move import verify
+from svmove.move import compare
 
 _durable = schema.durable
 
@@ -35,7 +35,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         connection.execute("PRAGMA synchronous=OFF")  # 10,000 commits: power cuts are not what is tried here
 
     monkeypatch.setattr(schema, "durable", loose)
-    monkeypatch.setattr(verify, "ThreadPoolExecutor", Inline)
+    monkeypatch.setattr(compare, "ThreadPoolExecutor", Inline)
     # All within one second of the fake clock: six random digits would be the same twice in one run out of a hundred.
     numbers = count()
     monkeypatch.setattr("svmove.mover.secrets.token_hex", lambda _size: f"{next(numbers):06x}")

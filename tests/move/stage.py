@@ -74,6 +74,10 @@ class Stage:
             proven = equal or record.last(Kind.FACT, "waived", disk.target) is not None
             assert proven or not gone or record.plan.verify is Verify.NONE, f"{disk.source}: deleted without its proof"
 
+    def held_in_a_merge(self, move: str) -> bool:
+        entries = self.record(move).entries
+        return entries[-1].what == Phase.HELD and any(entry.what == "switch" for entry in entries)
+
     def check(self, move: str) -> Phase:
         """The invariants of every move, at its end. (The world itself watches over each deletion.)"""
         world, record = self.world, self.record(move)
@@ -94,10 +98,14 @@ class Stage:
             return phase
         assert world.marker is None
         assert all(drive.mirror is None for drive in world.drives.values())
+        known = {f"/pools/{pool}/web-{target}.qcow2" for pool in ("slow", "fast") for target in world.drives}
+        extra = [path for path in world.files if path not in known and not any(path in text for text in kept.values())]
+        assert extra == [], "a file without an owner"
         on = "fast" if phase is Phase.DONE else "slow"
         for target, drive in world.drives.items():
             assert {drive.path, drive.inactive} == {f"/pools/{on}/web-{target}.qcow2"}
             other = self.sources() if phase is Phase.DONE else self.destinations()
             unknown = "not known" in kept.get(target, "")
+            assert drive.file.below is None, "an overlay was left"
             assert unknown or other[target] == (target in kept), "the copy that is not used: gone, or told of"
         return phase

@@ -14,11 +14,13 @@ import pytest
 
 from svmove.errors import HostError, HypervisorError, JournalError, NotFoundError, SvmoveError, UnreachableError
 from svmove.move.phases import RESTING
-from svmove.moves import Plan
+from svmove.moves import Method, Plan
 from tests.fake import CrashError, Faults
 from tests.move.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("quick")
+
+METHODS = (Method.MIRROR, Method.SNAPSHOT)
 
 _UUIDS = (f"6f2c8d1e-0000-4000-8000-{number:012d}" for number in range(10**6))
 
@@ -37,11 +39,15 @@ def fail(room: str, call: str) -> BaseException:
 
 
 def every_call(
-    folder: Path, make: Callable[[str, str], BaseException], *targets: str, after_effect: bool
+    folder: Path,
+    make: Callable[[str, str], BaseException],
+    *targets: str,
+    after_effect: bool,
+    method: Method = Method.MIRROR,
 ) -> Iterator[tuple[int, Stage, Plan, str]]:
     """A stage for each N, whose move was hit at call N, by the name of that call."""
     whole = Stage(folder, *targets, uuid=next(_UUIDS))
-    plan, whole.world.faults = whole.plan(), Faults()
+    plan, whole.world.faults = whole.plan(method=method), Faults()
     whole.run(plan)
     rooms = list(whole.world.faults.rooms)
     assert len(rooms) > 60
@@ -49,7 +55,7 @@ def every_call(
         if make is lose and room != "virt":
             continue
         stage = Stage(folder, *targets, uuid=next(_UUIDS))
-        plan = stage.plan()
+        plan = stage.plan(method=method)
         stage.world.faults = Faults(at=number, after_effect=after_effect, make=make)
         came: BaseException | None = None
         try:
@@ -80,14 +86,17 @@ def resumed(stage: Stage, plan: Plan) -> str:
     return stage.check(plan.move)
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("make", [crash, lose, fail], ids=lambda make: make.__name__)
 def test_whatever_hits_a_move_it_rests_with_the_guest_unhurt(
-    tmp_path: Path, make: Callable[[str, str], BaseException], after_effect: bool
+    tmp_path: Path, make: Callable[[str, str], BaseException], after_effect: bool, method: Method
 ) -> None:
     ends: Counter[str] = Counter()
     wrong = []
-    for number, stage, plan, struck in every_call(tmp_path, make, "vda", "vdb", after_effect=after_effect):
+    for number, stage, plan, struck in every_call(
+        tmp_path, make, "vda", "vdb", after_effect=after_effect, method=method
+    ):
         if untouched(stage, plan):
             continue
         try:
@@ -100,10 +109,13 @@ def test_whatever_hits_a_move_it_rests_with_the_guest_unhurt(
         assert ends["held"] < 0.25 * ends.total()
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
-def test_a_guest_that_is_off_when_a_crashed_move_is_resumed_can_start_again(tmp_path: Path, after_effect: bool) -> None:
+def test_a_guest_that_is_off_when_a_crashed_move_is_resumed_can_start_again(
+    tmp_path: Path, after_effect: bool, method: Method
+) -> None:
     """What the inactive XML names is there, and neither a copy that it names nor the last one is gone."""
-    for number, stage, plan, struck in every_call(tmp_path, crash, "vda", after_effect=after_effect):
+    for number, stage, plan, struck in every_call(tmp_path, crash, "vda", after_effect=after_effect, method=method):
         if untouched(stage, plan):
             continue
         stage.world.faults = Faults()
@@ -112,6 +124,10 @@ def test_a_guest_that_is_off_when_a_crashed_move_is_resumed_can_start_again(tmp_
         stage.resume(plan.move)
         where = f"call {number}, {struck}"
         assert stage.record(plan.move).phase in RESTING, where
+        if stage.held_in_a_merge(plan.move):
+            # It ended between QEMU's switch and libvirt's XML, which no copy of libvirt's tells: but nothing is gone.
+            assert any(file.content() == stage.world.drives["vda"].truth for file in stage.world.files.values()), where
+            continue
         stage.world.check_copies()
 
 
@@ -130,8 +146,9 @@ def test_what_was_done_before_a_crash_is_not_done_again_but_gone_on_from(tmp_pat
     assert resumed(stage, plan) == "done"
 
 
-def test_a_second_crash_while_it_is_resumed_changes_nothing(tmp_path: Path) -> None:
-    for number, stage, plan, struck in every_call(tmp_path, crash, "vda", after_effect=False):
+@pytest.mark.parametrize("method", METHODS)
+def test_a_second_crash_while_it_is_resumed_changes_nothing(tmp_path: Path, method: Method) -> None:
+    for number, stage, plan, struck in every_call(tmp_path, crash, "vda", after_effect=False, method=method):
         if untouched(stage, plan):
             continue
         stage.world.faults = Faults(at=1 + number % 17, make=crash)

@@ -11,13 +11,14 @@ from svmove.errors import HostError, UnreachableError
 from svmove.journal import Entry, Kind, Record
 from svmove.model import DomainState, Mirror
 from svmove.move import governor, outcome
+from svmove.move.compare import covering, slices
+from svmove.move.compare import merged as merged_extents
 from svmove.move.methods import STEPS
 from svmove.move.observe import DiskSeen, Seen, Where
 from svmove.move.phases import BEFORE_CUTOVER, ENDED, NEXT, RESTING, Phase
-from svmove.move.verify import _merged, _slices
 from svmove.moves import Finding, GuestOn, Level, Mismatch, State, Verify
 from svmove.units import KiB, MiB
-from tests.builders import MOVE, NOW, disk_plan, domain, plan, spec
+from tests.builders import MOVE, NOW, disk_plan, domain, plan
 
 SOURCE, DESTINATION = disk_plan().source, disk_plan().destination.path
 
@@ -36,38 +37,43 @@ def covered(extents: list[Mismatch] | tuple[Mismatch, ...]) -> set[int]:
 def test_merged_extents_cover_the_same_and_do_not_touch(grains: list[int]) -> None:
     """As the comparison finds them: grains that do not overlap, in any order."""
     extents = [Mismatch(offset=at * 64, length=64) for at in grains]
-    merged = _merged(extents)
+    merged = merged_extents(extents)
     assert covered(extents) == covered(merged)
     assert all(one.offset + one.length < other.offset for one, other in pairwise(merged))
 
 
 @given(EXTENTS)
 def test_merged_extents_that_overlapped_still_cover_the_same(extents: list[Mismatch]) -> None:
-    assert covered(extents) == covered(_merged(extents))
+    assert covered(extents) == covered(merged_extents(extents))
 
 
-@given(
-    st.lists(st.integers(1, 5 * MiB), min_size=1, max_size=4),
-    st.integers(64 * KiB, 2 * MiB),
-)
-def test_slices_cover_each_disk_once(sizes: list[int], slice_: int) -> None:
-    disks = tuple(
-        disk_plan(target=f"vd{number}", destination=spec(capacity=size), copy_bytes=size)
-        for number, size in enumerate(sizes)
-    )
-    pieces = list(_slices(disks, slice_))
-    for disk in disks:
-        at = 0
-        for piece in (piece for piece in pieces if piece.disk is disk):
-            assert piece.offset == at
-            assert 0 < piece.length <= slice_
-            at += piece.length
-        assert at == disk.destination.capacity
-    starts = [piece.disk.copy_bytes for piece in pieces]
-    assert starts == sorted(starts, reverse=True)
+@given(st.lists(st.integers(1, 5 * MiB), min_size=1, max_size=4), st.integers(64 * KiB, 2 * MiB))
+def test_slices_cover_each_extent_once(sizes: list[int], slice_: int) -> None:
+    extents = [(number * 8 * MiB, size) for number, size in enumerate(sizes)]
+    pieces = list(slices(extents, slice_))
+    for offset, size in extents:
+        at = offset
+        for begin, length in (piece for piece in pieces if offset <= piece[0] < offset + size):
+            assert begin == at
+            assert 0 < length <= slice_
+            at += length
+        assert at == offset + size
+
+
+@given(EXTENTS, st.integers(1, 5))
+def test_few_ranges_cover_many_extents_with_the_smallest_gaps(extents: list[Mismatch], most: int) -> None:
+    ranges = covering([(extent.offset, extent.length) for extent in extents], most)
+    assert len(ranges) <= most
+    assert covered(extents) <= covered([Mismatch(offset=offset, length=length) for offset, length in ranges])
+    if most >= len(extents):
+        assert covered(extents) == covered([Mismatch(offset=offset, length=length) for offset, length in ranges])
 
 
 # Witnesses
+
+
+NONE: frozenset[str] = frozenset()
+HERE, THERE = frozenset({SOURCE}), frozenset({DESTINATION})
 
 
 def seen(
@@ -76,9 +82,8 @@ def seen(
     *,
     persistent: bool = True,
     mirror: Mirror | None = None,
-    holds_source: bool = False,
-    holds_destination: bool = False,
-    destination_is_ours: bool = True,
+    held: frozenset[str] = NONE,
+    ours: frozenset[str] = THERE,
 ) -> DiskSeen:
     return DiskSeen(
         target="vda",
@@ -86,15 +91,14 @@ def seen(
         inactive=inactive,
         persistent=persistent,
         mirror=mirror,
-        holds_source=holds_source,
-        holds_destination=holds_destination,
-        destination_is_ours=destination_is_ours,
+        held=held,
+        ours=ours,
         plan=disk_plan(),
     )
 
 
-ON_SOURCE = seen(holds_source=True)
-ON_DESTINATION = seen(DESTINATION, DESTINATION, holds_destination=True)
+ON_SOURCE = seen(held=HERE)
+ON_DESTINATION = seen(DESTINATION, DESTINATION, held=THERE)
 MIRROR = Mirror(job="copy", path=DESTINATION, ready=True)
 
 
@@ -102,21 +106,21 @@ MIRROR = Mirror(job="copy", path=DESTINATION, ready=True)
     ("disk", "expected"),
     [
         (ON_SOURCE, Where.SOURCE),
-        (replace(ON_SOURCE, mirror=MIRROR, holds_destination=True), Where.SOURCE),
+        (replace(ON_SOURCE, mirror=MIRROR, held=HERE | THERE), Where.SOURCE),
         (replace(ON_SOURCE, persistent=False, inactive=None), Where.SOURCE),
-        (replace(ON_SOURCE, holds_source=False), Where.UNCLEAR),
+        (replace(ON_SOURCE, held=NONE), Where.UNCLEAR),
         (replace(ON_SOURCE, inactive=DESTINATION), Where.UNCLEAR),
         (replace(ON_SOURCE, inactive=None), Where.UNCLEAR),
         (replace(ON_SOURCE, live=DESTINATION), Where.UNCLEAR),
         (replace(ON_SOURCE, live=None), Where.UNCLEAR),
         (ON_DESTINATION, Where.DESTINATION),
         (replace(ON_DESTINATION, persistent=False, inactive=None), Where.DESTINATION),
-        (replace(ON_DESTINATION, holds_destination=False), Where.UNCLEAR),
-        (replace(ON_DESTINATION, holds_source=True), Where.UNCLEAR),
+        (replace(ON_DESTINATION, held=NONE), Where.UNCLEAR),
+        (replace(ON_DESTINATION, held=HERE | THERE), Where.UNCLEAR),
         (replace(ON_DESTINATION, inactive=SOURCE), Where.UNCLEAR),
         (replace(ON_DESTINATION, live=SOURCE), Where.UNCLEAR),
         (replace(ON_DESTINATION, mirror=MIRROR), Where.UNCLEAR),
-        (seen("/other", "/other", holds_source=True), Where.UNCLEAR),
+        (seen("/other", "/other", held=HERE), Where.UNCLEAR),
     ],
 )
 def test_a_disk_is_where_all_three_witnesses_say(disk: DiskSeen, expected: Where) -> None:

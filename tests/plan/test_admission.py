@@ -10,7 +10,7 @@ import pytest
 
 import svmove.plan
 from svmove.model import Checkpoint, DomainState, Inventory, Mirror, SourceKind, Versions
-from svmove.moves import Allocation, DiskRequest, Finding, Format, Level, Method, Request, Verify
+from svmove.moves import Allocation, Base, DiskRequest, Finding, Format, Level, Method, Request, Verify
 from svmove.plan.admission import CHECKS
 from svmove.policy import MovePolicy, Policy, SpacePolicy
 from svmove.units import GiB, MiB
@@ -40,6 +40,15 @@ def named(*disks: DiskRequest, **changed: Any) -> Request:
     return request(disks=disks or (DiskRequest(target="vda"),), **changed)
 
 
+BASE = "/pools/slow/base.qcow2"
+CHAINED = disk(chain=(BASE,), chain_formats=("qcow2",))
+
+
+def chained(**changed: Any) -> Inventory:
+    """A disk on a base."""
+    return inventory(CHAINED, **{"images": {VDA: image(), BASE: image()}, **changed})
+
+
 FIRES = [
     # domain_checks
     Fires(code="domain-off", found=inventory(domain=domain(live=(), state=DomainState.OFF)), says="virsh start"),
@@ -47,7 +56,6 @@ FIRES = [
     Fires(code="move-running", found=inventory(domain=domain(marker="m-1")), says="svmove resume m-1"),
     Fires(code="domain-job", found=inventory(domain=domain(job="backup")), says="a backup runs"),
     Fires(code="no-permission", found=inventory(can_read_host=False, images={}), says="sudo"),
-    Fires(code="snapshots", found=inventory(domain=domain(snapshots=("before",))), says="before"),
     Fires(code="pause-too-short", asked=request(max_pause=0.25), says="250 ms"),
     Fires(code="deadline-short", asked=request(deadline=1.0), says="--deadline", level=Level.WARN),
     # disk_checks
@@ -70,7 +78,22 @@ FIRES = [
     Fires(code="encrypted", found=inventory(images=images(encrypted=True)), target="vda"),
     Fires(code="data-file", found=inventory(images=images(data_file="x.data")), target="vda", says="x.data"),
     Fires(code="unreadable", found=inventory(images={}), target="vda", says="qemu-img info"),
-    Fires(code="backing-chain", found=inventory(disk(chain=("/base",))), target="vda", says="/base"),
+    Fires(code="unreadable", found=chained(images=images()), target="vda", says="/pools/slow/base.qcow2"),
+    Fires(code="raw-chain", found=chained(), asked=request(format=Format.RAW), target="vda", says="--flatten"),
+    Fires(
+        code="flatten-snapshots",
+        found=chained(domain=domain(CHAINED, snapshots=("before",))),
+        asked=request(flatten=True),
+        target="vda",
+        says="before",
+    ),
+    Fires(
+        code="flatten-snapshot",
+        found=chained(),
+        asked=request(flatten=True, method=Method.SNAPSHOT),
+        target="vda",
+        says="--method mirror",
+    ),
     Fires(code="internal-snapshots", found=inventory(images=images(internal_snapshots=("s1", "s2"))), target="vda"),
     Fires(code="block-job", found=inventory(jobs={"vda": "pull"}), target="vda", says="pull"),
     Fires(
@@ -206,7 +229,9 @@ def test_a_check_fires_and_no_other_one_does(case: Fires) -> None:
 
 NOT = [
     ("domain-state", request(), inventory(domain=domain(state=DomainState.PAUSED))),
-    ("snapshots", request(to="slow"), inventory(domain=domain(snapshots=("before",)))),  # all there already
+    ("raw-chain", request(format=Format.RAW, flatten=True), chained()),
+    ("flatten-snapshots", request(), chained(domain=domain(CHAINED, snapshots=("before",)))),
+    ("name-taken", request(base=Base.FIND), chained(names={"fast": frozenset({"base.qcow2"})})),
     ("pause-too-short", request(max_pause=0.251), inventory()),
     ("deadline-short", request(deadline=3600.0), inventory()),
     ("name-taken", request(), inventory(domain=domain(marker="m-1"), names={"fast": frozenset({"web-vda.qcow2"})})),
@@ -320,8 +345,9 @@ def test_the_policy_sets_the_reserves_and_the_pause() -> None:
 
 
 def test_several_causes_are_all_told_at_once() -> None:
-    bad = inventory(disk(chain=("/base",)), used_elsewhere={VDA: "db"}, scratch_free=0)
-    assert {"backing-chain", "used-elsewhere", "no-scratch"} == {one.code for one in planned(request(), bad).findings}
+    bad = inventory(disk(), images=images(internal_snapshots=("s1",)), used_elsewhere={VDA: "db"}, scratch_free=0)
+    found = planned(request(), bad).findings
+    assert {"internal-snapshots", "used-elsewhere", "no-scratch"} == {one.code for one in found}
 
 
 def test_every_refusal_but_a_few_says_what_to_do() -> None:

@@ -110,8 +110,8 @@ def test_a_proof_before_the_switch_needs_a_snapshot_which_is_its_default() -> No
     assert (asked.method, own.verify, asked.refused, own.refused) == (Method.SNAPSHOT, Verify.BEFORE, False, False)
 
 
-def test_without_snapshots_a_proof_before_the_switch_is_refused() -> None:
-    plan = planned(request(verify=Verify.BEFORE), inventory(versions=GOOD))
+def test_a_mirror_can_not_be_proven_before_the_switch() -> None:
+    plan = planned(request(verify=Verify.BEFORE, method=Method.MIRROR), inventory(versions=GOOD))
     assert (plan.method, [one.code for one in plan.findings]) == (Method.MIRROR, ["verify-before"])
 
 

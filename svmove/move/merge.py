@@ -1,0 +1,157 @@
+"""Brings what an overlay has taken into the file below it, and the guest onto that file: QEMU's active commit.
+
+Used twice: at the end of a move by `snapshot`, so that one file is left, and on its way back, so that the guest is
+on its source alone.
+
+Why no byte can be lost here: until QEMU has switched, overlay and file below are, together, what the guest has, and a
+merge that was cut off is begun again. From the switch on the file below is newer than the overlay. So the intention
+to switch is in the journal before it is asked for, and when the guest went off after that and nobody saw the switch,
+nothing is merged any more: which file is the newer one can't be told, and the move is held.
+"""
+
+from svmove.errors import CopyError, HypervisorError
+from svmove.model import Domain, DomainState, Event
+from svmove.move.context import Move
+from svmove.move.observe import DiskSeen
+from svmove.moves import DiskPlan, VolumeSpec
+
+# An event can be lost, so the XML is looked at this often (seconds).
+_TICK = 0.5
+# QEMU switches when nothing is dirty, which a busy writer can put off; it can't be called back.
+_SWITCH_WAIT = 120.0
+# libvirt writes its XML after QEMU's end; what it has not written by then it never will.
+_XML_WAIT = 30.0
+
+
+class _Merge:
+    def __init__(self, move: Move, disk: DiskPlan, over: VolumeSpec, below: str, format_: str) -> None:
+        self.move, self.disk = move, disk
+        self.over, self.below, self.format = over, below, format_
+
+    def look(self) -> tuple[Domain, DiskSeen, bool]:
+        """The domain, the disk, and whether the guest is off."""
+        seen = self.move.observe().of([self.disk])
+        return seen.domain, seen.disks[0], seen.off
+
+    def run(self) -> None:
+        while True:
+            domain, disk, off = self.look()
+            if off:
+                self._off(domain, disk)
+                return
+            if disk.live == self.below:
+                self._settle()
+                return
+            if disk.live != self.over.path:
+                raise self._trouble(disk)
+            if not disk.merges:
+                self.move.intend("merge", self.disk.target, over=self.over.path, below=self.below)
+                self.move.world.hypervisor.begin_merge(self.move.plan.uuid, self.disk.target)
+            if self._await_ready():
+                self._switch()
+
+    def _await_ready(self) -> bool:
+        """False when the guest went off. Raises CopyError when the job is gone."""
+        hypervisor, uuid = self.move.world.hypervisor, self.move.plan.uuid
+        while True:
+            _, disk, off = self.look()
+            if off:
+                return False
+            if not disk.merges:
+                raise self._trouble(disk)
+            assert disk.mirror is not None
+            if disk.mirror.ready or disk.mirror.ending:
+                return True
+            job = hypervisor.job(uuid, self.disk.target)
+            if job is not None and job.remaining is not None:
+                self.move.say(self.disk.target, job.done, job.end, "merging")
+            self.move.events.next(_TICK)
+
+    def _switch(self) -> None:
+        self.move.intend("switch", self.disk.target, over=self.over.path, below=self.below)
+        trouble: HypervisorError | None = None
+        try:
+            self.move.world.hypervisor.request_pivot(self.move.plan.uuid, self.disk.target)
+        except HypervisorError as error:
+            trouble = error
+
+        def ended(_event: Event | None) -> bool:
+            _, disk, off = self.look()
+            return off or not disk.merges
+
+        if not self.move.await_(_SWITCH_WAIT, ended):
+            raise trouble or self._trouble(self.look()[1])
+        _, disk, off = self.look()
+        if not off and disk.live == self.over.path:
+            raise trouble or self._trouble(disk)
+
+    def _settle(self) -> None:
+        """Until live XML, inactive XML and QEMU's open files agree on the file below."""
+        if self.move.await_(_XML_WAIT, lambda _event: self._settled(), tick=0.05):
+            self._merged()
+            return
+        _, disk, _ = self.look()
+        stale = disk.live == self.below and disk.inactive == self.over.path and disk.mirror is None
+        if stale and self.over.path not in disk.held:  # libvirt died between the end of QEMU's job and its own XML
+            self.move.intend("redefine", sources={self.disk.target: self.below})
+            sources = {self.disk.target: (self.below, self.format)}
+            self.move.world.hypervisor.set_sources(self.move.plan.uuid, sources, running=True)
+            if self._settled():
+                self._merged()
+                return
+        raise self._trouble(self.look()[1])
+
+    def _settled(self) -> bool:
+        _, disk, _ = self.look()
+        named = disk.live == self.below and (disk.inactive == self.below or not disk.persistent)
+        return named and disk.mirror is None and self.below in disk.held and self.over.path not in disk.held
+
+    def _merged(self) -> None:
+        if self._begun("merge") and not self._over():
+            self.move.note("merged", self.disk.target, over=self.over.path, below=self.below)
+
+    def _off(self, domain: Domain, disk: DiskSeen) -> None:
+        """The guest is off: qemu-img merges, under QEMU's own lock, and the next start is from the file below."""
+        host, target = self.move.world.host, self.disk.target
+        gone = domain.state is DomainState.GONE
+        if disk.inactive != self.over.path and not gone:
+            return
+        if self._over() or not self.move.noted("frozen", target) or host.identity(self.over.path) is None:
+            return
+        if self._begun("switch"):
+            raise CopyError(
+                f"the guest went off while {self.over.path} was merged into {self.below}, and it can't be told "
+                f"which of them is the newer one: {disk}",
+                reason="unclear",
+            )
+        self.move.intend("merge", target, over=self.over.path, below=self.below)
+        host.commit_overlay(self.over.path, self.over.format)
+        if not gone:
+            sources = {target: (self.below, self.format)}
+            self.move.world.hypervisor.set_sources(self.move.plan.uuid, sources, running=False)
+        self._merged()
+
+    def _begun(self, what: str) -> bool:
+        entry = self.move.intended(what, self.disk.target)
+        return entry is not None and entry.data["over"] == self.over.path
+
+    def _over(self) -> bool:
+        merged = self.move.noted("merged", self.disk.target)
+        return merged is not None and merged.data["over"] == self.over.path
+
+    def _trouble(self, disk: DiskSeen) -> CopyError:
+        return CopyError(f"{self.over.path} could not be merged into {self.below}: {disk}", reason="merge-failed")
+
+
+def merge(move: Move, disk: DiskPlan, *, forward: bool) -> None:
+    """Idempotent; nothing is done for a guest that is not on an overlay of ours.
+
+    `forward`: of the destination, else of the source. Raises CopyError, HypervisorError, HostError.
+    """
+    if disk.overlay is None:
+        return
+    if forward:
+        spec = disk.destination
+        _Merge(move, disk, disk.overlay.destination, spec.path, spec.format).run()
+    else:
+        _Merge(move, disk, disk.overlay.source, disk.source, disk.source_format).run()
