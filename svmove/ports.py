@@ -162,6 +162,10 @@ class Host(Protocol):
         while QEMU writes to it. False: this file system can't. Raises HostError, also when it is full."""
         ...
 
+    def offload(self, source: str, folder: str) -> CopyWay:
+        """How a file could be copied into a folder, best first. Changes nothing. Raises HostError."""
+        ...
+
     def filesystem(self, path: str) -> str | None:
         """Which one the path lies on: equal for paths that share their free space. None: there is no such path."""
         ...

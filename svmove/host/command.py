@@ -1,6 +1,7 @@
 """Commands as argument lists: never a shell, never a name that could be read as an option."""
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ def run(argv: Sequence[str], *, timeout: float = 60.0) -> str:
             errors="replace",
             timeout=timeout,
             check=False,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},  # what they say is read
         )
     except FileNotFoundError as error:
         raise HostError(
@@ -129,7 +131,7 @@ def allocate(path: str, length: int) -> bool:
         # A TiB of ext4 takes seconds; a busy network file system more.
         run(["fallocate", "-n", "-l", str(length), "--", path], timeout=600.0)
     except HostError as error:
-        if "not supported" in error.text:
+        if "unsupported" in error.text or "not supported" in error.text:
             return False
         raise
     return True

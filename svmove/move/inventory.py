@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from svmove.errors import HostError, HypervisorError
 from svmove.journal import Journal
-from svmove.model import Disk, Domain, Image, Inventory, Job, Pool, Volume, WriteRate
+from svmove.model import CopyWay, Disk, Domain, Image, Inventory, Job, Pool, Volume, WriteRate
 from svmove.moves import Request
 from svmove.plan import estimate, granularity
 from svmove.policy import Policy
@@ -59,6 +59,7 @@ def gather(
         jobs=_jobs(domain.uuid, meant, hypervisor) if domain.live else {},
         can_read_host=can_read,
         filesystems=_filesystems(pools, wanted, host),
+        offloads=_offloads(meant, request, pools, host) if can_read and domain.live else {},
         writes=written.rates([disk.target for disk in meant], _expected(request, policy, past_rates), policy),
     )
 
@@ -145,6 +146,19 @@ def _filesystems(pools: Sequence[Pool], wanted: Collection[str | None], host: Ho
             with suppress(HostError):  # then it counts as one of its own
                 if (filesystem := host.filesystem(pool.path)) is not None:
                     found[pool.name] = filesystem
+    return found
+
+
+def _offloads(disks: Sequence[Disk], request: Request, pools: Sequence[Pool], host: Host) -> dict[str, CopyWay]:
+    """By target; of a disk that is in no file, or whose pool is in no folder, nothing is known."""
+    folders = {pool.name: pool.path for pool in pools if pool.active}
+    asked = {disk.target: disk.pool for disk in request.disks}
+    found = {}
+    for disk in disks:
+        folder = folders.get(asked.get(disk.target) or request.to or "")
+        if disk.path and folder and disk.device == "disk":
+            with suppress(HostError):
+                found[disk.target] = host.offload(disk.path, folder)
     return found
 
 

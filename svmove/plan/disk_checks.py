@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from svmove.model import SourceKind
 from svmove.moves import Allocation, Finding, Level, Method
+from svmove.plan import method as methods
 from svmove.plan.case import Case, nearest, refuse
 from svmove.plan.choice import fully_allocated
 
@@ -92,13 +93,6 @@ def layers(case: Case) -> Iterator[Finding]:
                 "leave --format out, or make one file of them: --flatten",
                 target,
             )
-        if choice.layers and case.request.flatten and case.method is Method.SNAPSHOT:
-            yield refuse(
-                "flatten-snapshot",
-                f"{target} has files below it, and the method snapshot copies each file as it is",
-                "use another method: --method mirror",
-                target,
-            )
         if choice.layers and case.request.flatten and case.inventory.domain.snapshots:
             yield refuse(
                 "flatten-snapshots",
@@ -114,8 +108,11 @@ def layers(case: Case) -> Iterator[Finding]:
 def _internal(case: Case, path: str, target: str) -> Finding:
     return refuse(
         "internal-snapshots",
-        f"{target}: {path} has internal snapshots: {', '.join(case.inventory.images[path].internal_snapshots)}",
-        "delete them: virsh snapshot-delete, or qemu-img snapshot -d while the guest is off",
+        f"{target}: {path} has internal snapshots: {', '.join(case.inventory.images[path].internal_snapshots)}; "
+        "QEMU's mirror copies the disk as it is now, and none of them",
+        "shut the guest down, then the same command moves it"
+        if Method.OFFLINE in methods.AVAILABLE
+        else "delete them: virsh snapshot-delete, or qemu-img snapshot -d while the guest is off",
         target,
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from svmove.model import CopyWay, Disk, DomainState, Inventory, SourceKind
 from svmove.moves import DiskPlan, Method, Request, Verify
@@ -75,7 +76,9 @@ def proof_before(facts: Facts) -> Chosen | None:
 
 
 def shared_extents(facts: Facts) -> Chosen | None:
-    """One file system with reflink: nothing is copied, whatever its size."""
+    """One file system with reflink: nothing is copied, whatever its size. A proof at the cutover would read all."""
+    if facts.request.verify is Verify.CUTOVER or any(d.source_format != d.destination.format for d in facts.disks):
+        return None
     ways = [facts.inventory.offloads.get(disk.target) for disk in facts.disks]
     if not ways or any(way is not CopyWay.REFLINK for way in ways) or facts.copy_bytes < _PAYS:
         return None
@@ -152,6 +155,8 @@ def snapshot_possible(facts: Facts) -> str | None:
     domain = facts.inventory.domain
     if domain.state not in (DomainState.RUNNING, DomainState.PAUSED):
         return "a snapshot is of a guest that runs"
+    if facts.request.flatten and any(choice.layers for choice in facts.choices):
+        return "it copies each file as it is, so it can't make one of a chain"
     for choice in facts.choices:
         if (trouble := _unfit(choice, facts.inventory)) is not None:
             return f"{choice.disk.target} {trouble}"
@@ -164,13 +169,21 @@ def _unfit(choice: Choice, inventory: Inventory) -> str | None:
         return "is not on a file"
     if flag := _flag(disk):
         return f"is {flag}, and can have no snapshot"
-    if choice.volume is None or inventory.pool(choice.volume.pool) is None:
-        return "is in no pool, so its overlay has no place"
+    if not _has_place(choice, inventory):
+        return "is in no pool's own folder, so its overlay has no place"
     if any(disk.target in point.targets for point in inventory.domain.checkpoints):
         return "has checkpoints: their bitmaps don't go through a snapshot and its commit"
     if image is not None and image.bitmaps:
         return f"has dirty bitmaps ({', '.join(image.bitmaps)}), which a copy out of process leaves behind"
     return None
+
+
+def _has_place(choice: Choice, inventory: Inventory) -> bool:
+    """Whether svmove can have a volume made beside the source."""
+    pool = inventory.pool(choice.volume.pool) if choice.volume else None
+    if pool is None or pool.path is None or choice.disk.path is None:
+        return False
+    return pool.active and PurePosixPath(choice.disk.path).parent == PurePosixPath(pool.path)
 
 
 def _flag(disk: Disk) -> str | None:

@@ -78,6 +78,12 @@ class FakeHost:
         return self.world.allocates
 
     @counted
+    def offload(self, source: str, folder: str) -> CopyWay:
+        if source not in self.world.files or folder not in ("/pools/fast", "/pools/slow"):
+            raise HostError(f"{source}: No such file or directory")
+        return CopyWay.PLAIN
+
+    @counted
     def filesystem(self, path: str) -> str | None:
         return path if path in ("/pools/fast", "/pools/slow") else None
 

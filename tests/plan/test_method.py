@@ -7,7 +7,7 @@ import pytest
 
 from svmove.model import Checkpoint, CopyWay, DomainState, Inventory, Pool, Versions, WriteRate
 from svmove.move.methods import STEPS
-from svmove.moves import DiskRequest, Method, Verify
+from svmove.moves import DiskRequest, Format, Method, Verify
 from svmove.plan import method
 from svmove.units import GiB, KiB, MiB
 from tests.builders import disk, domain, image, inventory, planned, pool, request
@@ -97,6 +97,14 @@ def test_a_large_disk_on_a_shared_reflink_file_system_is_snapshot(
 
 
 @pytest.mark.usefixtures("with_snapshots")
+@pytest.mark.parametrize("asked", [{"verify": Verify.CUTOVER}, {"format": Format.RAW}], ids=["read anyway", "format"])
+def test_where_all_is_read_or_written_anyway_shared_extents_help_nothing(asked: dict[str, Any]) -> None:
+    large = {VDA: image(allocated_bytes=2 * GiB)}
+    found = inventory(versions=GOOD, images=large, offloads={"vda": CopyWay.REFLINK})
+    assert chosen(found, **asked)[0] is Method.MIRROR
+
+
+@pytest.mark.usefixtures("with_snapshots")
 def test_all_disks_must_be_on_it() -> None:
     large = {path: image(allocated_bytes=2 * GiB) for path in (VDA, "/pools/slow/web-vdb.qcow2")}
     found = inventory(disk(), disk("vdb"), versions=GOOD, images=large, offloads={"vda": CopyWay.REFLINK})
@@ -122,7 +130,9 @@ UNFIT: list[tuple[dict[str, Any], str]] = [
     ({"domain": domain(disk(shareable=True))}, "vda is shareable"),
     ({"domain": domain(disk(transient=True))}, "vda is <transient/>"),
     ({"domain": domain(disk(device="lun"))}, "vda is not on a file"),
-    ({"volumes": {}}, "vda is in no pool"),
+    ({"volumes": {}}, "vda is in no pool's own folder"),
+    ({"domain": domain(disk(path="/pools/slow/deep/web.qcow2"))}, "vda is in no pool's own folder"),
+    ({"pools": (pool("fast"), pool("slow", active=False))}, "vda is in no pool's own folder"),
     ({"domain": domain(checkpoints=(Checkpoint(name="c1", targets=("vda",)),))}, "vda has checkpoints"),
     ({"images": {VDA: image(bitmaps=("mine",))}}, "vda has dirty bitmaps (mine)"),
     ({"pools": FULL}, "pool slow has 1.0 MiB available for the overlays"),

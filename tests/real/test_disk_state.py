@@ -9,6 +9,7 @@ from lxml import etree
 from lxml.builder import E
 
 from svmove.units import MiB
+from tests.real.faults.storage import filesystem, loop, pool
 from tests.real.world import World, disk, passable, until
 
 SIZE = 64 * MiB
@@ -230,6 +231,31 @@ def test_the_rest_of_a_guests_home_is_named_and_stays(world: World) -> None:
 
     (nvram,) = [one for one in found if one["code"] == "nvram"]
     assert (nvram["level"], str(variables) in nvram["text"]) == ("note", True)
+
+
+def test_pools_on_one_reflink_file_system_are_seen_and_a_large_disk_is_not_copied_there(world: World) -> None:
+    image = world.folder / "xfs.img"
+    for command in (["truncate", "-s", "4G", str(image)], ["mkfs.xfs", "-q", "-m", "reflink=1", str(image)]):
+        subprocess.run(command, check=True)
+    with loop(image) as device, filesystem(world, device, world.folder / "xfs") as root:
+        folders = [root / "one", root / "two"]
+        for folder in folders:
+            folder.mkdir(mode=0o755)
+        with pool(world, folders[0], "one"), pool(world, folders[1], "two"):
+            path = folders[0] / "large.img"
+            subprocess.run(["fallocate", "-l", "1200M", str(path)], check=True)
+            io(path, "raw", f"write -P 7 0 {DATA}")
+            world.virsh("pool-refresh", "one")
+            world.guest("large", disk(path, format_="raw"))
+
+            plan = world.cli("plan", "large", "--to", "two", "--json").document
+            result = world.cli.move("large", "--to", "two")
+
+            assert (plan["method"], plan["verify"]) == ("snapshot", "before")
+            assert plan["why"] == "both pools share a file system with reflink, so 1.2 GiB stay"
+            assert (result.code, result.document["disks"][0]["verified"]) == (0, True), result.stdout
+            assert world.where("large") == {"vda": "two"}
+            world.virsh("destroy", "large")
 
 
 @pytest.mark.parametrize(
