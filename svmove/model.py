@@ -185,6 +185,14 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WriteRate:
+    """What a guest writes to a disk, per second."""
+
+    requests: float
+    bytes: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
     """All that a plan is made from, gathered at one moment."""
 
@@ -204,6 +212,8 @@ class Inventory:
     # Targets that a block job, not ours, holds.
     jobs: Mapping[str, str] = field(default_factory=dict)
     can_read_host: bool = True
+    # What the guest writes now, by target, of the disks that are meant. Empty when it is off.
+    writes: Mapping[str, WriteRate] = field(default_factory=dict)
 
     def pool(self, name: str) -> Pool | None:
         return next((pool for pool in self.pools if pool.name == name), None)

@@ -143,6 +143,7 @@ class DiskPlan:
     delete_source: bool
     layers: tuple[Layer, ...] = ()  # the chain below it, nearest first
     overlay: Overlay | None = None
+    granularity: int | None = None  # of its dirty bitmap, as the guest writes; None: the plan's
 
     @property
     def lands(self) -> VolumeSpec:

@@ -90,7 +90,7 @@ def start(move: Move) -> Phase:
         move.intend("copy", disk.target)
         options = CopyOptions(
             bandwidth=disk.bandwidth,
-            granularity=move.plan.granularity,
+            granularity=disk.granularity or move.plan.granularity,
             buffer=buffer_for(disk.bandwidth, move.plan.buffer),
             synchronous=move.plan.method is Method.SYNCHRONOUS,
         )

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 
 from svmove.errors import UsageError
 from svmove.model import Inventory
@@ -9,6 +10,7 @@ from svmove.moves import DiskPlan, Finding, Level, Plan, Request
 from svmove.plan import admission, estimate
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice, choose
+from svmove.plan.granularity import granularity_for
 from svmove.plan.method import Facts, choose_method
 from svmove.policy import Policy
 
@@ -29,7 +31,10 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
     bandwidth = policy.move.bandwidth if request.bandwidth is None else request.bandwidth
     disks = _disk_plans(to_move, request, bandwidth)
     total = sum(disk.copy_bytes for disk in disks)
-    copy_seconds = estimate.seconds(total, bandwidth, _past_rate(disks, inventory))
+    past_rate = _past_rate(disks, inventory)
+    copy_seconds = estimate.seconds(total, bandwidth, past_rate)
+    if policy.mirror.granularity is None:
+        disks = _granular(disks, inventory, bandwidth, past_rate)
     case = Case(
         request=request,
         inventory=inventory,
@@ -102,6 +107,17 @@ def _disk_plans(choices: Sequence[Choice], request: Request, bandwidth: int | No
             delete_source=not (request.keep_source or choice.volume is None or choice.disk.read_only),
         )
         for (choice, _, destination), size, cap in zip(complete, sizes, caps, strict=True)
+    )
+
+
+def _granular(
+    disks: Sequence[DiskPlan], inventory: Inventory, bandwidth: int | None, past_rate: float | None
+) -> tuple[DiskPlan, ...]:
+    """Each with the granularity that its guest's writes ask for."""
+    rate = estimate.rate(bandwidth, past_rate)
+    return tuple(
+        replace(disk, granularity=granularity_for(inventory.writes.get(disk.target), disk.bandwidth or rate))
+        for disk in disks
     )
 
 

@@ -185,6 +185,13 @@ class LibvirtHypervisor:
     def job(self, uuid: str, target: str) -> Job | None:
         return jobs.job(self._connection, uuid, target)
 
+    def writes(self, uuid: str, target: str) -> tuple[int, int]:
+        def read(c: Any) -> tuple[int, int]:
+            _, _, requests, written, _ = c.lookupByUUIDString(uuid).blockStats(target)
+            return requests, written
+
+        return self._connection.ask(read)
+
     def set_bandwidth(self, uuid: str, target: str, bandwidth: int | None) -> None:
         jobs.set_bandwidth(self._connection, uuid, target, bandwidth)
 

@@ -73,6 +73,12 @@ class DomainContract:
         domain = side.hypervisor.domain(side.uuid)
         assert (domain.marker, domain.marked) == (None, ())
 
+    def test_what_the_guest_wrote_is_counted_and_nothing_when_it_is_off(self, side: Side) -> None:
+        assert side.hypervisor.writes(side.uuid, "vda") == (0, 0)
+        side.off()
+        with pytest.raises(HypervisorError):
+            side.hypervisor.writes(side.uuid, "vda")
+
     @pytest.mark.parametrize("running", [False, True])
     def test_the_next_start_is_set_of_a_domain_that_is_as_it_was_thought(self, side: Side, running: bool) -> None:
         made = side.spec()

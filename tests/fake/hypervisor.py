@@ -20,7 +20,7 @@ from svmove.model import (
     Volume,
 )
 from svmove.moves import CopyOptions, DiskPlan, VolumeSpec
-from svmove.units import GiB
+from svmove.units import GiB, KiB
 from tests.fake.events import FakeEvents
 from tests.fake.world import BLOCK, BLOCKS, Copying, Drive, World, counted
 
@@ -145,6 +145,12 @@ class FakeHypervisor:
         if mirror is None:
             return None
         return Job(kind="copy", done=mirror.end - len(mirror.dirty) * BLOCK, end=mirror.end)
+
+    @counted
+    def writes(self, uuid: str, target: str) -> tuple[int, int]:
+        self._known(uuid)
+        drive = self._drive(target)
+        return drive.requests, drive.requests * 4 * KiB
 
     @counted
     def set_bandwidth(self, uuid: str, target: str, bandwidth: int | None) -> None:

@@ -115,6 +115,7 @@ class Drive:
     old: File | None = None
     frozen: list[int] | None = None  # as the export shows it
     truth: list[int] = field(default_factory=list)  # all that the guest ever wrote
+    requests: int = 0  # of these writes
 
 
 class World:
@@ -203,6 +204,7 @@ class World:
         for drive in self.drives.values():
             block = value % BLOCKS
             drive.file.blocks[block] = drive.truth[block] = value
+            drive.requests += 1
             if drive.mirror is not None:
                 drive.mirror.dirty.add(block)
                 drive.mirror.end += BLOCK
