@@ -6,13 +6,15 @@ Every act is idempotent: it looks first whether it was done, by this process or 
 from collections.abc import Sequence
 
 from svmove.errors import CopyError, HostError, HypervisorError
-from svmove.model import Event, EventKind
+from svmove.model import Event, EventKind, Job
+from svmove.move import converge, throttle
 from svmove.move.context import Move
+from svmove.move.converge import Converge
 from svmove.move.governor import LOOK, Governor, buffer_for
 from svmove.move.observe import Seen, Where
 from svmove.move.ownership import doubt_about_unrecorded, used_elsewhere
 from svmove.move.phases import Phase
-from svmove.moves import CopyOptions, DiskPlan, Method
+from svmove.moves import CopyOptions, DiskPlan
 
 # A lost event must not hang a move: readiness is also read from the XML this often (seconds).
 _LOOK_AGAIN = 5.0
@@ -92,7 +94,7 @@ def start(move: Move) -> Phase:
             bandwidth=disk.bandwidth,
             granularity=disk.granularity or move.plan.granularity,
             buffer=buffer_for(disk.bandwidth, move.plan.buffer),
-            synchronous=move.plan.method is Method.SYNCHRONOUS,
+            synchronous=converge.is_synchronous(move, disk.target),
         )
         move.world.hypervisor.start_copy(move.plan.uuid, disk.target, disk.destination, options)
     return Phase.COPYING
@@ -102,7 +104,7 @@ def _at_rest(move: Move) -> Seen:
     """In a second round, what the first one left must have ended, or its end would be taken for that of the new
     copy: jobs that are being cancelled, and events that nobody has read. Raises CopyError."""
     seen = move.observe()
-    if not (move.noted("proven") or move.noted("decided")):
+    if not (move.noted("proven") or move.noted("decided") or converge.begun_again(move)):
         return seen  # the first round
 
     def ended(_event: object) -> bool:
@@ -118,9 +120,14 @@ def _at_rest(move: Move) -> Seen:
 
 
 def copy(move: Move) -> Phase:
-    """Waits for the barrier: all mirrors ready. By event; the XML is asked first, and now and then."""
+    """Waits for the barrier: all mirrors ready. By event; the XML is asked first, and now and then.
+
+    Or for what `converge` does about mirrors that would never be."""
+    if converge.to_begin_again(move):  # somebody has died over it
+        return converge.begin_again(move)
+    throttle.release_if_possible(move)  # of a dead svmove, or of a pause that did not suffice
     try:
-        _await_all(move)
+        following = _await_all(move)
     except HostError:
         unless_replaced(move.observe().of(move.pending))  # says more than "no such file"
         raise
@@ -129,11 +136,13 @@ def copy(move: Move) -> Phase:
         if move.observe().domain.live:
             raise
         raise _stopped() from error
-    _measure(move)
-    return Phase.READY
+    if following is Phase.READY:
+        _measure(move)
+    return following
 
 
-def _await_all(move: Move) -> None:
+def _await_all(move: Move) -> Phase:
+    watched = Converge(move)
     ready = _ready(move.observe().of(move.pending))
     if "bandwidth" in move.world.journal.requests.changes(move.plan.move):
         _lift(move)  # whatever limit a dead svmove has left on the jobs; the governor sets its own
@@ -141,16 +150,19 @@ def _await_all(move: Move) -> None:
     while len(ready) < len(move.pending):
         look_again = move.world.clock.monotonic() + _LOOK_AGAIN
         while len(ready) < len(move.pending) and move.world.clock.monotonic() < look_again:
+            if (following := watched.at_deadline()) is not None:
+                return following
             move.may_go_on()
             governor = _governor(move, governor)
             event = move.events.next(_REPORT if governor is None else LOOK)
-            if event is None:
-                _report(move, ready, governor)
-            else:
+            if event is not None:
                 _heed(move, event, ready)
+            elif (following := watched.look(_report(move, ready, governor, watched), ready)) is not None:
+                return following
         if len(ready) < len(move.pending):
             ready |= _ready(move.observe().of(move.pending))
-    _report(move, ready, None)
+    _report(move, ready, None, watched)
+    return Phase.READY
 
 
 def _governor(move: Move, now: Governor | None) -> Governor | None:
@@ -246,17 +258,22 @@ def failure(move: Move, event: Event) -> CopyError:
     )
 
 
-def _report(move: Move, ready: set[str], governor: Governor | None) -> None:
+def _report(move: Move, ready: set[str], governor: Governor | None, watched: Converge) -> dict[str, Job]:
     left: dict[str, int] = {}
+    jobs: dict[str, Job] = {}
     unless_cut(move)
     for disk in move.pending:
         job = move.world.hypervisor.job(move.plan.uuid, disk.target)
         if job is not None and job.remaining is not None:
-            move.say(disk.target, job.done, job.end, "ready" if disk.target in ready else None)
+            jobs[disk.target] = job
+            is_ready = disk.target in ready
+            text, seen = ("ready", {"converges": True}) if is_ready else (None, watched.predicted(disk.target))
+            move.say(disk.target, job.done, job.end, text, **seen)
             # QEMU has been through all of it once; what it copies now are rewrites, which no file grows by.
             left[disk.target] = max(disk.destination.capacity - job.done, 0)
     if governor is not None and any(left.values()):
         _govern(move, governor, left)
+    return jobs
 
 
 def _govern(move: Move, governor: Governor, left: dict[str, int]) -> None:
@@ -268,7 +285,9 @@ def _govern(move: Move, governor: Governor, left: dict[str, int]) -> None:
 
 def _measure(move: Move) -> None:
     """How much arrived, and how fast, for the report and for the estimate of later moves."""
-    free = "bandwidth" not in move.world.journal.requests.changes(move.plan.move)  # capped for no part of it
+    # Capped for no part of it, and all in one go.
+    free = "bandwidth" not in move.world.journal.requests.changes(move.plan.move)
+    free = free and not any(move.noted("never-ready", disk.target) for disk in move.pending)
     for disk in move.pending:
         arrived = move.world.host.allocated(disk.destination.path)
         move.note("copied", disk.target, bytes=arrived)

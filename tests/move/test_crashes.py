@@ -15,6 +15,7 @@ import pytest
 from svmove.errors import HostError, HypervisorError, JournalError, NotFoundError, SvmoveError, UnreachableError
 from svmove.move.phases import RESTING
 from svmove.moves import Plan
+from svmove.policy import Policy
 from tests.fake import CrashError, Faults
 from tests.move.stage import Stage
 
@@ -37,18 +38,24 @@ def fail(room: str, call: str) -> BaseException:
 
 
 def every_call(
-    folder: Path, make: Callable[[str, str], BaseException], *targets: str, after_effect: bool
+    folder: Path,
+    make: Callable[[str, str], BaseException],
+    *targets: str,
+    after_effect: bool,
+    prepare: Callable[[Stage], Stage] = lambda stage: stage,
+    policy: Policy | None = None,
+    only: Callable[[int, str], bool] = lambda _number, _call: True,
 ) -> Iterator[tuple[int, Stage, Plan, str]]:
     """A stage for each N, whose move was hit at call N, by the name of that call."""
-    whole = Stage(folder, *targets, uuid=next(_UUIDS))
+    whole = prepare(Stage(folder, *targets, uuid=next(_UUIDS), policy=policy))
     plan, whole.world.faults = whole.plan(), Faults()
     whole.run(plan)
-    rooms = list(whole.world.faults.rooms)
+    rooms, calls = list(whole.world.faults.rooms), list(whole.world.faults.calls)
     assert len(rooms) > 60
     for number, room in enumerate(rooms, start=1):
-        if make is lose and room != "virt":
+        if (make is lose and room != "virt") or not only(number, calls[number - 1]):
             continue
-        stage = Stage(folder, *targets, uuid=next(_UUIDS))
+        stage = prepare(Stage(folder, *targets, uuid=next(_UUIDS), policy=policy))
         plan = stage.plan()
         stage.world.faults = Faults(at=number, after_effect=after_effect, make=make)
         came: BaseException | None = None
