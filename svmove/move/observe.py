@@ -149,6 +149,11 @@ class Seen:
         return all(disk.copies and disk.mirror is not None and disk.mirror.ready for disk in self.disks)
 
     @property
+    def all_go_on(self) -> bool:
+        """All copy, ready or not, and nobody has asked any of them to pivot or to end."""
+        return self.all_copy and not any(disk.mirror is not None and disk.mirror.ending for disk in self.disks)
+
+    @property
     def replaced(self) -> tuple[str, ...]:
         """Destinations that somebody put another file in place of. QEMU opens them by path at the pivot, and only then
         what lies below them."""
