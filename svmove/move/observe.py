@@ -70,7 +70,8 @@ class DiskSeen:
     def merges(self) -> bool:
         """An overlay of ours is being merged into the file below it."""
         overlay = self.plan.overlay
-        if overlay is None or self.mirror is None or self.mirror.job != "active-commit":
+        # At its very end libvirt's XML has the job's file still, and its kind no more.
+        if overlay is None or self.mirror is None or self.mirror.job not in ("active-commit", ""):
             return False
         return (self.live, self.mirror.path) in (
             (overlay.source.path, self.plan.source),
