@@ -62,11 +62,11 @@ class Disk:
     shareable: bool = False
     transient: bool = False
     encrypted: bool = False
+    iothread: bool = False  # a thread of its own, or several
     pool: str | None = None  # of a type='volume' source
     volume: str | None = None
     discard: str | None = None  # "unmap": what the guest discards is freed below; QEMU's default is to ignore it
     detect_zeroes: str | None = None  # "unmap": zeroes that are written become holes, if discards do
-    iothread: bool = False
     throttled: bool = False  # it has limits of its own (<iotune>)
 
 
@@ -216,6 +216,14 @@ class WriteRate:
 
     requests: float
     bytes: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """A disk's I/O limits that are in force, by libvirt's names ("write_iops_sec"); none is 0."""
+
+    limits: Mapping[str, int]
+    group: str = ""  # the disks of one group share its limits; "": this disk's alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

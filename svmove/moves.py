@@ -396,3 +396,5 @@ class Progress:
     done: int = 0
     end: int = 0
     text: str | None = None
+    seconds: float | None = None  # until it is ready, as it goes
+    converges: bool | None = None  # False: never ready as it goes; None: not known

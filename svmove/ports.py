@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from svmove.model import CopyWay, Domain, Event, Image, Job, Pool, Process, Versions, Volume
+from svmove.model import CopyWay, Domain, Event, Image, Job, Pool, Process, Tuning, Versions, Volume
 from svmove.moves import CopyOptions, DiskPlan, Progress, VolumeSpec
 
 
@@ -64,6 +64,14 @@ class Hypervisor(Protocol):
     def job(self, uuid: str, target: str) -> Job | None: ...
     def writes(self, uuid: str, target: str) -> tuple[int, int]:
         """Requests and bytes that the guest has written to the disk since it was started."""
+        ...
+
+    def tuning(self, uuid: str, target: str) -> Tuning:
+        """The disk's I/O limits as they are in force."""
+        ...
+
+    def set_tuning(self, uuid: str, target: str, tuning: Tuning) -> None:
+        """While the guest runs; the XML of its next start stays. Other limits are lifted; the group stays."""
         ...
 
     def set_bandwidth(self, uuid: str, target: str, bandwidth: int | None) -> None: ...

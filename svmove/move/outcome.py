@@ -54,7 +54,7 @@ def of_record(record: Record, *, stopped_by: SvmoveError | None = None) -> Outco
         method=plan.method,
         disks=tuple(_disk(record, disk) for disk in plan.disks),
         seconds=_seconds(record),
-        findings=plan.findings + _leftovers(record),
+        findings=plan.findings + _measures(record) + _leftovers(record),
         error=None if phase in (Phase.DONE, Phase.HANDED_OVER) else _failure(record, phase, stopped_by),
     )
 
@@ -122,6 +122,20 @@ def _seconds(record: Record) -> Seconds:
         copy=between(Phase.PREPARED, Phase.READY),
         pause=max((entry.data.get("seconds", 0.0) for entry in paused), default=0.0),
         verify=between(Phase.VERIFYING, Phase.COMMITTED) or between(Phase.VERIFYING, Phase.HELD),
+    )
+
+
+def _measures(record: Record) -> tuple[Finding, ...]:
+    """What was done to the guest so that the copy came to an end."""
+    told = (
+        (Kind.INTENT, "throttle", "guest-throttled", "the guest's writes were held back, so that the copy caught up"),
+        (Kind.INTENT, "escalate", "begun-again", "its copy was begun again, with synchronous writes"),
+        (Kind.FACT, "short", "suspended-to-finish", "the guest was suspended for what the copy lacked"),
+    )
+    return tuple(
+        Finding(level=Level.NOTE, code=code, text=text, target=target)
+        for kind, what, code, text in told
+        for target in dict.fromkeys(entry.target for entry in record.all(kind, what))
     )
 
 

@@ -2,7 +2,7 @@
 
 from svmove.errors import CopyError, InterruptedMoveError, JournalError, SvmoveError, UnreachableError
 from svmove.journal import Journal, Record
-from svmove.move import cleanup
+from svmove.move import cleanup, throttle
 from svmove.move.context import Move, World, listening
 from svmove.move.methods import steps
 from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
@@ -49,7 +49,8 @@ class Walk:
         try:
             while move.phase not in RESTING:
                 move.say()
-                move.world.guard(move.plan.move if move.phase in _GUARDED else None)
+                suffers = move.phase in _GUARDED or throttle.in_force(move.record)
+                move.world.guard(move.plan.move if suffers else None)
                 try:
                     following = steps(move.plan)[move.phase](move)
                 except (UnreachableError, JournalError):

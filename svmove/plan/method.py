@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from svmove.model import CopyWay, Disk, DomainState, Inventory, SourceKind
+from svmove.model import CopyWay, Disk, DomainState, Inventory, SourceKind, Versions
 from svmove.moves import DiskPlan, Method, Request, Verify
 from svmove.plan import known_bad
 from svmove.plan.choice import Choice
@@ -92,7 +92,7 @@ def fast_writer(facts: Facts) -> Chosen | None:
     if not facts.copy_rate or facts.dirty_rate < facts.copy_rate * _NEARLY:
         return None
     pace = f"the guest dirties {show_rate(round(facts.dirty_rate))}, the copy does {show_rate(round(facts.copy_rate))}"
-    if (trouble := synchronous_trouble(facts.inventory)) is not None:
+    if (trouble := synchronous_trouble(facts.inventory.versions)) is not None:
         return Chosen(method=Method.MIRROR, why=f"{pace}, but {trouble}")
     return _of(Method.SYNCHRONOUS, pace)
 
@@ -133,8 +133,7 @@ def _of(method: Method, why: str) -> Chosen | None:
 # What stands against a method, in words
 
 
-def synchronous_trouble(inventory: Inventory) -> str | None:
-    versions = inventory.versions
+def synchronous_trouble(versions: Versions) -> str | None:
     if 0 < versions.libvirt < SYNCHRONOUS_FROM:
         return f"libvirt {known_bad.show(versions.libvirt)} has no synchronous writes, which came with 8.0"
     fault = next(

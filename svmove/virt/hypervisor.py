@@ -7,10 +7,10 @@ from typing import Any
 import libvirt
 
 from svmove.errors import HypervisorError, NotFoundError
-from svmove.model import Domain, DomainState, Job, Pool, Versions, Volume
+from svmove.model import Domain, DomainState, Job, Pool, Tuning, Versions, Volume
 from svmove.moves import CopyOptions, DiskPlan, VolumeSpec
 from svmove.policy import RetryPolicy
-from svmove.virt import checkpoints, export, jobs, snapshots, xml
+from svmove.virt import checkpoints, export, jobs, snapshots, throttle, xml
 from svmove.virt.connection import Connection, unless_unsupported
 from svmove.virt.events import EventQueue, subscribed
 from svmove.virt.storage import pool_record, volume_path, volume_record
@@ -208,6 +208,12 @@ class LibvirtHypervisor:
             return requests, written
 
         return self._connection.ask(read)
+
+    def tuning(self, uuid: str, target: str) -> Tuning:
+        return throttle.read(self._connection, uuid, target)
+
+    def set_tuning(self, uuid: str, target: str, tuning: Tuning) -> None:
+        throttle.write(self._connection, uuid, target, tuning)
 
     def set_bandwidth(self, uuid: str, target: str, bandwidth: int | None) -> None:
         jobs.set_bandwidth(self._connection, uuid, target, bandwidth)

@@ -48,11 +48,11 @@ def _disk(element: etree._Element, volume_path: VolumePath) -> Disk:
         shareable=element.find("shareable") is not None,
         transient=element.find("transient") is not None,
         encrypted=element.find("source/encryption") is not None or element.find("encryption") is not None,
+        iothread=_get(driver, "iothread") is not None or element.find("driver/iothreads") is not None,
         pool=pool,
         volume=volume,
         discard=_get(driver, "discard"),
         detect_zeroes=_get(driver, "detect_zeroes"),
-        iothread=_get(driver, "iothread") is not None or element.find("driver/iothreads") is not None,
         throttled=element.find("iotune") is not None,
     )
 

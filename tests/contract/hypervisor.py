@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from svmove.errors import HostError, HypervisorError, NotFoundError, NotReadyError, UnverifiedError
-from svmove.model import DomainState, EventKind
+from svmove.model import DomainState, EventKind, Tuning
 from svmove.moves import CopyOptions, VolumeSpec
 from tests.builders import disk_plan
 from tests.contract.side import SLOW, Side, awaited
@@ -183,6 +183,39 @@ class CopyContract:
         with side.hypervisor.events(side.uuid) as events:
             side.start(bandwidth=SLOW)
             side.hypervisor.set_bandwidth(side.uuid, "vda", None)
+            awaited(events, EventKind.READY, "vda")
+
+    def test_limits_are_set_on_a_running_disk_alone_and_lifted_again(self, side: Side) -> None:
+        own = side.hypervisor.tuning(side.uuid, "vda")
+        assert (own.limits, own.group) == ({}, "")
+        held = Tuning(limits={"write_iops_sec": 100, "write_bytes_sec": 1 << 20, "read_iops_sec": 500})
+        side.hypervisor.set_tuning(side.uuid, "vda", held)
+        assert side.hypervisor.tuning(side.uuid, "vda") == held
+        assert side.hypervisor.tuning(side.uuid, "vdb") == own
+        with pytest.raises(HypervisorError):
+            side.hypervisor.set_tuning(side.uuid, "vda", Tuning(limits={"total_iops_sec": 9, "write_iops_sec": 9}))
+        side.hypervisor.set_tuning(side.uuid, "vda", Tuning(limits={"total_iops_sec": 900}))
+        assert side.hypervisor.tuning(side.uuid, "vda").limits == {"total_iops_sec": 900}
+        side.hypervisor.set_tuning(side.uuid, "vda", own)
+        assert side.hypervisor.tuning(side.uuid, "vda") == own
+
+    def test_a_copy_that_becomes_ready_while_the_guest_stands_can_pivot_then(self, side: Side) -> None:
+        with side.hypervisor.events(side.uuid) as events:
+            side.start(bandwidth=SLOW)
+            side.hypervisor.suspend(side.uuid)
+            side.hypervisor.set_bandwidth(side.uuid, "vda", None)
+            awaited(events, EventKind.READY, "vda")
+            side.hypervisor.request_pivot(side.uuid, "vda")
+            awaited(events, EventKind.COMPLETED, "vda")
+
+    def test_a_copy_begun_again_on_the_same_volume_is_whole(self, side: Side) -> None:
+        """With synchronous writes, after one that was cancelled in mid-copy."""
+        with side.hypervisor.events(side.uuid) as events:
+            made = side.start(bandwidth=SLOW)
+            side.hypervisor.cancel_copy(side.uuid, "vda")
+            awaited(events, EventKind.CANCELED, "vda")
+            side.until(lambda: not side.host.holds(side.process(), made.path))
+            side.hypervisor.start_copy(side.uuid, "vda", made, CopyOptions(synchronous=True))
             awaited(events, EventKind.READY, "vda")
 
     def test_a_pivot_is_told_and_witnessed_by_libvirt_and_qemu(self, side: Side) -> None:

@@ -17,6 +17,7 @@ from svmove.model import (
     Mirror,
     Pool,
     SourceKind,
+    Tuning,
     Versions,
     Volume,
 )
@@ -143,7 +144,13 @@ class FakeHypervisor:
         if destination.path not in self.world.files:
             raise HypervisorError(f"{destination.path}: No such file or directory")
         file = self.world.files[destination.path]
-        drive.mirror = Copying(path=destination.path, file=file, cap=options.bandwidth)
+        drive.mirror = Copying(
+            path=destination.path,
+            file=file,
+            cap=options.bandwidth,
+            per_tick=self.world.per_tick,
+            synchronous=options.synchronous,
+        )
         if options.shallow:
             drive.mirror.dirty = set(drive.file.own)
 
@@ -179,6 +186,21 @@ class FakeHypervisor:
         self._known(uuid)
         drive = self._drive(target)
         return drive.requests, drive.requests * 4 * KiB
+
+    @counted
+    def tuning(self, uuid: str, target: str) -> Tuning:
+        self._known(uuid)
+        drive = self._drive(target)
+        return Tuning(limits=dict(drive.limits), group=drive.group)
+
+    @counted
+    def set_tuning(self, uuid: str, target: str, tuning: Tuning) -> None:
+        self._known(uuid)
+        limits = tuning.limits
+        for unit in ("bytes", "iops"):
+            if f"total_{unit}_sec" in limits and limits.keys() & {f"read_{unit}_sec", f"write_{unit}_sec"}:
+                raise HypervisorError("total and read/write can't be used at the same time")
+        self._drive(target).limits = dict(limits)
 
     @counted
     def set_bandwidth(self, uuid: str, target: str, bandwidth: int | None) -> None:

@@ -15,6 +15,7 @@ import pytest
 from svmove.errors import HostError, HypervisorError, JournalError, NotFoundError, SvmoveError, UnreachableError
 from svmove.move.phases import RESTING
 from svmove.moves import Method, Plan
+from svmove.policy import Policy
 from tests.fake import CrashError, Faults
 from tests.move.stage import Stage
 
@@ -44,17 +45,20 @@ def every_call(
     *targets: str,
     after_effect: bool,
     method: Method = Method.MIRROR,
+    prepare: Callable[[Stage], Stage] = lambda stage: stage,
+    policy: Policy | None = None,
+    only: Callable[[int, str], bool] = lambda _number, _call: True,
 ) -> Iterator[tuple[int, Stage, Plan, str]]:
     """A stage for each N, whose move was hit at call N, by the name of that call."""
-    whole = Stage(folder, *targets, uuid=next(_UUIDS))
+    whole = prepare(Stage(folder, *targets, uuid=next(_UUIDS), policy=policy))
     plan, whole.world.faults = whole.plan(method=method), Faults()
     whole.run(plan)
-    rooms = list(whole.world.faults.rooms)
+    rooms, calls = list(whole.world.faults.rooms), list(whole.world.faults.calls)
     assert len(rooms) > 60
     for number, room in enumerate(rooms, start=1):
-        if make is lose and room != "virt":
+        if (make is lose and room != "virt") or not only(number, calls[number - 1]):
             continue
-        stage = Stage(folder, *targets, uuid=next(_UUIDS))
+        stage = prepare(Stage(folder, *targets, uuid=next(_UUIDS), policy=policy))
         plan = stage.plan(method=method)
         stage.world.faults = Faults(at=number, after_effect=after_effect, make=make)
         came: BaseException | None = None

@@ -167,5 +167,5 @@ def test_an_overlay_has_room_for_what_the_guest_writes_while_the_base_is_copied(
 
 
 def test_a_modern_pair_has_nothing_against_any_method() -> None:
-    assert method.synchronous_trouble(inventory(versions=MODERN)) is None
+    assert method.synchronous_trouble(MODERN) is None
     assert planned(request(), inventory(versions=MODERN)).findings == ()
