@@ -78,6 +78,8 @@ class ConvergePolicy:
     steps: tuple[Step, ...] = (Step.SUSPEND, Step.THROTTLE, Step.SYNCHRONOUS)
     # Two windows of this length after the first pass are compared. Shorter ones mistake a guest's burst for its rate.
     evidence: float = _unit(3.0, "duration")
+    # Nothing copied for so long, though the storage answers: it is too slow. At 1.5 s a write, 64 MiB take minutes.
+    standstill: float = _unit(30.0, "duration")
     # The guest's writes to a disk are never held to less than this: a database must still answer.
     floor_rate: int = _unit(MiB, "rate")
     floor_iops: int = 50
