@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from svmove.errors import CopyError, HostError, HypervisorError
 from svmove.model import Event, EventKind
+from svmove.move import room
 from svmove.move.context import Move
 from svmove.move.governor import LOOK, Governor, buffer_for
 from svmove.move.observe import DiskSeen, Seen, Where
@@ -201,8 +202,16 @@ def unless_cut(move: Move) -> None:
         if spec.format == "raw":
             least = spec.capacity
         if size < least:
-            raise CopyError(f"somebody has cut {spec.path} off at {size} bytes", reason="destination-replaced")
+            raise _cut(spec.path, size)
         move.lengths[disk.target] = size
+        for key, (_, below) in disk.frozen.items():  # which nobody writes to any more
+            brought = move.noted("brought", key)
+            if brought is not None and (size := move.world.host.size(below.path)) < brought.data.get("size", 0):
+                raise _cut(below.path, size)
+
+
+def _cut(path: str, size: int) -> CopyError:
+    return CopyError(f"somebody has cut {path} off at {size} bytes", reason="destination-replaced")
 
 
 def stopped() -> CopyError:
@@ -216,6 +225,7 @@ def replaced(paths: Sequence[str]) -> CopyError:
 
 
 def _heed(move: Move, event: Event, ready: set[str]) -> None:
+    room.heed(move, event)
     match event.kind:
         case EventKind.READY if event.target is not None:
             ready.add(event.target)
@@ -254,6 +264,7 @@ def failure(move: Move, event: Event) -> CopyError:
 def _report(move: Move, ready: set[str], governor: Governor | None) -> None:
     left: dict[str, int] = {}
     unless_cut(move)
+    room.enough(move)
     for disk in move.pending:
         job = move.world.hypervisor.job(move.plan.uuid, disk.target)
         if job is not None and job.remaining is not None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from svmove.moves import Finding, Level, Verify, VolumeSpec
+from svmove.moves import Finding, Level, Method, Verify, VolumeSpec
 from svmove.plan.case import Case, nearest, refuse
 from svmove.units import show_size
 
@@ -74,7 +74,8 @@ def _made(case: Case) -> list[tuple[str, VolumeSpec]]:
 
 
 def space(case: Case) -> Iterator[Finding]:
-    """Only the destination's space counts: what is allocated now, and a reserve for what the guest adds."""
+    """At the destination: what is allocated now, and a reserve for what the guest adds. At the source the reserve,
+    for the overlay that the guest writes into meanwhile, and once more for what it is merged into on the way back."""
     needed: Counter[str] = Counter()
     for choice in case.choices:
         if choice.destination is not None and choice.image is not None:
@@ -89,6 +90,17 @@ def space(case: Case) -> Iterator[Finding]:
                 f"pool {name} has {show_size(pool.available)} available; needed are {show_size(allocated)} "
                 f"and a reserve of {show_size(case.policy.space.reserve)}",
                 "free some, choose another pool, or lower space.reserve in the policy",
+            )
+    if case.method is not Method.SNAPSHOT:
+        return
+    for name in sorted({choice.volume.pool for choice in case.choices if choice.volume is not None} - set(needed)):
+        pool = case.inventory.pool(name)
+        if pool is not None and pool.active and 2 * case.policy.space.reserve > pool.available:
+            yield refuse(
+                "no-overlay-space",
+                f"pool {name} has {show_size(pool.available)} available for what the guest writes while it is copied; "
+                f"needed are {show_size(2 * case.policy.space.reserve)}",
+                "free some, use another method: --method mirror, or lower space.reserve in the policy",
             )
 
 

@@ -94,9 +94,9 @@ def test_whatever_hits_a_move_it_rests_with_the_guest_unhurt(
 ) -> None:
     ends: Counter[str] = Counter()
     wrong = []
-    for number, stage, plan, struck in every_call(
-        tmp_path, make, "vda", "vdb", after_effect=after_effect, method=method
-    ):
+    # Two disks make the sweep of the snapshot's many more calls four times as long.
+    targets = ("vda",) if method is Method.SNAPSHOT else ("vda", "vdb")
+    for number, stage, plan, struck in every_call(tmp_path, make, *targets, after_effect=after_effect, method=method):
         if untouched(stage, plan):
             continue
         try:
