@@ -49,7 +49,7 @@ def _remove_overlays(move: Move, disk: DiskPlan, seen: Seen, elsewhere: Mapping[
     if doubt is None:
         _remove_made(move, key, spec, seen, elsewhere)
     else:
-        _keep(move, key, spec, doubt, precious=True)
+        _keep(move, key, spec, doubt, precious=not move.proven(disk.target))
 
 
 def leave_behind(move: Move, disks: Sequence[DiskPlan]) -> None:
