@@ -89,6 +89,8 @@ class MarkedDisk:
     destination_format: str
     pool: str
     volume: str
+    overlay: str = ""  # at the source, and its copy; of method snapshot
+    overlay_destination: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

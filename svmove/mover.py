@@ -180,6 +180,8 @@ class Mover:
             with listening(world, record.plan.uuid) as events:
                 held = Move(world, record, events)
                 decision.decide(held, way)
+                if way is Way.BACK:
+                    decision.one_file(held)
                 back = plan_back(held, _new_id(self._clock.now())) if way is Way.BACK else None
                 decision.carry_out(held, way)
             if back is None:

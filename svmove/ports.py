@@ -212,8 +212,15 @@ class Host(Protocol):
         begin: int,
         bandwidth: Callable[[], int | None],
         saved: Callable[[int, int], bool],
-    ) -> CopyWay: ...
-    def shares_all(self, source: str, destination: str) -> bool: ...
+    ) -> CopyWay:
+        """Copies an image that nobody writes into a file that exists, from byte `begin` on. What `saved(offset, end)`
+        is told is on stable storage; when it returns False, HostError is raised."""
+        ...
+
+    def shares_all(self, source: str, destination: str) -> bool:
+        """Whether both files are proven to be equal because they are the same blocks of one file system."""
+        ...
+
     def compare_local(
         self,
         source: str,
@@ -225,9 +232,18 @@ class Host(Protocol):
         advanced: Callable[[int], bool],
         *,
         layer: bool,
-    ) -> int | None: ...
-    def extents(self, path: str, format_: str) -> tuple[tuple[int, int], ...]: ...
-    def rebase(self, path: str, format_: str, backing: str, backing_format: str) -> None: ...
+    ) -> int | None:
+        """As `compare`, of two images that nobody writes; `layer`: without what lies below them."""
+        ...
+
+    def extents(self, path: str, format_: str) -> tuple[tuple[int, int], ...]:
+        """What an image has itself, and no file below it, zeros that were written as well: offset, length."""
+        ...
+
+    def rebase(self, path: str, format_: str, backing: str, backing_format: str) -> None:
+        """Writes the name of the file below into the image's header, and nothing else."""
+        ...
+
     def commit_overlay(self, path: str, format_: str) -> None:
         """Brings an image that nobody has open into the file below it."""
         ...

@@ -24,17 +24,24 @@ def doubt_about_source(
     move: Move, disk: DiskPlan, key: str, path: str, seen: Seen, elsewhere: Mapping[str, str]
 ) -> str | None:
     """Why a file of the disk's source may not be deleted after a commit. `key`: of `DiskPlan.deletable`."""
+    if (doubt := doubt_about_leaving(move, disk, seen)) is not None:
+        return doubt
+    known = move.noted("source", key)
+    identity = move.world.host.identity(path)
+    if known is None or identity is None or identity != known.data["identity"]:
+        return "it is not the file that was copied"
+    return _used(move, path, identity, seen, elsewhere)
+
+
+def doubt_about_leaving(move: Move, disk: DiskPlan, seen: Seen) -> str | None:
+    """Why the source may be needed yet."""
     if seen.off:
         return "the guest is off, so it can't be proven which copy it uses"
     if seen.where is not Where.DESTINATION:
         return f"the guest is not proven on its destinations: {seen}"
     if move.plan.verify is not Verify.NONE and not (move.proven(disk.target) or move.noted("waived", disk.target)):
         return "its copy is not proven to be equal"
-    known = move.noted("source", key)
-    identity = move.world.host.identity(path)
-    if known is None or identity is None or identity != known.data["identity"]:
-        return "it is not the file that was copied"
-    return _used(move, path, identity, seen, elsewhere)
+    return None
 
 
 def doubt_about_made(

@@ -84,7 +84,26 @@ def layers(case: Case) -> Iterator[Finding]:
                     "check the file: qemu-img info -U",
                     target,
                 )
-            elif case.inventory.images[layer.source].internal_snapshots:
+                continue
+            image = case.inventory.images[layer.source]
+            if layer.source_format not in FORMATS and not case.request.flatten:
+                yield refuse(
+                    "unsupported-format",
+                    f"{target}: {layer.source}, which lies below it, has format {layer.source_format}; "
+                    f"svmove moves {' and '.join(FORMATS)}",
+                    "make one file of them: --flatten",
+                    target,
+                )
+            elif image.encrypted:
+                yield refuse("encrypted", f"{target}: {layer.source}, which lies below it, is encrypted", None, target)
+            elif image.data_file is not None and not case.request.flatten:
+                yield refuse(
+                    "data-file",
+                    f"{target}: {layer.source}, which lies below it, keeps its data in {image.data_file!r}",
+                    "make one file of them: --flatten",
+                    target,
+                )
+            elif image.internal_snapshots:
                 yield _internal(case, layer.source, target)
         if choice.layers and not case.request.flatten and choice.destination and choice.destination.format == "raw":
             yield refuse(

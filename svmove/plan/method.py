@@ -200,7 +200,8 @@ def _no_room(facts: Facts) -> str | None:
         if choice.volume is not None:
             needed[choice.volume.pool] = needed.get(choice.volume.pool, 0.0) + written
     for name, written in needed.items():
-        pool, room = facts.inventory.pool(name), round(written) + facts.policy.space.reserve
+        # What is in the overlays is written once more when they are merged, on the way back.
+        pool, room = facts.inventory.pool(name), 2 * round(written) + facts.policy.space.reserve
         if pool is not None and pool.available < room:
             return (
                 f"pool {name} has {show_size(pool.available)} available for the overlays; needed are {show_size(room)}"

@@ -159,10 +159,20 @@ def marker_element(move: str, disks: Sequence[DiskPlan]) -> str:
             destination_format=disk.destination.format,
             pool=_xmlable(disk.destination.pool),
             volume=_xmlable(disk.destination.name),
+            **_marked_overlay(disk),
         )
         for disk in disks
     ]
     return _text(E.move(*described, id=move))
+
+
+def _marked_overlay(disk: DiskPlan) -> dict[str, str]:
+    if disk.overlay is None:
+        return {}
+    return {
+        "overlay": _xmlable(disk.overlay.source.path),
+        "overlay_destination": _xmlable(disk.overlay.destination.path),
+    }
 
 
 def with_sources(text: str, sources: Mapping[str, tuple[str, str]]) -> str:

@@ -88,7 +88,18 @@ class FakeHypervisor:
 
     def _disk(self, target: str, path: str, mirror: Mirror | None) -> Disk:
         format_ = self.world.files[path].format if path in self.world.files else "qcow2"
-        return Disk(target=target, device="disk", kind=SourceKind.FILE, path=path, format=format_, mirror=mirror)
+        below = self.world.files[path].chain()[1:] if path in self.world.files else []
+        chain = tuple(name for file in below for name, other in self.world.files.items() if other is file)
+        return Disk(
+            target=target,
+            device="disk",
+            kind=SourceKind.FILE,
+            path=path,
+            format=format_,
+            mirror=mirror,
+            chain=chain,
+            chain_formats=tuple(self.world.files[name].format for name in chain),
+        )
 
     @counted
     def paths_in_use(self, *, besides: str, ours: Collection[str] = ()) -> Mapping[str, str]:
@@ -279,6 +290,8 @@ class FakeHypervisor:
                 destination_format=disk.destination.format,
                 pool=disk.destination.pool,
                 volume=disk.destination.name,
+                overlay=disk.overlay.source.path if disk.overlay else "",
+                overlay_destination=disk.overlay.destination.path if disk.overlay else "",
             )
             for disk in disks
         )

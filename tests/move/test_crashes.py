@@ -22,6 +22,10 @@ from tests.move.stage import Stage
 pytestmark = pytest.mark.usefixtures("quick")
 
 METHODS = (Method.MIRROR, Method.SNAPSHOT)
+LOOKS = frozenset(
+    {"domain", "job", "exports", "paths_in_use", "volume_at", "pools", "volume_names", "process", "holds", "holders"}
+    | {"identity", "image", "allocated", "size", "answers", "free", "extents", "shares_all", "compare_local", "compare"}
+)
 
 _UUIDS = (f"6f2c8d1e-0000-4000-8000-{number:012d}" for number in range(10**6))
 
@@ -55,9 +59,16 @@ def every_call(
     whole.run(plan)
     rooms, calls = list(whole.world.faults.rooms), list(whole.world.faults.calls)
     assert len(rooms) > 60
-    for number, room in enumerate(rooms, start=1):
-        if (make is lose and room != "virt") or not only(number, calls[number - 1]):
+    looked = set[str]()
+    for number, (room, call) in enumerate(zip(rooms, calls, strict=True), start=1):
+        if (make is lose and room != "virt") or not only(number, call):
             continue
+        # Between two acts nothing changes: the first look of each kind stands for the others.
+        if call not in LOOKS:
+            looked = set()
+        elif call in looked:
+            continue
+        looked.add(call)
         stage = prepare(Stage(folder, *targets, uuid=next(_UUIDS), policy=policy))
         plan = stage.plan(method=method)
         stage.world.faults = Faults(at=number, after_effect=after_effect, make=make)
@@ -98,9 +109,9 @@ def test_whatever_hits_a_move_it_rests_with_the_guest_unhurt(
 ) -> None:
     ends: Counter[str] = Counter()
     wrong = []
-    for number, stage, plan, struck in every_call(
-        tmp_path, make, "vda", "vdb", after_effect=after_effect, method=method
-    ):
+    # Two disks make the sweep of the snapshot's many more calls four times as long.
+    targets = ("vda",) if method is Method.SNAPSHOT else ("vda", "vdb")
+    for number, stage, plan, struck in every_call(tmp_path, make, *targets, after_effect=after_effect, method=method):
         if untouched(stage, plan):
             continue
         try:

@@ -201,6 +201,20 @@ FIRES = [
         code="not-verified", asked=request(verify=Verify.NONE, keep_source=True), level=Level.WARN, says="not compared"
     ),
     Fires(code="no-scratch", found=inventory(scratch_free=GiB - 1), says="paths.scratch"),
+    # of what lies below a disk
+    Fires(
+        code="unsupported-format",
+        found=chained(domain=domain(disk(chain=(BASE,), chain_formats=("vmdk",)))),
+        target="vda",
+        says="--flatten",
+    ),
+    Fires(code="encrypted", found=chained(images={VDA: image(), BASE: image(encrypted=True)}), target="vda"),
+    Fires(
+        code="data-file",
+        found=chained(images={VDA: image(), BASE: image(data_file="/pools/slow/data.raw")}),
+        target="vda",
+        says="data.raw",
+    ),
     # choice: what nobody named
     Fires(
         code="cdrom", found=inventory(disk(), disk("sda", device="cdrom", path=None)), level=Level.NOTE, target="sda"
@@ -278,6 +292,11 @@ NOT = [
     ("no-scratch", request(), inventory(scratch_free=GiB)),
     ("no-scratch", request(verify=Verify.NONE), inventory(scratch_free=0)),
     ("no-scratch", request(to="slow"), inventory(scratch_free=0)),
+    (
+        "data-file",
+        request(flatten=True),
+        chained(images={VDA: image(), BASE: image(data_file="/pools/slow/data.raw")}),
+    ),
     ("nothing-to-move", request(to="slow"), inventory()),
     ("nothing-to-move", request(), inventory(domain=domain(live=(), state=DomainState.OFF))),
 ]
@@ -356,7 +375,7 @@ def test_every_refusal_but_a_few_says_what_to_do() -> None:
         for one in planned(case.asked, case.found, case.policy).findings
         if one.level is Level.REFUSE and one.remedy is None
     }
-    assert without <= {"unsupported-format", "nothing-to-move"}
+    assert without <= {"unsupported-format", "nothing-to-move", "encrypted"}
 
 
 def _codes_in_the_source() -> set[str]:
