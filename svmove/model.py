@@ -16,6 +16,14 @@ class DomainState(StrEnum):
     OTHER = "other"  # crashed, shutting down, suspended to RAM: nothing may be started on it
 
 
+class Agent(StrEnum):
+    """The guest's own agent, which speaks for what runs inside."""
+
+    ANSWERS = "answers"
+    SILENT = "silent"  # the domain has its channel, and nobody answers there
+    ABSENT = "absent"  # no channel
+
+
 class SourceKind(StrEnum):
     FILE = "file"
     BLOCK = "block"
@@ -54,6 +62,8 @@ class Disk:
     encrypted: bool = False
     pool: str | None = None  # of a type='volume' source
     volume: str | None = None
+    discard: str | None = None  # "unmap": what the guest discards is freed below; QEMU's default is to ignore it
+    tray_open: bool = False  # of a drive whose medium the guest has ejected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +214,7 @@ class Inventory:
     # Targets that a block job, not ours, holds.
     jobs: Mapping[str, str] = field(default_factory=dict)
     can_read_host: bool = True
+    agent: Agent | None = None  # None: nobody has asked, since nothing needs it
 
     def pool(self, name: str) -> Pool | None:
         return next((pool for pool in self.pools if pool.name == name), None)

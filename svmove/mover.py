@@ -14,6 +14,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from svmove.clock import SystemClock
+from svmove.decisions import Decision, Way
 from svmove.errors import NotFoundError, RefusedError, SvmoveError
 from svmove.host.local import LocalHost
 from svmove.journal import Ask, Journal, Record, await_release, owner, working_on
@@ -25,7 +26,7 @@ from svmove.move.leftovers import Leftover
 from svmove.move.phases import RESTING, Phase
 from svmove.move.publish import Publisher
 from svmove.move.tasks import Task
-from svmove.moves import Decision, Outcome, Plan, Progress, Request, Terms, Way
+from svmove.moves import Outcome, Plan, Progress, Request, Terms
 from svmove.plan.planner import make_plan
 from svmove.policy import Policy
 from svmove.ports import Cancel, Clock, Guard, Host, Hypervisor, Listener

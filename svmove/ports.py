@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from svmove.model import Domain, Event, Image, Job, Pool, Process, Versions, Volume
+from svmove.model import Agent, Domain, Event, Image, Job, Pool, Process, Versions, Volume
 from svmove.moves import CopyOptions, DiskPlan, Progress, VolumeSpec
 
 
@@ -73,6 +73,24 @@ class Hypervisor(Protocol):
 
     def suspend(self, uuid: str) -> None: ...
     def resume(self, uuid: str) -> None: ...
+    def agent(self, uuid: str, seconds: float) -> Agent:
+        """Whether the guest's agent answers in that time. A frozen one does not."""
+        ...
+
+    def trim(self, uuid: str, seconds: float) -> None:
+        """All mounted file systems of the guest discard what they don't use. Raises HypervisorError, also when that
+        takes longer than `seconds`; the guest may then go on with it."""
+        ...
+
+    def freeze(self, uuid: str, seconds: float) -> int:
+        """Freezes all mounted file systems of the guest: how many. The guest must run. Raises HypervisorError, also
+        when it takes longer than `seconds` (whole ones, at least 1); then it is not known whether they are frozen."""
+        ...
+
+    def thaw(self, uuid: str, seconds: float) -> int:
+        """Undoes `freeze`: how many were frozen. The guest must run. Idempotent. Raises what `freeze` raises."""
+        ...
+
     def begin_export(self, uuid: str, scratch: Mapping[str, str], socket: str) -> None:
         """Freezes the disks named by `scratch` (target → scratch file) as they are now, behind an NBD socket."""
         ...

@@ -36,13 +36,17 @@ def move(
     max_pause: plan.MaxPause = None,
     deadline: plan.Deadline = None,
     method: plan.How = "auto",
+    trim: plan.Trim = False,
+    freeze: plan.Freeze = False,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="go on in the background, and print the id (svmove wait ID)")
     ] = False,
     json: plan.Json = False,
 ) -> int:
     """Move the disks of a running guest to another pool, and prove every byte."""
-    request = plan.request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause, deadline, method)
+    request = plan.request(
+        domain, to, disk, format_, bandwidth, verify, keep_source, max_pause, deadline, method, trim, freeze
+    )
 
     def work() -> int:
         mover = options(context).walker()

@@ -46,6 +46,12 @@ Deadline = Annotated[
     typer.Option("--deadline", metavar="DURATION", help="roll back if the cutover is not reached by then, such as 2h"),
 ]
 How = Annotated[str, typer.Option("--method", metavar="auto|mirror|synchronous", help="how the bytes get over")]
+Trim = Annotated[
+    bool, typer.Option("--trim", help="the guest trims its file systems first (agent), so that less is copied")
+]
+Freeze = Annotated[
+    bool, typer.Option("--freeze", help="the guest's file systems are frozen for the cutover (agent), and thawed")
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 
 
@@ -60,6 +66,8 @@ def request(
     max_pause: str | None,
     deadline: str | None,
     method: str,
+    trim: bool,
+    freeze: bool,
 ) -> Request:
     """Raises UsageError."""
     wanted = Request(
@@ -73,6 +81,8 @@ def request(
         keep_source=keep_source,
         max_pause=parse.optional(parse_duration, max_pause),
         deadline=parse.optional(parse_duration, deadline),
+        trim=trim,
+        freeze=freeze,
     )
     consistent(wanted)
     return wanted
@@ -90,10 +100,14 @@ def plan(
     max_pause: MaxPause = None,
     deadline: Deadline = None,
     method: How = "auto",
+    trim: Trim = False,
+    freeze: Freeze = False,
     json: Json = False,
 ) -> int:
     """Say what a move would do, how long it would take, and what speaks against it. Changes nothing."""
-    wanted = request(domain, to, disk, format_, bandwidth, verify, keep_source, max_pause, deadline, method)
+    wanted = request(
+        domain, to, disk, format_, bandwidth, verify, keep_source, max_pause, deadline, method, trim, freeze
+    )
 
     def work() -> int:
         found = options(context).mover().plan(wanted)

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 from svmove.errors import HostError, HypervisorError
 from svmove.journal import Journal
-from svmove.model import Disk, Image, Inventory, Job, Volume
+from svmove.model import Agent, Disk, Domain, DomainState, Image, Inventory, Job, Volume
 from svmove.moves import Request
 from svmove.ports import Host, Hypervisor
+
+# An agent that runs answers within milliseconds, also under TCG.
+_PATIENCE = 5.0
 
 
 def gather(
@@ -43,7 +46,13 @@ def gather(
         scratch_free=host.free(scratch),
         jobs=_jobs(domain.uuid, meant, hypervisor) if domain.live else {},
         can_read_host=can_read,
+        agent=_agent(domain, hypervisor) if request.trim or request.freeze else None,
     )
+
+
+def _agent(domain: Domain, hypervisor: Hypervisor) -> Agent:
+    running = domain.state is DomainState.RUNNING
+    return hypervisor.agent(domain.uuid, _PATIENCE) if running else Agent.SILENT
 
 
 def _volumes(disks: Sequence[Disk], hypervisor: Hypervisor) -> dict[str, Volume]:

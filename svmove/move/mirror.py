@@ -12,6 +12,7 @@ from svmove.move.governor import LOOK, Governor, buffer_for
 from svmove.move.observe import Seen, Where
 from svmove.move.ownership import doubt_about_unrecorded, used_elsewhere
 from svmove.move.phases import Phase
+from svmove.move.trim import trim
 from svmove.moves import CopyOptions, DiskPlan, Method
 
 # A lost event must not hang a move: readiness is also read from the XML this often (seconds).
@@ -39,6 +40,7 @@ def admit(move: Move) -> Phase:
 
 
 def prepare(move: Move) -> Phase:
+    trim(move)
     for disk in move.plan.disks:
         move.may_go_on()
         if move.noted("created", disk.target) is None:

@@ -1,8 +1,11 @@
 """A move's record → what is told of it. Pure: the journal is the only source."""
 
+import shlex
+
 from svmove.errors import SvmoveError
 from svmove.journal import Kind, Record
 from svmove.move.phases import Phase
+from svmove.move.quiet import frozen_since
 from svmove.moves import (
     DiskOutcome,
     DiskPlan,
@@ -49,7 +52,7 @@ def of_record(record: Record, *, stopped_by: SvmoveError | None = None) -> Outco
         method=plan.method,
         disks=tuple(_disk(record, disk) for disk in plan.disks),
         seconds=_seconds(record),
-        findings=plan.findings + _leftovers(record),
+        findings=plan.findings + _inside(record) + _leftovers(record),
         error=None if phase in (Phase.DONE, Phase.HANDED_OVER) else _failure(record, phase, stopped_by),
     )
 
@@ -74,6 +77,7 @@ def of_plan(plan: Plan) -> Outcome:
 
 def _disk(record: Record, disk: DiskPlan) -> DiskOutcome:
     copied = record.last(Kind.FACT, "copied", disk.target)
+    trimmed = record.last(Kind.FACT, "trimmed", disk.target)
     verified = record.last(Kind.FACT, "verified", disk.target)
     mismatches = tuple(Mismatch(**extent) for extent in verified.data["mismatches"]) if verified else ()
     return DiskOutcome(
@@ -89,6 +93,7 @@ def _disk(record: Record, disk: DiskPlan) -> DiskOutcome:
         verified=record.plan.verify is not Verify.NONE and verified is not None and not mismatches,
         mismatches=mismatches,
         on=_on(record, disk.target),
+        trimmed_bytes=trimmed.data["bytes"] if trimmed else 0,
     )
 
 
@@ -109,8 +114,8 @@ def _seconds(record: Record) -> Seconds:
     def between(begin: str, end: str) -> float:
         return max(entered[end] - entered[begin], 0.0) if begin in entered and end in entered else 0.0
 
-    # "woken": of a guest whose svmove had died.
-    paused = record.all(Kind.FACT, "paused") + record.all(Kind.FACT, "woken")
+    # "woken": of a guest whose svmove had died. "thawed": it ran, but its writes stood still from the freeze on.
+    paused = [entry for what in ("paused", "woken", "thawed") for entry in record.all(Kind.FACT, what)]
     last = record.entries[-1].at if record.entries else record.plan.created
     return Seconds(
         total=max(last - record.plan.created, 0.0),
@@ -118,6 +123,19 @@ def _seconds(record: Record) -> Seconds:
         pause=max((entry.data.get("seconds", 0.0) for entry in paused), default=0.0),
         verify=between(Phase.VERIFYING, Phase.COMMITTED) or between(Phase.VERIFYING, Phase.HELD),
     )
+
+
+def _inside(record: Record) -> tuple[Finding, ...]:
+    """What the guest's agent did not do."""
+    found = []
+    if (failed := record.last(Kind.FACT, "trim-failed")) is not None:
+        text = f"the guest did not trim its file systems: {failed.data['text']}"
+        found.append(Finding(level=Level.WARN, code="trim-failed", text=text))
+    if frozen_since(record) is not None:
+        text = "the guest's file systems may be frozen still: its agent did not answer"
+        remedy = f"virsh domfsthaw {shlex.quote(record.plan.domain)}"
+        found.append(Finding(level=Level.WARN, code="still-frozen", text=text, remedy=remedy))
+    return tuple(found)
 
 
 def _leftovers(record: Record) -> tuple[Finding, ...]:

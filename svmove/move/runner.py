@@ -6,6 +6,7 @@ from svmove.move import cleanup
 from svmove.move.context import Move, World, listening
 from svmove.move.methods import STEPS
 from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
+from svmove.move.quiet import thaw
 from svmove.moves import Plan
 
 # A daemon that answers and goes away again each time is not worth a hundred tries.
@@ -51,6 +52,7 @@ class Walk:
                 move.say()
                 move.world.guard(move.plan.move if move.phase in _GUARDED else None)
                 try:
+                    thaw(move)  # what an svmove that died has frozen; in the cutover the guest goes on first
                     following = STEPS[move.plan.method][move.phase](move)
                 except (UnreachableError, JournalError):
                     raise

@@ -25,6 +25,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     pool_checks.names,
     pool_checks.space,
     pool_checks.scratch,
+    domain_checks.agent,
     domain_checks.pause,
     domain_checks.deadline,
     disk_checks.told,

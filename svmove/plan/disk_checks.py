@@ -157,6 +157,14 @@ def told(case: Case) -> Iterator[Finding]:
                 remedy="remove it yourself when nobody needs it",
                 target=target,
             )
+        if case.request.trim and choice.disk.discard != "unmap":
+            yield Finding(
+                level=Level.NOTE,
+                code="no-discard",
+                text=f"{target} does not pass discards on, so --trim frees nothing there",
+                remedy="set discard='unmap' on its <driver>; it counts from the guest's next start",
+                target=target,
+            )
         if case.inventory.domain.checkpoints and spec is not None:
             lost = spec.format == "raw"
             yield Finding(

@@ -68,6 +68,8 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         created=now,
         deadline=deadline,
         why=chosen.why,
+        trim=request.trim,
+        freeze=request.freeze,
     )
 
 

@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from svmove.decisions import Decision
 from svmove.journal import Record
 from svmove.model import Disk, Domain, Image, Pool, Volume
 from svmove.move.leftovers import Leftover
 from svmove.move.outcome import of_record
 from svmove.move.tasks import Task
-from svmove.moves import Decision, Finding, Outcome, Plan, Terms
+from svmove.moves import Finding, Outcome, Plan, Terms
 
 SCHEMA = 1
 
@@ -111,6 +112,8 @@ def plan(plan: Plan) -> dict[str, Any]:
         "verify": plan.verify,
         "max_pause": plan.max_pause,
         "deadline": plan.deadline,
+        "trim": plan.trim,
+        "freeze": plan.freeze,
         "disks": [
             {
                 "target": disk.target,

@@ -55,6 +55,8 @@ def outcome(found: Outcome) -> RenderableType:
                 right=("copied", "seconds", "pause"),
             )
         )
+    if trimmed := sum(disk.trimmed_bytes for disk in found.disks):
+        parts.append(Text(f"trimmed: {show_size(trimmed)}, which were not copied"))
     parts.extend(_findings(found.findings))
     said = Text(found.state.value, style=_STATES[found.state])
     if found.move:
@@ -114,6 +116,8 @@ def plan(found: Plan) -> RenderableType:
                 + f", pause at most {show_duration(found.max_pause)}"
                 + (f", cutover within {show_duration(found.deadline)}" if found.deadline is not None else "")
                 + f", verification: {found.verify}"
+                + (", trimmed first" if found.trim else "")
+                + (", frozen for the cutover" if found.freeze else "")
             )
         )
     if found.there:

@@ -7,10 +7,10 @@ from typing import Any
 import libvirt
 
 from svmove.errors import HypervisorError, NotFoundError
-from svmove.model import Domain, DomainState, Job, Pool, Versions, Volume
+from svmove.model import Agent, Domain, DomainState, Job, Pool, Versions, Volume
 from svmove.moves import CopyOptions, DiskPlan, VolumeSpec
 from svmove.policy import RetryPolicy
-from svmove.virt import export, jobs, xml
+from svmove.virt import agent, export, jobs, xml
 from svmove.virt.connection import Connection
 from svmove.virt.events import EventQueue, subscribed
 from svmove.virt.storage import pool_record, volume_path, volume_record
@@ -138,6 +138,20 @@ class LibvirtHypervisor:
         except HypervisorError:
             if self.domain(uuid).state is not DomainState.RUNNING:  # somebody else may have been quicker
                 raise
+
+    # The guest's agent
+
+    def agent(self, uuid: str, seconds: float) -> Agent:
+        return agent.state(self._connection, uuid, seconds)
+
+    def trim(self, uuid: str, seconds: float) -> None:
+        agent.trim(self._connection, uuid, seconds)
+
+    def freeze(self, uuid: str, seconds: float) -> int:
+        return agent.freeze(self._connection, uuid, seconds)
+
+    def thaw(self, uuid: str, seconds: float) -> int:
+        return agent.thaw(self._connection, uuid, seconds)
 
     # Pools and volumes
 

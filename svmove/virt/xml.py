@@ -49,6 +49,8 @@ def _disk(element: etree._Element, volume_path: VolumePath) -> Disk:
         encrypted=element.find("source/encryption") is not None or element.find("encryption") is not None,
         pool=pool,
         volume=volume,
+        discard=_get(driver, "discard"),
+        tray_open=_get(target, "tray") == "open",
     )
 
 
@@ -95,6 +97,11 @@ def _mirror(element: etree._Element, volume_path: VolumePath) -> Mirror | None:
 
 def _get(element: etree._Element | None, name: str) -> str | None:
     return None if element is None else element.get(name)
+
+
+def has_agent(domain: etree._Element) -> bool:
+    targets = domain.iterfind("devices/channel/target")
+    return any(target.get("name") == "org.qemu.guest_agent.0" for target in targets)
 
 
 def marker(domain: etree._Element) -> str | None:

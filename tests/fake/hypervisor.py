@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from svmove.errors import HypervisorError, NotFoundError, NotReadyError
 from svmove.model import (
+    Agent,
     Disk,
     Domain,
     DomainState,
@@ -83,7 +84,15 @@ class FakeHypervisor:
 
     def _disk(self, target: str, path: str, mirror: Mirror | None) -> Disk:
         format_ = self.world.files[path].format if path in self.world.files else "qcow2"
-        return Disk(target=target, device="disk", kind=SourceKind.FILE, path=path, format=format_, mirror=mirror)
+        return Disk(
+            target=target,
+            device="disk",
+            kind=SourceKind.FILE,
+            path=path,
+            format=format_,
+            mirror=mirror,
+            discard="unmap",
+        )
 
     @counted
     def paths_in_use(self, *, besides: str) -> Mapping[str, str]:
@@ -188,6 +197,41 @@ class FakeHypervisor:
         if self.world.state is DomainState.PAUSED and self.world.suspended:
             self.world.pauses.append(self.world.time - self.world.suspended[-1])
         self.world.state, self.world.io_error = DomainState.RUNNING, False
+
+    @counted
+    def agent(self, uuid: str, seconds: float) -> Agent:
+        answers = self.world.state is DomainState.RUNNING and not self.world.frozen
+        return Agent.SILENT if self.world.agent is Agent.ANSWERS and not answers else self.world.agent
+
+    def _told(self, uuid: str, seconds: float) -> None:
+        self._known(uuid)
+        if self.world.state is not DomainState.RUNNING:
+            raise HypervisorError("domain is not running")
+        if self.world.agent is not Agent.ANSWERS:
+            self.world.pass_time(seconds)
+            raise HypervisorError("Guest agent is not responding")
+
+    @counted
+    def trim(self, uuid: str, seconds: float) -> None:
+        self._told(uuid, seconds)
+        for drive in self.world.drives.values():
+            for block in self.world.unused:
+                drive.file.blocks[block] = drive.truth[block] = 0
+
+    @counted
+    def freeze(self, uuid: str, seconds: float) -> int:
+        self._told(uuid, seconds)
+        if self.world.frozen:
+            raise HypervisorError("the agent is in frozen state")
+        self.world.frozen = True
+        self.world.pass_time(self.world.freeze_takes)
+        return 1
+
+    @counted
+    def thaw(self, uuid: str, seconds: float) -> int:
+        self._told(uuid, seconds)
+        was, self.world.frozen = self.world.frozen, False
+        return int(was)
 
     @counted
     def begin_export(self, uuid: str, scratch: Mapping[str, str], socket: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from svmove.errors import HypervisorError
 from svmove.model import (
+    Agent,
     DomainState,
     Event,
     EventKind,
@@ -145,6 +146,10 @@ class World:
         self.used_by: dict[str, str] = {}  # path → another domain
         self.events: deque[Event] | None = None
         self.reconnects = 0
+        self.agent = Agent.ANSWERS
+        self.frozen = False  # the guest's file systems: it runs, and does not write
+        self.freeze_takes = 0.0
+        self.unused: tuple[int, ...] = ()  # blocks that a trim frees
         self.xml_lags = False  # libvirt never writes the inactive XML after a pivot
         self.drives = {target: self._drive(target) for target in targets or ("vda",)}
 
@@ -163,6 +168,7 @@ class World:
     def stop_guest(self) -> None:
         self.state = DomainState.OFF
         self.export = None
+        self.frozen = False
         for drive in self.drives.values():
             drive.mirror = drive.old = None
             drive.path = drive.inactive
@@ -195,7 +201,7 @@ class World:
         for drive in self.drives.values():
             self._settle(drive)
             self._mirror(drive)
-        if self.state is DomainState.RUNNING and self.writes:
+        if self.state is DomainState.RUNNING and self.writes and not self.frozen:
             self._write()
 
     def _write(self) -> None:

@@ -85,6 +85,7 @@ class Stage:
         }
         assert phase in RESTING
         assert world.state is DomainState.RUNNING, "a guest that was running stands still"
+        assert not world.frozen, "a guest that is left frozen can't write any more"
         world.check_copies()
         self.check_proofs(move)
         assert world.export is None, "an export was left, whose scratch file grows until the guest is paused"

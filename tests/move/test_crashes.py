@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,11 +38,11 @@ def fail(room: str, call: str) -> BaseException:
 
 
 def every_call(
-    folder: Path, make: Callable[[str, str], BaseException], *targets: str, after_effect: bool
+    folder: Path, make: Callable[[str, str], BaseException], *targets: str, after_effect: bool, **asked: Any
 ) -> Iterator[tuple[int, Stage, Plan, str]]:
     """A stage for each N, whose move was hit at call N, by the name of that call."""
     whole = Stage(folder, *targets, uuid=next(_UUIDS))
-    plan, whole.world.faults = whole.plan(), Faults()
+    plan, whole.world.faults = whole.plan(**asked), Faults()
     whole.run(plan)
     rooms = list(whole.world.faults.rooms)
     assert len(rooms) > 60
@@ -49,7 +50,7 @@ def every_call(
         if make is lose and room != "virt":
             continue
         stage = Stage(folder, *targets, uuid=next(_UUIDS))
-        plan = stage.plan()
+        plan = stage.plan(**asked)
         stage.world.faults = Faults(at=number, after_effect=after_effect, make=make)
         came: BaseException | None = None
         try:
@@ -82,12 +83,14 @@ def resumed(stage: Stage, plan: Plan) -> str:
 
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("make", [crash, lose, fail], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("disks", [("vda", "vdb"), ("vda",)], ids=["plain", "asking the guest"])
 def test_whatever_hits_a_move_it_rests_with_the_guest_unhurt(
-    tmp_path: Path, make: Callable[[str, str], BaseException], after_effect: bool
+    tmp_path: Path, make: Callable[[str, str], BaseException], after_effect: bool, disks: tuple[str, ...]
 ) -> None:
     ends: Counter[str] = Counter()
     wrong = []
-    for number, stage, plan, struck in every_call(tmp_path, make, "vda", "vdb", after_effect=after_effect):
+    agent = {"trim": True, "freeze": True} if len(disks) == 1 else {}
+    for number, stage, plan, struck in every_call(tmp_path, make, *disks, after_effect=after_effect, **agent):
         if untouched(stage, plan):
             continue
         try:

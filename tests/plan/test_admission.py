@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import svmove.plan
-from svmove.model import DomainState, Inventory, Mirror, SourceKind
+from svmove.model import Agent, DomainState, Inventory, Mirror, SourceKind
 from svmove.moves import DiskRequest, Finding, Level, Request, Verify
 from svmove.plan.admission import CHECKS
 from svmove.policy import MovePolicy, Policy, SpacePolicy
@@ -48,11 +48,29 @@ FIRES = [
     Fires(code="no-permission", found=inventory(can_read_host=False, images={}), says="sudo"),
     Fires(code="snapshots", found=inventory(domain=domain(snapshots=("before",))), says="before"),
     Fires(code="pause-too-short", asked=request(max_pause=0.25), says="250 ms"),
+    Fires(code="pause-too-short", asked=request(max_pause=1.2, freeze=True), found=inventory(agent=Agent.ANSWERS)),
+    Fires(
+        code="no-agent", asked=request(freeze=True), found=inventory(agent=Agent.SILENT), says="start qemu-guest-agent"
+    ),
+    Fires(
+        code="no-agent",
+        asked=request(trim=True),
+        found=inventory(disk(discard="unmap"), agent=Agent.ABSENT),
+        says="channel",
+    ),
     Fires(code="deadline-short", asked=request(deadline=1.0), says="--deadline", level=Level.WARN),
     # disk_checks
     Fires(code="no-such-disk", asked=named(DiskRequest(target="vdb")), target="vdb", says="vda"),
     Fires(code="cdrom", found=inventory(disk(device="cdrom")), asked=named(), target="vda"),
     Fires(code="floppy", found=inventory(disk(device="floppy")), asked=named(), target="vda"),
+    Fires(
+        code="no-discard",
+        asked=request(trim=True),
+        found=inventory(agent=Agent.ANSWERS),
+        level=Level.NOTE,
+        target="vda",
+        says="discard='unmap'",
+    ),
     Fires(code="lun", found=inventory(disk(device="lun")), target="vda", says="passed through"),
     Fires(code="transient-disk", found=inventory(disk(transient=True)), asked=named(), target="vda"),
     Fires(code="shareable", found=inventory(disk(shareable=True)), asked=named(), target="vda"),
@@ -156,6 +174,11 @@ NOT = [
     ("domain-state", request(), inventory(domain=domain(state=DomainState.PAUSED))),
     ("snapshots", request(to="slow"), inventory(domain=domain(snapshots=("before",)))),  # all there already
     ("pause-too-short", request(max_pause=0.251), inventory()),
+    ("pause-too-short", request(freeze=True), inventory(agent=Agent.ANSWERS)),
+    ("no-agent", request(freeze=True), inventory(agent=Agent.ANSWERS)),
+    ("no-agent", request(), inventory(agent=Agent.ABSENT)),
+    ("no-discard", request(), inventory()),
+    ("no-discard", request(trim=True), inventory(disk(discard="unmap"), agent=Agent.ANSWERS)),
     ("deadline-short", request(deadline=3600.0), inventory()),
     ("name-taken", request(), inventory(domain=domain(marker="m-1"), names={"fast": frozenset({"web-vda.qcow2"})})),
     ("no-permission", request(), inventory(domain=domain(live=(), state=DomainState.OFF), can_read_host=False)),

@@ -63,6 +63,7 @@ def test_the_document_of_a_move_is_exactly_this() -> None:
                 "verified": False,
                 "mismatches": [{"offset": 0, "length": 512}],
                 "on": "unknown",
+                "trimmed_bytes": 0,
             }
         ],
         "seconds": {"total": 1.2346, "copy": 1.0, "pause": 0.0421, "verify": 0.1},
@@ -95,6 +96,8 @@ def test_the_document_of_a_plan_has_these_keys() -> None:
         "verify",
         "max_pause",
         "deadline",
+        "trim",
+        "freeze",
         "why",
         "disks",
         "there",
