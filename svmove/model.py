@@ -63,6 +63,7 @@ class Disk:
     pool: str | None = None  # of a type='volume' source
     volume: str | None = None
     discard: str | None = None  # "unmap": what the guest discards is freed below; QEMU's default is to ignore it
+    iothread: bool = False  # its requests are handled by a thread of their own, or its controller's are
     tray_open: bool = False  # of a drive whose medium the guest has ejected
 
 

@@ -19,6 +19,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     disk_checks.shapes,
     domain_checks.snapshots,
     disk_checks.layers,
+    disk_checks.iothreads,
     disk_checks.jobs,
     disk_checks.configuration,
     disk_checks.sharing,

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from svmove.model import SourceKind
-from svmove.moves import Finding, Level
+from svmove.moves import Finding, Level, Verify
 from svmove.plan.case import Case, nearest, refuse
 
 FORMATS = ("raw", "qcow2")
+_NBD_KEEPS_TO_ITS_THREAD = 9_000_000
 
 
 def unknown(case: Case) -> Iterator[Finding]:
@@ -87,6 +88,23 @@ def layers(case: Case) -> Iterator[Finding]:
                 f"{target} has internal snapshots: {', '.join(choice.image.internal_snapshots)}",
                 "delete them: virsh snapshot-delete, or qemu-img snapshot -d while the guest is off",
                 target,
+            )
+
+
+def iothreads(case: Case) -> Iterator[Finding]:
+    """QEMU's NBD server before 9.0 aborts, and the guest with it, when a reader of a disk in an iothread hangs up:
+    `nbd_blockdev_client_closed: Assertion qemu_in_main_thread()`, seen with 7.2 at the end of each comparison."""
+    if case.verify is Verify.NONE or case.inventory.versions.qemu >= _NBD_KEEPS_TO_ITS_THREAD:
+        return
+    for choice in case.choices:
+        if choice.disk.iothread:
+            yield refuse(
+                "iothread",
+                f"{choice.disk.target} has an iothread, and comparing what it has been copied to would crash the "
+                "guest: QEMU before 9.0 can't export such a disk to a reader",
+                "--verify none --keep-source, and compare when the guest is off; or update QEMU to 9.0, and restart "
+                "the guest",
+                choice.disk.target,
             )
 
 

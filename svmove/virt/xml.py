@@ -1,6 +1,6 @@
 """Domain XML read, and the XML that libvirt is given, built with lxml so that no name can break it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 
 from lxml import etree
@@ -25,10 +25,16 @@ def parse(text: str) -> etree._Element:
 
 def disks(domain: etree._Element, volume_path: VolumePath) -> tuple[Disk, ...]:
     """The <disk> elements of a domain; `volume_path(pool, volume)` resolves those of type='volume'."""
-    return tuple(_disk(element, volume_path) for element in domain.iterfind("devices/disk"))
+    controllers = {
+        controller.get("index")
+        for controller in domain.iterfind("devices/controller[@type='scsi']")
+        if _has_iothread(controller.find("driver"))
+    }
+    return tuple(_disk(element, volume_path, controllers) for element in domain.iterfind("devices/disk"))
 
 
-def _disk(element: etree._Element, volume_path: VolumePath) -> Disk:
+def _disk(element: etree._Element, volume_path: VolumePath, controllers: Collection[str | None]) -> Disk:
+    """`controllers`: the indices of the SCSI controllers that have an iothread."""
     source, target, driver = element.find("source"), element.find("target"), element.find("driver")
     kind, path = _source(element, volume_path)
     pool = source.get("pool") if source is not None else None
@@ -50,8 +56,14 @@ def _disk(element: etree._Element, volume_path: VolumePath) -> Disk:
         pool=pool,
         volume=volume,
         discard=_get(driver, "discard"),
+        iothread=_has_iothread(driver)
+        or (_get(target, "bus") == "scsi" and _get(element.find("address"), "controller") in controllers),
         tray_open=_get(target, "tray") == "open",
     )
+
+
+def _has_iothread(driver: etree._Element | None) -> bool:
+    return driver is not None and (driver.get("iothread") is not None or driver.find("iothreads") is not None)
 
 
 def _source(element: etree._Element, volume_path: VolumePath) -> tuple[SourceKind, str | None]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import svmove.plan
-from svmove.model import Agent, DomainState, Inventory, Mirror, SourceKind
+from svmove.model import Agent, DomainState, Inventory, Mirror, SourceKind, Versions
 from svmove.moves import DiskRequest, Finding, Level, Request, Verify
 from svmove.plan.admission import CHECKS
 from svmove.policy import MovePolicy, Policy, SpacePolicy
@@ -71,6 +71,7 @@ FIRES = [
         target="vda",
         says="discard='unmap'",
     ),
+    Fires(code="iothread", found=inventory(disk(iothread=True)), target="vda", says="--verify none"),
     Fires(code="lun", found=inventory(disk(device="lun")), target="vda", says="passed through"),
     Fires(code="transient-disk", found=inventory(disk(transient=True)), asked=named(), target="vda"),
     Fires(code="shareable", found=inventory(disk(shareable=True)), asked=named(), target="vda"),
@@ -177,6 +178,8 @@ NOT = [
     ("pause-too-short", request(freeze=True), inventory(agent=Agent.ANSWERS)),
     ("no-agent", request(freeze=True), inventory(agent=Agent.ANSWERS)),
     ("no-agent", request(), inventory(agent=Agent.ABSENT)),
+    ("iothread", request(), inventory(disk(iothread=True), versions=Versions(libvirt=10_000_000, qemu=9_000_000))),
+    ("iothread", request(verify=Verify.NONE), inventory(disk(iothread=True))),
     ("no-discard", request(), inventory()),
     ("no-discard", request(trim=True), inventory(disk(discard="unmap"), agent=Agent.ANSWERS)),
     ("deadline-short", request(deadline=3600.0), inventory()),
