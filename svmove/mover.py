@@ -79,7 +79,7 @@ class Mover:
         Raises what `plan` raises, all before anything is touched. What fails later is in the outcome.
         """
         plan = self.plan(request)
-        if plan.refused or not plan.disks:
+        if plan.refused or not (plan.disks or plan.media):
             return outcome.of_plan(plan)
         with self._working_on(plan.move):
             record = runner.begin(self._journal, plan, self.uri)
@@ -89,7 +89,7 @@ class Mover:
         """Plans and records a move that another process is to carry out (`resume`). The outcome has its id when
         there is something to do. Raises what `plan` raises."""
         plan = self.plan(request)
-        if plan.refused or not plan.disks:
+        if plan.refused or not (plan.disks or plan.media):
             return outcome.of_plan(plan)
         return outcome.of_record(runner.begin(self._journal, plan, self.uri))
 

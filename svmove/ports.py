@@ -113,6 +113,11 @@ class Hypervisor(Protocol):
         Raises HypervisorError, also when the domain is not `running`, or not off, any more."""
         ...
 
+    def change_medium(self, uuid: str, target: str, path: str, format_: str, *, live: bool, config: bool) -> None:
+        """Puts another image into a CD-ROM or floppy drive, now and for the next start. Raises HypervisorError, also
+        when the guest does not give up what is in there; then the live drive was tried first."""
+        ...
+
     def events(self, uuid: str) -> AbstractContextManager[Events]: ...
     def reconnect(self) -> None:
         """Opens the connection anew, with back-off. Raises UnreachableError when the policy's time is over."""
@@ -170,6 +175,17 @@ class Host(Protocol):
 
     def remove_scratch(self, folder: str) -> None:
         """Idempotent. Removes the files that `make_scratch` makes, and nothing else."""
+        ...
+
+    def copy_file(
+        self, source: str, destination: str, format_: str, bandwidth: int | None, stopped: Callable[[], bool]
+    ) -> None:
+        """Copies an image that nobody writes to into one that is there, of the same format and size. Raises
+        HostError, also when `stopped()` says True."""
+        ...
+
+    def same_content(self, one: str, other: str, format_: str, stopped: Callable[[], bool]) -> bool:
+        """Whether two images of one format, that nobody writes to, have the same bytes. Raises as `copy_file`."""
         ...
 
     def compare(

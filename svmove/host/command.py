@@ -32,6 +32,31 @@ def run(argv: Sequence[str], *, timeout: float = 60.0) -> str:
     return done.stdout
 
 
+def run_unless(argv: Sequence[str], stopped: Callable[[], bool], *, also: int = 0) -> int:
+    """Runs a command that may take as long as it takes: its exit code, 0 or `also`. Raises HostError for any other,
+    and when `stopped()` says True, which is asked ten times a second; the command is ended then."""
+    try:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    except OSError as error:
+        raise HostError(f"{argv[0]}: {error}") from error
+    try:
+        while True:
+            try:
+                _, said = process.communicate(timeout=0.1)
+                break
+            except subprocess.TimeoutExpired:
+                if stopped():
+                    raise HostError(f"{argv[0]} {argv[1]} was stopped") from None
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    if process.returncode not in (0, also):
+        last = _last_line(said.decode(errors="replace"))
+        raise HostError(f"{argv[0]} {argv[1]}: {last or f'exit code {process.returncode}'}")
+    return process.returncode
+
+
 def end_in_time(commands: Sequence[Sequence[str]], seconds: float) -> bool:
     """Whether all of them, run at once, end in that time, however they end.
 

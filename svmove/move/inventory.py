@@ -8,6 +8,7 @@ from svmove.errors import HostError, HypervisorError
 from svmove.journal import Journal
 from svmove.model import Agent, Disk, Domain, DomainState, Image, Inventory, Job, Volume
 from svmove.moves import Request
+from svmove.plan.choice import REMOVABLE
 from svmove.ports import Host, Hypervisor
 
 # An agent that runs answers within milliseconds, also under TCG.
@@ -66,7 +67,7 @@ def _volumes(disks: Sequence[Disk], hypervisor: Hypervisor) -> dict[str, Volume]
 def _images(disks: Sequence[Disk], host: Host) -> dict[str, Image]:
     found = {}
     for disk in disks:
-        if disk.path and disk.device == "disk":
+        if disk.path and disk.device in ("disk", *REMOVABLE):
             with suppress(HostError):  # admission says which disk has no image that can be read
                 found[disk.path] = host.image(disk.path, disk.format)
     return found

@@ -76,7 +76,7 @@ def _identities_in_use(hypervisor: Hypervisor, host: Host) -> dict[str, str]:
 
 
 def _volumes(record: Record, host: Host, used: dict[str, str]) -> Iterator[Leftover]:
-    for disk in record.plan.disks:
+    for disk in (*record.plan.disks, *record.plan.media):
         kept = record.last(Kind.FACT, "destination-kept", disk.target)
         if kept is not None and record.last(Kind.FACT, "removed", disk.target) is None:
             spec = disk.destination

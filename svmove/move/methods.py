@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
-from svmove.move import cleanup, cutover, mirror, verify
+from svmove.move import cleanup, cutover, media, mirror, verify
 from svmove.move.context import Move
 from svmove.move.phases import Phase
-from svmove.moves import Method
+from svmove.moves import Method, Plan
 
 Step = Callable[[Move], Phase]
 
@@ -17,11 +17,22 @@ _MIRROR: Mapping[Phase, Step] = {
     Phase.READY: verify.ready_to_verify,
     Phase.CUTOVER: cutover.cut_over,
     Phase.VERIFYING: verify.verify,
-    Phase.COMMITTED: cleanup.commit,
+    Phase.COMMITTED: media.commit,
     Phase.ROLLING_BACK: cleanup.roll_back,
+}
+
+# Nothing but media: no block job, no cutover.
+_MEDIA: Mapping[Phase, Step] = {
+    Phase.PLANNED: media.admit,
+    Phase.ADMITTED: media.move_alone,
+    Phase.ROLLING_BACK: media.let_go,
 }
 
 STEPS: Mapping[Method, Mapping[Phase, Step]] = {
     Method.MIRROR: _MIRROR,
     Method.SYNCHRONOUS: _MIRROR,
 }
+
+
+def steps(plan: Plan) -> Mapping[Phase, Step]:
+    return STEPS[plan.method] if plan.disks else _MEDIA

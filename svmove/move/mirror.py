@@ -44,11 +44,12 @@ def prepare(move: Move) -> Phase:
     for disk in move.plan.disks:
         move.may_go_on()
         if move.noted("created", disk.target) is None:
-            _create(move, disk)
+            create(move, disk)
     return Phase.PREPARED
 
 
-def _create(move: Move, disk: DiskPlan) -> None:
+def create(move: Move, disk: DiskPlan) -> None:
+    """The destination's volume, or takes the one that an svmove made before it died. Raises."""
     spec, host = disk.destination, move.world.host
     if (identity := host.identity(spec.path)) is not None:
         _adopt(move, disk, identity)

@@ -1,9 +1,11 @@
 """A move's record → what is told of it. Pure: the journal is the only source."""
 
 import shlex
+from collections.abc import Iterator
 
 from svmove.errors import SvmoveError
 from svmove.journal import Kind, Record
+from svmove.move import media
 from svmove.move.phases import Phase
 from svmove.move.quiet import frozen_since
 from svmove.moves import (
@@ -53,6 +55,7 @@ def of_record(record: Record, *, stopped_by: SvmoveError | None = None) -> Outco
         disks=tuple(_disk(record, disk) for disk in plan.disks),
         seconds=_seconds(record),
         findings=plan.findings + _inside(record) + _leftovers(record),
+        media=media.outcomes(record),
         error=None if phase in (Phase.DONE, Phase.HANDED_OVER) else _failure(record, phase, stopped_by),
     )
 
@@ -135,7 +138,21 @@ def _inside(record: Record) -> tuple[Finding, ...]:
         text = "the guest's file systems may be frozen still: its agent did not answer"
         remedy = f"virsh domfsthaw {shlex.quote(record.plan.domain)}"
         found.append(Finding(level=Level.WARN, code="still-frozen", text=text, remedy=remedy))
-    return tuple(found)
+    return (*found, *_drives(record))
+
+
+def _drives(record: Record) -> Iterator[Finding]:
+    for medium in record.plan.media:
+        told = record.last(Kind.FACT, "medium-stays", medium.target)
+        if told is not None:
+            words = ("virsh", "change-media", record.plan.domain, medium.target, "PATH", "--live", "--config")
+            yield Finding(
+                level=Level.WARN,
+                code="medium-stays",
+                text=f"{medium.target}: {told.data['text']}",
+                remedy=f"move again, or by hand: {shlex.join(words)}",
+                target=medium.target,
+            )
 
 
 def _leftovers(record: Record) -> tuple[Finding, ...]:

@@ -4,7 +4,7 @@ from svmove.errors import CopyError, InterruptedMoveError, JournalError, SvmoveE
 from svmove.journal import Journal, Record
 from svmove.move import cleanup
 from svmove.move.context import Move, World, listening
-from svmove.move.methods import STEPS
+from svmove.move.methods import steps
 from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
 from svmove.move.quiet import thaw
 from svmove.moves import Plan
@@ -53,7 +53,7 @@ class Walk:
                 move.world.guard(move.plan.move if move.phase in _GUARDED else None)
                 try:
                     thaw(move)  # what an svmove that died has frozen; in the cutover the guest goes on first
-                    following = STEPS[move.plan.method][move.phase](move)
+                    following = steps(move.plan)[move.phase](move)
                 except (UnreachableError, JournalError):
                     raise
                 except SvmoveError as error:

@@ -9,6 +9,7 @@ from svmove.moves import DiskPlan, Finding, Level, Plan, Request
 from svmove.plan import admission, estimate
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice, choose
+from svmove.plan.media import choose_media
 from svmove.plan.method import Facts, choose_method
 from svmove.policy import Policy
 
@@ -28,6 +29,8 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
     deadline = policy.move.deadline if request.deadline is None else request.deadline
     bandwidth = policy.move.bandwidth if request.bandwidth is None else request.bandwidth
     disks = _disk_plans(to_move, request, bandwidth)
+    media = choose_media(request, inventory, bandwidth)
+    findings += media.findings
     total = sum(disk.copy_bytes for disk in disks)
     copy_seconds = estimate.seconds(total, bandwidth, _past_rate(disks, inventory))
     case = Case(
@@ -37,12 +40,17 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         method=chosen.method,
         verify=verify,
         choices=to_move,
+        media=media.plans,
         max_pause=max_pause,
         deadline=deadline,
         copy_seconds=copy_seconds,
     )
     findings += admission.judge(case)
-    if inventory.domain.disks and not choices and not any(f.level is Level.REFUSE for f in findings):
+    if (
+        inventory.domain.disks
+        and not (choices or media.plans or media.there)
+        and not any(f.level is Level.REFUSE for f in findings)
+    ):
         findings += (
             Finding(
                 level=Level.REFUSE,
@@ -57,7 +65,7 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         uuid=inventory.domain.uuid,
         method=chosen.method,
         disks=disks,
-        there=tuple(choice.disk.target for choice in choices if choice.there),
+        there=(*(choice.disk.target for choice in choices if choice.there), *media.there),
         verify=verify,
         max_pause=max_pause,
         granularity=policy.mirror.granularity,
@@ -70,6 +78,7 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         why=chosen.why,
         trim=request.trim,
         freeze=request.freeze,
+        media=media.plans,
     )
 
 

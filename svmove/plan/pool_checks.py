@@ -69,6 +69,9 @@ def space(case: Case) -> Iterator[Finding]:
     for choice in case.choices:
         if choice.destination is not None and choice.image is not None:
             needed[choice.destination.pool] += min(choice.image.allocated_bytes, choice.image.virtual_bytes)
+    for medium in case.media:
+        if medium.destination.name not in case.inventory.names.get(medium.destination.pool, frozenset()):
+            needed[medium.destination.pool] += medium.copy_bytes
     for name, allocated in needed.items():
         pool = case.inventory.pool(name)
         if pool is not None and pool.active and allocated + case.policy.space.reserve > pool.available:

@@ -25,6 +25,7 @@ def move(outcome: Outcome) -> dict[str, Any]:
         "disks": [dataclasses.asdict(disk) for disk in outcome.disks],
         "seconds": {key: round(value, 4) for key, value in dataclasses.asdict(outcome.seconds).items()},
         "findings": findings(outcome.findings),
+        "media": [dataclasses.asdict(medium) for medium in outcome.media],
         "error": None if outcome.error is None else dataclasses.asdict(outcome.error),
     }
 
@@ -106,7 +107,7 @@ def plan(plan: Plan) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "domain": plan.domain,
-        "state": "refused" if plan.refused else "planned" if plan.disks else "already-there",
+        "state": "refused" if plan.refused else "planned" if plan.disks or plan.media else "already-there",
         "method": plan.method,
         "why": plan.why,
         "verify": plan.verify,
@@ -128,6 +129,16 @@ def plan(plan: Plan) -> dict[str, Any]:
                 "delete_source": disk.delete_source,
             }
             for disk in plan.disks
+        ],
+        "media": [
+            {
+                "target": medium.target,
+                "pool_to": medium.destination.pool,
+                "source": medium.source,
+                "destination": medium.destination.path,
+                "copy_bytes": medium.copy_bytes,
+            }
+            for medium in plan.media
         ],
         "there": list(plan.there),
         "estimate": {"bytes": plan.copy_bytes, "seconds": round(plan.copy_seconds, 1)},

@@ -10,7 +10,7 @@ from svmove.errors import HypervisorError, NotFoundError
 from svmove.model import Agent, Domain, DomainState, Job, Pool, Versions, Volume
 from svmove.moves import CopyOptions, DiskPlan, VolumeSpec
 from svmove.policy import RetryPolicy
-from svmove.virt import agent, export, jobs, xml
+from svmove.virt import agent, export, jobs, media, xml
 from svmove.virt.connection import Connection
 from svmove.virt.events import EventQueue, subscribed
 from svmove.virt.storage import pool_record, volume_path, volume_record
@@ -138,6 +138,9 @@ class LibvirtHypervisor:
         except HypervisorError:
             if self.domain(uuid).state is not DomainState.RUNNING:  # somebody else may have been quicker
                 raise
+
+    def change_medium(self, uuid: str, target: str, path: str, format_: str, *, live: bool, config: bool) -> None:
+        media.change(self._connection, uuid, target, path, format_, live=live, config=config)
 
     # The guest's agent
 

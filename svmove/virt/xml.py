@@ -150,20 +150,31 @@ def with_sources(text: str, sources: Mapping[str, tuple[str, str]]) -> str:
     """A domain's XML with other files below its disks: target → (path, format)."""
     domain = parse(text)
     for target, (path, format_) in sources.items():
-        disk = next((d for d in domain.iterfind("devices/disk") if _get(d.find("target"), "dev") == target), None)
-        if disk is None:
-            raise HypervisorError(f"the domain has no disk {target}")
-        for name in ("source", "backingStore"):
-            for element in disk.findall(name):
-                disk.remove(element)
-        disk.set("type", "file")
-        disk.insert(0, E.source(file=_xmlable(path)))
-        driver = disk.find("driver")
-        if driver is None:
-            driver = E.driver(name="qemu")
-            disk.insert(0, driver)
-        driver.set("type", format_)
+        _put(domain, target, path, format_)
     return _text(domain)
+
+
+def drive_with(text: str, target: str, path: str, format_: str) -> str:
+    """The <disk> of a domain's XML with another medium in it."""
+    return _text(_put(parse(text), target, path, format_))
+
+
+def _put(domain: etree._Element, target: str, path: str, format_: str) -> etree._Element:
+    """Another file below a disk. Raises HypervisorError."""
+    disk = next((d for d in domain.iterfind("devices/disk") if _get(d.find("target"), "dev") == target), None)
+    if disk is None:
+        raise HypervisorError(f"the domain has no disk {target}")
+    for name in ("source", "backingStore"):
+        for element in disk.findall(name):
+            disk.remove(element)
+    disk.set("type", "file")
+    disk.insert(0, E.source(file=_xmlable(path)))
+    driver = disk.find("driver")
+    if driver is None:
+        driver = E.driver(name="qemu")
+        disk.insert(0, driver)
+    driver.set("type", format_)
+    return disk
 
 
 def paths(domain: etree._Element, volume_path: VolumePath) -> set[str]:

@@ -95,6 +95,24 @@ class FakeHost:
         self.world.scratch.pop(folder, None)
 
     @counted
+    def copy_file(
+        self, source: str, destination: str, format_: str, bandwidth: int | None, stopped: Callable[[], bool]
+    ) -> None:
+        if source not in self.world.files or destination not in self.world.files:
+            raise HostError("qemu-img convert: No such file or directory")
+        if self.world.files[destination].identity in self.world.held():
+            raise HostError("qemu-img convert: Failed to get write lock")
+        if stopped():
+            raise HostError("qemu-img convert was stopped")
+        self.world.files[destination].blocks = list(self.world.files[source].blocks)
+
+    @counted
+    def same_content(self, one: str, other: str, format_: str, stopped: Callable[[], bool]) -> bool:
+        if one not in self.world.files or other not in self.world.files:
+            raise HostError("qemu-img compare: No such file or directory")
+        return self.world.files[one].blocks == self.world.files[other].blocks
+
+    @counted
     def compare(
         self,
         source: str,

@@ -66,12 +66,27 @@ class FakeHypervisor:
             state=world.state,
             io_error=world.io_error,
             persistent=True,
-            live=() if off else tuple(self._live(drive) for drive in world.drives.values()),
-            inactive=tuple(self._disk(drive.target, drive.inactive, None) for drive in world.drives.values()),
+            live=() if off else (*map(self._live, world.drives.values()), *self._media(live=True)),
+            inactive=(
+                *(self._disk(drive.target, drive.inactive, None) for drive in world.drives.values()),
+                *self._media(live=False),
+            ),
             job="backup" if world.export else "",
             marker=world.marker,
             marked=world.marked,
         )
+
+    def _media(self, *, live: bool) -> Iterator[Disk]:
+        for medium in self.world.media.values():
+            yield Disk(
+                target=medium.target,
+                device="cdrom",
+                kind=SourceKind.FILE,
+                path=medium.path if live else medium.inactive,
+                format="raw",
+                read_only=True,
+                tray_open=live and medium.tray_open,
+            )
 
     def _live(self, drive: Drive) -> Disk:
         copying, mirror = drive.mirror, None
@@ -150,6 +165,8 @@ class FakeHypervisor:
     @counted
     def job(self, uuid: str, target: str) -> Job | None:
         self._known(uuid)
+        if target in self.world.media:
+            return None
         mirror = self._drive(target).mirror
         if mirror is None:
             return None
@@ -197,6 +214,19 @@ class FakeHypervisor:
         if self.world.state is DomainState.PAUSED and self.world.suspended:
             self.world.pauses.append(self.world.time - self.world.suspended[-1])
         self.world.state, self.world.io_error = DomainState.RUNNING, False
+
+    @counted
+    def change_medium(self, uuid: str, target: str, path: str, format_: str, *, live: bool, config: bool) -> None:
+        self._known(uuid)
+        medium = self.world.media[target]
+        if path not in self.world.files:
+            raise HypervisorError(f"{path}: No such file or directory")
+        if live:
+            if medium.locked:
+                raise HypervisorError(f"tray of disk '{target}' is locked")
+            medium.path, medium.file = path, self.world.files[path]
+        if config:
+            medium.inactive = path
 
     @counted
     def agent(self, uuid: str, seconds: float) -> Agent:

@@ -118,6 +118,19 @@ class Drive:
     truth: list[int] = field(default_factory=list)  # all that the guest ever wrote
 
 
+@dataclass(eq=False)
+class Medium:
+    """What a CD-ROM drive has, and how its guest takes a change of that."""
+
+    target: str
+    path: str | None
+    inactive: str | None
+    file: File | None  # that QEMU has open
+    truth: list[int]
+    locked: bool = False
+    tray_open: bool = False
+
+
 class World:
     """All that there is beside svmove, which is why it outlives a crash of it."""
 
@@ -151,13 +164,21 @@ class World:
         self.freeze_takes = 0.0
         self.unused: tuple[int, ...] = ()  # blocks that a trim frees
         self.xml_lags = False  # libvirt never writes the inactive XML after a pivot
-        self.drives = {target: self._drive(target) for target in targets or ("vda",)}
+        disks = [target for target in targets or ("vda",) if not target.startswith("sd")]
+        self.drives = {target: self._drive(target) for target in disks}
+        self.media = {target: self._medium(target) for target in targets if target.startswith("sd")}
 
     def _drive(self, target: str) -> Drive:
         path = f"/pools/slow/web-{target}.qcow2"
         file = self.make_file(path)
         file.blocks = [number + 1 for number in range(BLOCKS)]
         return Drive(target=target, path=path, inactive=path, file=file, truth=list(file.blocks))
+
+    def _medium(self, target: str) -> Medium:
+        path = f"/pools/slow/{target}.iso"
+        file = self.make_file(path)
+        file.blocks, file.format = [7] * BLOCKS, "raw"
+        return Medium(target=target, path=path, inactive=path, file=file, truth=list(file.blocks))
 
     # What a test looks at or does
 
@@ -194,7 +215,7 @@ class World:
         for drive in self.drives.values():
             files = [drive.file, drive.old, drive.mirror.file if drive.mirror else None]
             found |= {file.identity for file in files if file is not None}
-        return found
+        return found | {medium.file.identity for medium in self.media.values() if medium.file is not None}
 
     def pass_time(self, seconds: float) -> None:
         self.time += seconds
@@ -249,6 +270,9 @@ class World:
             named = {drive.inactive} | (set() if self.state is DomainState.OFF else {drive.path})
             if path in named and self.files.get(path) is file:
                 raise ViolationError(f"{path} was deleted, but the guest's XML names it")
+        for medium in self.media.values():
+            if path in (medium.path, medium.inactive):
+                raise ViolationError(f"{path} was deleted, but it is in the drive")
 
     def check_copies(self) -> None:
         """Each disk's file has a name, and all that the guest ever wrote."""
@@ -257,6 +281,10 @@ class World:
                 raise ViolationError(f"{drive.target}: the guest's file has lost its name")
             if drive.file.blocks != drive.truth:
                 raise ViolationError(f"{drive.target}: the guest has lost what it wrote")
+        for medium in self.media.values():
+            for path in {medium.path, medium.inactive} - {None}:
+                if path not in self.files or self.files[path].blocks != medium.truth:
+                    raise ViolationError(f"{medium.target}: {path} is not what was in the drive")
 
 
 def refuse(text: str) -> Callable[[], None]:

@@ -96,6 +96,10 @@ class Stage:
         assert world.marker is None
         assert all(drive.mirror is None for drive in world.drives.values())
         on = "fast" if phase is Phase.DONE else "slow"
+        for target, medium in world.media.items():
+            stays = record.last(Kind.FACT, "medium-stays", target) is not None
+            assert stays or {medium.path, medium.inactive} == {f"/pools/{on}/{target}.iso"}
+            assert f"/pools/slow/{target}.iso" in world.files, "a medium was deleted"
         for target, drive in world.drives.items():
             assert {drive.path, drive.inactive} == {f"/pools/{on}/web-{target}.qcow2"}
             other = self.sources() if phase is Phase.DONE else self.destinations()

@@ -61,8 +61,43 @@ FIRES = [
     Fires(code="deadline-short", asked=request(deadline=1.0), says="--deadline", level=Level.WARN),
     # disk_checks
     Fires(code="no-such-disk", asked=named(DiskRequest(target="vdb")), target="vdb", says="vda"),
-    Fires(code="cdrom", found=inventory(disk(device="cdrom")), asked=named(), target="vda"),
-    Fires(code="floppy", found=inventory(disk(device="floppy")), asked=named(), target="vda"),
+    # media
+    Fires(code="cdrom", found=inventory(disk(device="cdrom", path=None)), asked=named(), target="vda", says="empty"),
+    Fires(
+        code="cdrom",
+        found=inventory(disk(device="cdrom", read_only=True, tray_open=True)),
+        asked=named(),
+        target="vda",
+        says="ejected",
+    ),
+    Fires(
+        code="cdrom",
+        found=inventory(disk(device="cdrom", read_only=True, kind=SourceKind.NETWORK)),
+        asked=named(),
+        target="vda",
+        says="not on a file",
+    ),
+    Fires(
+        code="cdrom",
+        found=inventory(disk(device="cdrom", read_only=True, chain=("/base",))),
+        asked=named(),
+        target="vda",
+        says="one plain file",
+    ),
+    Fires(
+        code="cdrom",
+        found=inventory(disk(device="cdrom", read_only=True), images={}),
+        asked=named(),
+        target="vda",
+        says="can't read",
+    ),
+    Fires(
+        code="bad-name",
+        found=inventory(disk(device="cdrom", read_only=True)),
+        asked=named(DiskRequest(target="vda", name="a/b")),
+        target="vda",
+    ),
+    Fires(code="floppy", found=inventory(disk(device="floppy")), asked=named(), target="vda", says="write to it"),
     Fires(
         code="no-discard",
         asked=request(trim=True),
@@ -156,7 +191,7 @@ FIRES = [
     # planner
     Fires(
         code="nothing-to-move",
-        found=inventory(disk("sda", device="cdrom")),
+        found=inventory(disk("sda", device="cdrom", path=None)),
         also=frozenset({"cdrom"}),
     ),
 ]
