@@ -60,13 +60,6 @@ class State(StrEnum):
     STARTED = "started"  # another process works on it
 
 
-class Way(StrEnum):
-    """Out of HELD."""
-
-    FORWARD = "forward"
-    BACK = "back"
-
-
 class GuestOn(StrEnum):
     SOURCE = "source"
     DESTINATION = "destination"
@@ -100,6 +93,8 @@ class Request:
     base: Base = Base.COPY
     deadline: float | None = None  # seconds from the start to the cutover; None: the policy's
     allocation: Allocation = Allocation.KEEP
+    trim: bool = False  # the guest discards first what it does not use
+    freeze: bool = False  # the guest's file systems are frozen around the cutover
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +292,10 @@ class Plan:
     created: float  # Unix time
     deadline: float | None = None  # seconds; plans of older journals have none
     why: str = ""  # this method
+    trim: bool = False
+    freeze: bool = False
+    # Images in CD-ROM and floppy drives, which are copied out of process and changed in the drive, last of all.
+    media: tuple[DiskPlan, ...] = ()
 
     def terms(self, changes: Mapping[str, Any]) -> Terms:
         """As they are after the changes: by name, the newest of each."""
@@ -335,6 +334,19 @@ class DiskOutcome:
     verified: bool
     mismatches: tuple[Mismatch, ...] = ()
     on: GuestOn = GuestOn.UNKNOWN  # which copy the guest has
+    trimmed_bytes: int = 0  # of the source, by --trim: they were not copied
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediumOutcome:
+    """An image in a CD-ROM or floppy drive."""
+
+    target: str
+    pool_to: str
+    source: str
+    destination: str
+    on: GuestOn  # which of the two the drive has
+    found: bool  # an equal image was at the destination already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,27 +375,7 @@ class Outcome:
     seconds: Seconds
     findings: tuple[Finding, ...]
     error: Failure | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fate:
-    """What becomes of a disk and its files when a held move leaves in some direction. Paths."""
-
-    target: str
-    keeps: tuple[str, ...]
-    loses: tuple[str, ...]
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """A way out of HELD, for a person to say yes to."""
-
-    move: str
-    domain: str
-    way: Way
-    seen: str
-    fates: tuple[Fate, ...]
+    media: tuple[MediumOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

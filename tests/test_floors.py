@@ -9,7 +9,8 @@ import pytest
 import svmove
 
 FLOORS = {
-    **dict.fromkeys(("errors", "units", "model", "moves", "policy", "policy_file", "ports", "redact", "clock"), 0),
+    **dict.fromkeys(("errors", "units", "model", "moves", "decisions", "ports", "clock"), 0),
+    **dict.fromkeys(("policy", "policy_file", "redact"), 0),
     **dict.fromkeys(("virt", "host"), 1),
     **dict.fromkeys(("plan", "journal"), 2),
     "move": 3,

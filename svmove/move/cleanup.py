@@ -14,6 +14,7 @@ from svmove.move.merge import merge
 from svmove.move.observe import Seen, Where
 from svmove.move.ownership import doubt_about_made, doubt_about_source, used_elsewhere
 from svmove.move.phases import Phase
+from svmove.move.quiet import thaw
 from svmove.move.standstill import wake
 from svmove.moves import DiskPlan, VolumeSpec
 
@@ -113,10 +114,11 @@ def hold(move: Move) -> None:
     _try(move, lambda: hypervisor.end_export(uuid, move.socket))
     _try(move, lambda: move.world.host.remove_scratch(move.scratch))
     _try(move, let_go_on)
+    _try(move, lambda: thaw(move))
     _try(move, stop_copying)
 
 
-def _try(move: Move, act: Callable[[], None]) -> None:
+def _try(move: Move, act: Callable[[], object]) -> None:
     try:
         act()
     except (UnreachableError, JournalError):

@@ -82,7 +82,7 @@ def _identities_in_use(hypervisor: Hypervisor, host: Host) -> dict[str, str]:
 
 
 def _volumes(record: Record, host: Host, used: dict[str, str]) -> Iterator[Leftover]:
-    for disk in record.plan.disks:
+    for disk in (*record.plan.disks, *record.plan.media):
         for key, spec in disk.made.items():
             kept = record.last(Kind.FACT, "destination-kept", key)
             if kept is not None and record.last(Kind.FACT, "removed", key) is None:

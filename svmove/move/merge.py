@@ -116,7 +116,7 @@ class _Merge:
         gone = domain.state is DomainState.GONE
         if disk.inactive != self.over.path and not gone:
             return
-        if self._over() or not self.move.noted("frozen", target) or host.identity(self.over.path) is None:
+        if self._over() or not self.move.noted("laid-over", target) or host.identity(self.over.path) is None:
             return
         if self._begun("switch"):
             raise CopyError(

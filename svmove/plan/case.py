@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from svmove.model import Inventory
-from svmove.moves import Finding, Level, Method, Request, Verify
+from svmove.moves import DiskPlan, Finding, Level, Method, Request, Verify
 from svmove.plan.choice import Choice
 from svmove.policy import Policy
 
@@ -19,6 +19,7 @@ class Case:
     verify: Verify
     choices: tuple[Choice, ...]  # without those that are already there
     max_pause: float  # seconds
+    media: tuple[DiskPlan, ...] = ()
     deadline: float | None = None
     copy_seconds: float = 0.0
     granularities: Mapping[str, int | None] = field(default_factory=dict)  # by target; None: QEMU's choice

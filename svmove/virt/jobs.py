@@ -62,7 +62,7 @@ def cancel(connection: Connection, uuid: str, target: str) -> None:
     connection.ask(lambda c: c.lookupByUUIDString(uuid).blockJobAbort(target, flags))
 
 
-def freeze(connection: Connection, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
+def lay_over(connection: Connection, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
     flags = (
         libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
         | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA

@@ -25,10 +25,16 @@ def parse(text: str) -> etree._Element:
 
 def disks(domain: etree._Element, volume_path: VolumePath) -> tuple[Disk, ...]:
     """The <disk> elements of a domain; `volume_path(pool, volume)` resolves those of type='volume'."""
-    return tuple(_disk(element, volume_path) for element in domain.iterfind("devices/disk"))
+    controllers = {
+        controller.get("index")
+        for controller in domain.iterfind("devices/controller[@type='scsi']")
+        if _has_iothread(controller.find("driver"))
+    }
+    return tuple(_disk(element, volume_path, controllers) for element in domain.iterfind("devices/disk"))
 
 
-def _disk(element: etree._Element, volume_path: VolumePath) -> Disk:
+def _disk(element: etree._Element, volume_path: VolumePath, controllers: Collection[str | None]) -> Disk:
+    """`controllers`: the indices of the SCSI controllers that have an iothread."""
     source, target, driver = element.find("source"), element.find("target"), element.find("driver")
     kind, path = _source(element, volume_path)
     pool = source.get("pool") if source is not None else None
@@ -48,13 +54,19 @@ def _disk(element: etree._Element, volume_path: VolumePath) -> Disk:
         shareable=element.find("shareable") is not None,
         transient=element.find("transient") is not None,
         encrypted=element.find("source/encryption") is not None or element.find("encryption") is not None,
-        iothread=_get(driver, "iothread") is not None or element.find("driver/iothreads") is not None,
+        iothread=_has_iothread(driver)
+        or (_get(target, "bus") == "scsi" and _get(element.find("address"), "controller") in controllers),
         pool=pool,
         volume=volume,
         discard=_get(driver, "discard"),
         detect_zeroes=_get(driver, "detect_zeroes"),
         throttled=element.find("iotune") is not None,
+        tray_open=_get(target, "tray") == "open",
     )
+
+
+def _has_iothread(driver: etree._Element | None) -> bool:
+    return driver is not None and (driver.get("iothread") is not None or driver.find("iothreads") is not None)
 
 
 def _source(element: etree._Element, volume_path: VolumePath) -> tuple[SourceKind, str | None]:
@@ -135,6 +147,11 @@ def tpm(domain: etree._Element, default: str) -> str | None:
     return None
 
 
+def has_agent(domain: etree._Element) -> bool:
+    targets = domain.iterfind("devices/channel/target")
+    return any(target.get("name") == "org.qemu.guest_agent.0" for target in targets)
+
+
 def marker(domain: etree._Element) -> str | None:
     """The id of the move that owns the domain."""
     element = domain.find(f"metadata/{{{MARKER_URI}}}move")
@@ -169,20 +186,31 @@ def with_sources(text: str, sources: Mapping[str, tuple[str, str]]) -> str:
     """A domain's XML with other files below its disks: target → (path, format)."""
     domain = parse(text)
     for target, (path, format_) in sources.items():
-        disk = next((d for d in domain.iterfind("devices/disk") if _get(d.find("target"), "dev") == target), None)
-        if disk is None:
-            raise HypervisorError(f"the domain has no disk {target}")
-        for name in ("source", "backingStore"):
-            for element in disk.findall(name):
-                disk.remove(element)
-        disk.set("type", "file")
-        disk.insert(0, E.source(file=_xmlable(path)))
-        driver = disk.find("driver")
-        if driver is None:
-            driver = E.driver(name="qemu")
-            disk.insert(0, driver)
-        driver.set("type", format_)
+        _put(domain, target, path, format_)
     return _text(domain)
+
+
+def drive_with(text: str, target: str, path: str, format_: str) -> str:
+    """The <disk> of a domain's XML with another medium in it."""
+    return _text(_put(parse(text), target, path, format_))
+
+
+def _put(domain: etree._Element, target: str, path: str, format_: str) -> etree._Element:
+    """Another file below a disk. Raises HypervisorError."""
+    disk = next((d for d in domain.iterfind("devices/disk") if _get(d.find("target"), "dev") == target), None)
+    if disk is None:
+        raise HypervisorError(f"the domain has no disk {target}")
+    for name in ("source", "backingStore"):
+        for element in disk.findall(name):
+            disk.remove(element)
+    disk.set("type", "file")
+    disk.insert(0, E.source(file=_xmlable(path)))
+    driver = disk.find("driver")
+    if driver is None:
+        driver = E.driver(name="qemu")
+        disk.insert(0, driver)
+    driver.set("type", format_)
+    return disk
 
 
 def paths(domain: etree._Element, volume_path: VolumePath) -> set[str]:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,12 @@ from tests.move.stage import Stage
 pytestmark = pytest.mark.usefixtures("quick")
 
 METHODS = (Method.MIRROR, Method.SNAPSHOT)
+# Targets, and what is asked of the move.
+MOVES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "mirror": (("vda", "vdb"), {"method": Method.MIRROR}),
+    "snapshot": (("vda",), {"method": Method.SNAPSHOT}),
+    "agent and a CD": (("vda", "sda"), {"method": Method.MIRROR, "trim": True, "freeze": True}),
+}
 
 _UUIDS = (f"6f2c8d1e-0000-4000-8000-{number:012d}" for number in range(10**6))
 
@@ -44,14 +51,14 @@ def every_call(
     make: Callable[[str, str], BaseException],
     *targets: str,
     after_effect: bool,
-    method: Method = Method.MIRROR,
     prepare: Callable[[Stage], Stage] = lambda stage: stage,
     policy: Policy | None = None,
     only: Callable[[int, str], bool] = lambda _number, _call: True,
+    **asked: Any,
 ) -> Iterator[tuple[int, Stage, Plan, str]]:
     """A stage for each N, whose move was hit at call N, by the name of that call."""
     whole = prepare(Stage(folder, *targets, uuid=next(_UUIDS), policy=policy))
-    plan, whole.world.faults = whole.plan(method=method), Faults()
+    plan, whole.world.faults = whole.plan(**asked), Faults()
     whole.run(plan)
     rooms, calls = list(whole.world.faults.rooms), list(whole.world.faults.calls)
     assert len(rooms) > 60
@@ -59,7 +66,7 @@ def every_call(
         if (make is lose and room != "virt") or not only(number, calls[number - 1]):
             continue
         stage = prepare(Stage(folder, *targets, uuid=next(_UUIDS), policy=policy))
-        plan = stage.plan(method=method)
+        plan = stage.plan(**asked)
         stage.world.faults = Faults(at=number, after_effect=after_effect, make=make)
         came: BaseException | None = None
         try:
@@ -90,17 +97,19 @@ def resumed(stage: Stage, plan: Plan) -> str:
     return stage.check(plan.move)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("disks", "asked"), MOVES.values(), ids=MOVES)
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("make", [crash, lose, fail], ids=lambda make: make.__name__)
 def test_whatever_hits_a_move_it_rests_with_the_guest_unhurt(
-    tmp_path: Path, make: Callable[[str, str], BaseException], after_effect: bool, method: Method
+    tmp_path: Path,
+    make: Callable[[str, str], BaseException],
+    after_effect: bool,
+    disks: tuple[str, ...],
+    asked: dict[str, Any],
 ) -> None:
     ends: Counter[str] = Counter()
     wrong = []
-    for number, stage, plan, struck in every_call(
-        tmp_path, make, "vda", "vdb", after_effect=after_effect, method=method
-    ):
+    for number, stage, plan, struck in every_call(tmp_path, make, *disks, after_effect=after_effect, **asked):
         if untouched(stage, plan):
             continue
         try:

@@ -205,16 +205,18 @@ class World:
         self.virsh("pool-refresh", pool)
         return path
 
-    def guest(self, name: str, *disks: etree._Element, start: bool = True) -> str:
+    def guest(self, name: str, *devices: etree._Element, start: bool = True, iothreads: int = 0) -> str:
         """A guest without an operating system, that sits in its firmware."""
         element = E.domain(
             E.name(name),
             E.memory("64", unit="MiB"),
             E.vcpu("1"),
             E.os(E.type("hvm", arch="x86_64")),
-            E.devices(E.controller(type="usb", model="none"), E.memballoon(model="none"), *disks),
+            E.devices(E.controller(type="usb", model="none"), E.memballoon(model="none"), *devices),
             type="qemu",
         )
+        if iothreads:
+            element.append(E.iothreads(str(iothreads)))
         self.virsh.define("define", element)
         if start:
             self.virsh("start", name)

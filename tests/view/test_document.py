@@ -63,6 +63,7 @@ def test_the_document_of_a_move_is_exactly_this() -> None:
                 "verified": False,
                 "mismatches": [{"offset": 0, "length": 512}],
                 "on": "unknown",
+                "trimmed_bytes": 0,
             }
         ],
         "seconds": {"total": 1.2346, "copy": 1.0, "pause": 0.0421, "verify": 0.1},
@@ -70,6 +71,7 @@ def test_the_document_of_a_move_is_exactly_this() -> None:
             {"level": "warn", "code": "source-kept", "text": "kept", "remedy": "look", "target": "vda"},
             {"level": "warn", "code": "source-kept", "text": "kept", "remedy": None, "target": None},
         ],
+        "media": [],
         "error": {"code": "mismatch", "text": "differ", "guest_on": "destination", "remedy": "look"},
     }
     assert expected == json.loads(json.dumps(document.move(FULL)))
@@ -95,6 +97,9 @@ def test_the_document_of_a_plan_has_these_keys() -> None:
         "verify",
         "max_pause",
         "deadline",
+        "media",
+        "trim",
+        "freeze",
         "why",
         "disks",
         "there",

@@ -41,6 +41,31 @@ def test_a_plain_disk_is_read() -> None:
     )
 
 
+def test_what_a_disk_does_with_discards_and_an_open_tray_are_read() -> None:
+    assert disk("<driver discard='unmap'/>").discard == "unmap"
+    assert disk("<driver/>").discard is None
+    (open_,) = disks("<disk type='file' device='cdrom'><target dev='sda' tray='open'/></disk>")
+    assert open_.tray_open
+
+
+@pytest.mark.parametrize(
+    ("inner", "iothread"),
+    [
+        ("<disk><driver iothread='1'/><target dev='vda'/></disk>", True),
+        ("<disk><driver><iothreads><iothread id='1'/></iothreads></driver><target dev='vda'/></disk>", True),
+        ("<disk><driver/><target dev='vda'/></disk>", False),
+        ("<controller type='scsi' index='1'><driver iothread='2'/></controller>"
+         "<disk><target dev='sda' bus='scsi'/><address type='drive' controller='1'/></disk>", True),
+        ("<controller type='scsi' index='1'><driver iothread='2'/></controller>"
+         "<disk><target dev='sda' bus='scsi'/><address type='drive' controller='0'/></disk>", False),
+        ("<controller type='scsi' index='0'><driver iothread='2'/></controller>"
+         "<disk><target dev='sda' bus='sata'/><address type='drive' controller='0'/></disk>", False),
+    ],
+)  # fmt: skip
+def test_a_disk_with_an_iothread_or_on_a_controller_with_one_is_known(inner: str, iothread: bool) -> None:
+    assert disks(inner)[0].iothread is iothread
+
+
 @pytest.mark.parametrize(
     ("attributes", "source", "kind", "path"),
     [
