@@ -236,3 +236,28 @@ def test_a_scratch_file_has_the_size_that_it_was_asked_for(tmp_path: Path) -> No
     path = tmp_path / "-o,a.qcow2"
     command.create_qcow2(str(path), 8 * MiB)
     assert json.loads(command.run(["qemu-img", "info", "--output=json", str(path)]))["virtual-size"] == 8 * MiB
+
+
+def test_a_command_that_takes_its_time_is_ended_when_somebody_asks_for_it() -> None:
+    began = time.monotonic()
+    with pytest.raises(HostError, match="was stopped"):
+        command.run_unless(["sleep", "60"], lambda: True)
+    assert time.monotonic() - began < 5
+    assert command.run_unless(["sh", "-c", "exit 1"], lambda: False, also=1) == 1
+    with pytest.raises(HostError, match="no such thing"):
+        command.run_unless(["sh", "-c", "echo no such thing >&2; exit 2"], lambda: False, also=1)
+    with pytest.raises(HostError):
+        command.run_unless(["/nowhere/program"], lambda: False)
+
+
+def test_a_file_is_the_same_as_its_copy_and_not_as_a_longer_one_with_zeroes(tmp_path: Path) -> None:
+    host, one = LocalHost(), raw(tmp_path / "-one.iso")
+    other = tmp_path / "other.iso"
+    other.write_bytes(bytes(SIZE))
+    host.copy_file(str(one), str(other), "raw", 64 * MiB, lambda: False)
+    assert one.read_bytes() == other.read_bytes()
+    assert host.same_content(str(one), str(other), "raw", lambda: False)
+    longer = tmp_path / "longer.iso"
+    longer.write_bytes(one.read_bytes() + bytes(MiB))
+    assert not host.same_content(str(one), str(longer), "raw", lambda: False)
+    assert not host.same_content(str(one), str(raw(tmp_path / "spoilt.iso", at=MiB)), "raw", lambda: False)
