@@ -150,8 +150,9 @@ def _measures(record: Record) -> tuple[Finding, ...]:
 def _inside(record: Record) -> tuple[Finding, ...]:
     """What the guest's agent did not do."""
     found = []
-    if (failed := record.last(Kind.FACT, "trim-failed")) is not None:
-        text = f"the guest did not trim its file systems: {failed.data['text']}"
+    trim = record.last(Kind.FACT, "trim-done")
+    if trim is not None and trim.data["trouble"] is not None:
+        text = f"the guest did not trim its file systems: {trim.data['trouble']}"
         found.append(Finding(level=Level.WARN, code="trim-failed", text=text))
     if frozen_since(record) is not None:
         text = "the guest's file systems may be frozen still: its agent did not answer"

@@ -29,7 +29,7 @@ class FakeHost:
     def image(self, path: str, format_: str) -> Image:
         if path not in self.world.files:
             raise HostError(f"{path}: No such file or directory")
-        size = BLOCKS * BLOCK
+        size = len(self.world.files[path].blocks) * BLOCK
         return Image(format=format_, virtual_bytes=size, allocated_bytes=size, cluster_bytes=65536, compat="1.1")
 
     @counted

@@ -286,6 +286,9 @@ class FakeHypervisor:
 
     @counted
     def agent(self, uuid: str, seconds: float) -> Agent:
+        if self.world.time < self.world.busy_until:
+            self.world.pass_time(seconds)
+            return Agent.SILENT
         answers = self.world.state is DomainState.RUNNING and not self.world.frozen
         return Agent.SILENT if self.world.agent is Agent.ANSWERS and not answers else self.world.agent
 
@@ -303,6 +306,10 @@ class FakeHypervisor:
         for drive in self.world.drives.values():
             for block in self.world.unused:
                 drive.file.blocks[block] = drive.truth[block] = 0
+        if self.world.trim_takes > seconds:
+            self.world.busy_until = self.world.time + self.world.trim_takes
+            self.world.pass_time(seconds)
+            raise HypervisorError("Guest agent is not responding: guest agent command timed out")
 
     @counted
     def freeze(self, uuid: str, seconds: float) -> int:

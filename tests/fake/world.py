@@ -190,6 +190,8 @@ class World:
         self.agent = Agent.ANSWERS
         self.frozen = False  # the guest's file systems: it runs, and does not write
         self.freeze_takes = 0.0
+        self.trim_takes = 0.0
+        self.busy_until = 0.0  # the agent, which does one thing after the other
         self.unused: tuple[int, ...] = ()  # blocks that a trim frees
         self.xml_lags = False  # libvirt never writes the inactive XML after a pivot
         disks = [target for target in targets or ("vda",) if not target.startswith("sd")]

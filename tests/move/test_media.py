@@ -77,6 +77,13 @@ def test_another_image_of_that_name_is_left_alone(stage: Stage) -> None:
     assert [f.code for f in outcome.findings] == ["medium-stays"]
 
 
+def test_a_longer_image_of_that_name_is_another_one_though_only_zeroes_follow(stage: Stage) -> None:
+    stage.world.make_file(FAST).blocks = [*stage.world.files[SLOW].blocks, 0]
+    outcome = stage.move()
+    assert (outcome.state, drive(stage)) == (State.DONE, (SLOW, SLOW))
+    assert [f.code for f in outcome.findings] == ["medium-stays"]
+
+
 def test_a_guest_that_has_locked_its_tray_keeps_its_medium(stage: Stage) -> None:
     stage.world.media["sda"].locked = True
     stays(stage, stage.move(), "locked")

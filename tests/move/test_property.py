@@ -159,7 +159,7 @@ _run = st.dictionaries(st.integers(1, 170), _what, max_size=4)
 @given(
     runs=st.lists(_run, min_size=1, max_size=3),
     ways=st.lists(st.sampled_from(Way), min_size=3, max_size=3),
-    disks=st.sampled_from([("vda",), ("vda", "vdb")]),
+    disks=st.sampled_from([("vda",), ("vda", "vdb"), ("vda", "sda")]),
     proof=st.sampled_from(Verify),
     freeze=st.booleans(),
 )

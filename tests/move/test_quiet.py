@@ -201,6 +201,31 @@ def test_what_was_freed_is_told_whole_though_svmove_died_over_it(tmp_path: Path)
     assert stage.resume(move).disks[0].trimmed_bytes == 2 * BLOCK
 
 
+def test_a_trim_that_takes_minutes_is_waited_for(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.unused, stage.world.writes, stage.world.trim_takes = (1, 2), False, 300.0
+    outcome = stage.move(trim=True)
+    assert (outcome.state, outcome.disks[0].trimmed_bytes, outcome.findings) == (State.DONE, 2 * BLOCK, ())
+    assert stage.world.time > 300
+
+
+def test_a_trim_can_be_interrupted(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.trim_takes = 300.0
+    stage.world.before["trim"] = stage.cancel.set
+    assert_rolled_back(stage, stage.move(trim=True), "interrupted")
+    assert stage.world.time < 60
+
+
+def test_a_trim_that_takes_for_ever_is_told_and_the_move_goes_on(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.trim_takes = 10_000.0
+    outcome = stage.move(trim=True)
+    assert outcome.state is State.DONE
+    assert [finding.code for finding in outcome.findings] == ["trim-failed"]
+    assert stage.world.time < 700
+
+
 # Both
 
 

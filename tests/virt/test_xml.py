@@ -275,3 +275,31 @@ def test_a_backup_exports_each_disk_under_its_target() -> None:
     assert found.get("mode") == "pull"
     exported = [(one.get("name"), one.get("exportname"), one.get("backup")) for one in found.iterfind("disks/disk")]
     assert exported == [("vda", "vda", "yes"), ("vdb", "vdb", "yes")]
+
+
+def test_an_agent_is_there_when_the_domain_has_its_channel() -> None:
+    def has(name: str) -> bool:
+        return xml.has_agent(
+            xml.parse(f"<domain><devices><channel><target name='{name}'/></channel></devices></domain>")
+        )
+
+    assert has("org.qemu.guest_agent.0")
+    assert not has("com.redhat.spice.0")
+
+
+@given(path=NAMES)
+@example(path=UGLY)
+def test_a_drive_gets_another_medium_and_keeps_all_else(path: str) -> None:
+    drive = (
+        "<disk type='volume' device='cdrom'><source pool='p' volume='v' index='2'/><backingStore/>"
+        "<driver name='qemu' type='raw'/><target dev='sda' bus='sata'/><readonly/><alias name='sata0-0-0'/></disk>"
+    )
+    text = f"<domain><devices><disk><target dev='vda'/></disk>{drive}</devices></domain>"
+    try:
+        found = xml.parse(xml.drive_with(text, "sda", path, "qcow2"))
+    except HypervisorError:
+        return  # what XML can't carry is refused
+    assert (found.get("type"), found.get("device")) == ("file", "cdrom")
+    assert [dict(source.attrib) for source in found.iterfind("source")] == [{"file": path}]
+    assert found.find("backingStore") is None
+    assert {child.tag for child in found} == {"source", "driver", "target", "readonly", "alias"}
