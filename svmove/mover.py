@@ -26,11 +26,13 @@ from svmove.move.leftovers import Leftover
 from svmove.move.phases import RESTING, Phase
 from svmove.move.publish import Publisher
 from svmove.move.tasks import Task
-from svmove.moves import Outcome, Plan, Progress, Request, Terms
+from svmove.moves import Plan, Terms
+from svmove.outcomes import Outcome, Progress
 from svmove.plan.planner import make_plan
 from svmove.policy import Policy
 from svmove.ports import Cancel, Clock, Guard, Host, Hypervisor, Listener
 from svmove.redact import redact
+from svmove.requests import Request
 from svmove.units import show_duration
 from svmove.virt.hypervisor import LibvirtHypervisor
 

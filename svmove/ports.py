@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from svmove.model import Agent, CopyWay, Domain, Event, Image, Job, Pool, Process, Tuning, Versions, Volume
-from svmove.moves import CopyOptions, DiskPlan, Progress, VolumeSpec
+from svmove.outcomes import Progress
+from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
 
 
 class Clock(Protocol):

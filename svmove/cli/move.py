@@ -14,7 +14,8 @@ from svmove.cli.documented import documented
 from svmove.cli.exits import Exit, of_outcome
 from svmove.cli.interrupt import interruptible
 from svmove.errors import HostError
-from svmove.moves import Outcome, Request, State
+from svmove.outcomes import Outcome, State
+from svmove.requests import Request
 
 if TYPE_CHECKING:
     from svmove.mover import Mover

@@ -9,8 +9,8 @@ from svmove.cli import complete, parse
 from svmove.cli.context import options, print_json, stdout
 from svmove.cli.documented import documented
 from svmove.cli.exits import Exit
-from svmove.moves import Request
 from svmove.plan.planner import consistent
+from svmove.requests import Request
 from svmove.units import parse_duration, parse_rate
 
 Domain = Annotated[str, typer.Argument(metavar="DOMAIN", help="a running guest", autocompletion=complete.domains)]

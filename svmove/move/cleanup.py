@@ -16,7 +16,7 @@ from svmove.move.ownership import doubt_about_made, doubt_about_source, used_els
 from svmove.move.phases import Phase
 from svmove.move.quiet import thaw
 from svmove.move.standstill import wake
-from svmove.moves import DiskPlan, VolumeSpec
+from svmove.volumes import DiskPlan, VolumeSpec
 
 
 def commit(move: Move) -> Phase:

@@ -12,10 +12,13 @@ from svmove.journal import Ask, Entry, Journal, Kind, Record
 from svmove.model import Event
 from svmove.move.observe import Seen, observe
 from svmove.move.phases import ENDED, NEXT, Phase
-from svmove.moves import DiskPlan, Plan, Progress, Terms, Verify
+from svmove.moves import Plan, Terms
+from svmove.outcomes import Progress
 from svmove.policy import Policy
 from svmove.ports import Cancel, Clock, Events, Guard, Host, Hypervisor, Listener
+from svmove.requests import Verify
 from svmove.units import show_duration
+from svmove.volumes import DiskPlan
 
 _log = logging.getLogger(__name__)
 

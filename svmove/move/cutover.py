@@ -36,7 +36,8 @@ from svmove.move.observe import Seen, Where
 from svmove.move.phases import Phase
 from svmove.move.quiet import freeze, thaw
 from svmove.move.standstill import begin_export, release
-from svmove.moves import GuestOn, Verify
+from svmove.outcomes import GuestOn
+from svmove.requests import Verify
 from svmove.units import show_duration
 
 # Between two looks at what is left to drain; there is no event for it. A look takes about 1 ms.

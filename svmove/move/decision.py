@@ -13,7 +13,7 @@ from svmove.move.cleanup import merge_all, remove_made
 from svmove.move.context import Move
 from svmove.move.observe import DiskSeen, Seen, Where
 from svmove.move.phases import Phase
-from svmove.moves import DiskPlan
+from svmove.volumes import DiskPlan
 
 
 def decide(move: Move, way: Way) -> Decision:

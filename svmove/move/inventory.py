@@ -7,11 +7,11 @@ from dataclasses import replace
 from svmove.errors import HostError, HypervisorError
 from svmove.journal import Journal
 from svmove.model import Agent, Disk, Domain, DomainState, Image, Inventory, Job, Pool, Volume, WriteRate
-from svmove.moves import Request
 from svmove.plan import estimate, granularity
 from svmove.plan.choice import REMOVABLE
 from svmove.policy import Policy
 from svmove.ports import Clock, Host, Hypervisor
+from svmove.requests import Request
 
 # Of a copy that is limited, even a guest that writes little may decide: looked at for so long at least (seconds).
 _LEAST_LOOK = 0.2

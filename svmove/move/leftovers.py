@@ -14,8 +14,8 @@ from svmove.journal import Entry, Journal, Kind, Record
 from svmove.move import lost, throttle
 from svmove.move.phases import Phase
 from svmove.move.throttle import InForce
-from svmove.moves import DiskPlan
 from svmove.ports import Host, Hypervisor
+from svmove.volumes import DiskPlan
 
 
 class LeftoverKind(StrEnum):

@@ -11,9 +11,11 @@ from svmove.journal import Journal, Kind, Record
 from svmove.model import Domain, MarkedDisk
 from svmove.move.observe import observe
 from svmove.move.phases import Phase
-from svmove.moves import DiskPlan, Finding, Level, Method, Plan, Verify, VolumeSpec
+from svmove.moves import Finding, Level, Plan
 from svmove.policy import Policy
 from svmove.ports import Host, Hypervisor
+from svmove.requests import Method, Verify
+from svmove.volumes import DiskPlan, VolumeSpec
 
 
 def find(hypervisor: Hypervisor, move: str | None = None) -> tuple[Domain, ...]:

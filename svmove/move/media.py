@@ -15,7 +15,9 @@ from svmove.move import cleanup
 from svmove.move.context import Move
 from svmove.move.phases import Phase
 from svmove.move.prepare import create
-from svmove.moves import DiskPlan, GuestOn, MediumOutcome, Verify
+from svmove.outcomes import GuestOn, MediumOutcome
+from svmove.requests import Verify
+from svmove.volumes import DiskPlan
 
 
 def admit(move: Move) -> Phase:

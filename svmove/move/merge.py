@@ -13,7 +13,7 @@ from svmove.errors import CopyError, HypervisorError
 from svmove.model import Domain, DomainState, Event
 from svmove.move.context import Move
 from svmove.move.observe import DiskSeen
-from svmove.moves import DiskPlan, VolumeSpec
+from svmove.volumes import DiskPlan, VolumeSpec
 
 # An event can be lost, so the XML is looked at this often (seconds).
 _TICK = 0.5

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from svmove.move import cleanup, cutover, media, mirror, prepare, snapshot, verify
 from svmove.move.context import Move
 from svmove.move.phases import Phase
-from svmove.moves import Method, Plan
+from svmove.moves import Plan
+from svmove.requests import Method
 
 Step = Callable[[Move], Phase]
 

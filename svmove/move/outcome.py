@@ -8,20 +8,10 @@ from svmove.journal import Kind, Record
 from svmove.move import media
 from svmove.move.phases import Phase
 from svmove.move.quiet import frozen_since
-from svmove.moves import (
-    DiskOutcome,
-    DiskPlan,
-    Failure,
-    Finding,
-    GuestOn,
-    Level,
-    Mismatch,
-    Outcome,
-    Plan,
-    Seconds,
-    State,
-    Verify,
-)
+from svmove.moves import Finding, Level, Plan
+from svmove.outcomes import DiskOutcome, Failure, GuestOn, Mismatch, Outcome, Seconds, State
+from svmove.requests import Verify
+from svmove.volumes import DiskPlan
 
 _STATES = {
     Phase.DONE: State.DONE,

@@ -9,7 +9,7 @@ from svmove.move.observe import Where
 from svmove.move.ownership import doubt_about_unrecorded, used_elsewhere
 from svmove.move.phases import Phase
 from svmove.move.trim import trim
-from svmove.moves import VolumeSpec
+from svmove.volumes import VolumeSpec
 
 
 def admit(move: Move) -> Phase:

@@ -14,7 +14,8 @@ from svmove.move.compare import Comparison, Piece, Read, slices
 from svmove.move.context import Move
 from svmove.move.observe import Where
 from svmove.move.phases import Phase
-from svmove.moves import DiskPlan, Layer, Verify, VolumeSpec
+from svmove.requests import Verify
+from svmove.volumes import DiskPlan, Layer, VolumeSpec
 
 # Restarted where it was cut off: what comes after the last record is copied again (seconds).
 _RECORD = 5.0

@@ -8,7 +8,7 @@ from svmove.model import Domain, DomainState, Event
 from svmove.move.context import Move
 from svmove.move.observe import Where
 from svmove.move.quiet import thaw
-from svmove.moves import Verify
+from svmove.requests import Verify
 
 # At least so long, even if it stands still for longer than was promised already: without its export the move would be
 # held. Pivots take 20 to 40 ms, and libvirt's XML a moment more.

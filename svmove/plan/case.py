@@ -5,9 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from svmove.model import Inventory
-from svmove.moves import DiskPlan, Finding, Level, Method, Request, Verify
+from svmove.moves import Finding, Level
 from svmove.plan.choice import Choice
 from svmove.policy import Policy
+from svmove.requests import Method, Request, Verify
+from svmove.volumes import DiskPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

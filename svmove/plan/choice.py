@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from svmove.model import Disk, Image, Inventory, Pool, Volume
-from svmove.moves import Allocation, DiskRequest, Finding, Format, Layer, Level, Request, VolumeSpec
+from svmove.moves import Finding, Level
 from svmove.plan.layers import layers, on
+from svmove.requests import Allocation, DiskRequest, Format, Request
+from svmove.volumes import Layer, VolumeSpec
 
 # QEMU counts in sectors, and rounds a raw file's odd tail up.
 _SECTOR = 512

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from svmove.model import SourceKind
-from svmove.moves import Allocation, Finding, Level, Method, Verify
+from svmove.moves import Finding, Level
 from svmove.plan.case import Case, nearest, refuse
 from svmove.plan.choice import fully_allocated
+from svmove.requests import Allocation, Method, Verify
 
 FORMATS = ("raw", "qcow2")
 _NBD_KEEPS_TO_ITS_THREAD = 9_000_000

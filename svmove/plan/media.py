@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from svmove.model import Disk, Image, Inventory, SourceKind
-from svmove.moves import DiskPlan, DiskRequest, Finding, Level, Request, VolumeSpec
+from svmove.moves import Finding, Level
 from svmove.plan.case import refuse
 from svmove.plan.choice import REMOVABLE
+from svmove.requests import DiskRequest, Request
+from svmove.volumes import DiskPlan, VolumeSpec
 
 _FORMATS = ("raw", "qcow2")
 

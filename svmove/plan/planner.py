@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from svmove.errors import UsageError
 from svmove.model import Inventory
-from svmove.moves import DiskPlan, Finding, Level, Method, Plan, Request
+from svmove.moves import Finding, Level, Plan
 from svmove.plan import admission, estimate
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice, choose
@@ -15,6 +15,8 @@ from svmove.plan.layers import once, overlay
 from svmove.plan.media import choose_media
 from svmove.plan.method import Facts, choose_method, snapshot_possible
 from svmove.policy import Policy
+from svmove.requests import Method, Request
+from svmove.volumes import DiskPlan
 
 
 def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: str, now: float) -> Plan:

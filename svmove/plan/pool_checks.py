@@ -3,9 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from svmove.moves import Finding, Level, Verify, VolumeSpec
+from svmove.moves import Finding, Level
 from svmove.plan.case import Case, nearest, refuse
+from svmove.requests import Verify
 from svmove.units import show_size
+from svmove.volumes import VolumeSpec
 
 POOL_TYPES = ("dir", "fs", "netfs")
 

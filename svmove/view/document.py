@@ -10,7 +10,8 @@ from svmove.model import Disk, Domain, Image, Pool, Volume
 from svmove.move.leftovers import Leftover
 from svmove.move.outcome import of_record
 from svmove.move.tasks import Task
-from svmove.moves import Finding, Outcome, Plan, Terms
+from svmove.moves import Finding, Plan, Terms
+from svmove.outcomes import Outcome
 
 SCHEMA = 1
 

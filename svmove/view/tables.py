@@ -7,7 +7,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from svmove.moves import Failure, Finding, GuestOn, Level, Outcome, Plan, State, Verify
+from svmove.moves import Finding, Level, Plan
+from svmove.outcomes import Failure, GuestOn, Outcome, State
+from svmove.requests import Verify
 from svmove.units import show_duration, show_rate, show_size
 
 _STYLES = {Level.REFUSE: "bold red", Level.WARN: "yellow", Level.NOTE: "cyan"}

@@ -8,12 +8,12 @@ import libvirt
 
 from svmove.errors import HypervisorError, NotFoundError
 from svmove.model import Agent, Domain, DomainState, Job, Pool, Tuning, Versions, Volume
-from svmove.moves import CopyOptions, DiskPlan, VolumeSpec
 from svmove.policy import RetryPolicy
-from svmove.virt import agent, checkpoints, export, jobs, media, snapshots, throttle, usage, xml
+from svmove.virt import agent, checkpoints, documents, export, jobs, media, snapshots, throttle, usage, xml
 from svmove.virt.connection import Connection, unless_unsupported
 from svmove.virt.events import EventQueue, subscribed
 from svmove.virt.storage import pool_record, volume_path, volume_record
+from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
 
 _STATES = {
     libvirt.VIR_DOMAIN_RUNNING: DomainState.RUNNING,
@@ -179,7 +179,9 @@ class LibvirtHypervisor:
         mapped = spec.full and spec.format == "qcow2" and spec.backing is None
         flags = libvirt.VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA if mapped else 0
         return self._connection.once(
-            lambda c: volume_record(spec.pool, c.storagePoolLookupByName(spec.pool).createXML(xml.volume(spec), flags))
+            lambda c: volume_record(
+                spec.pool, c.storagePoolLookupByName(spec.pool).createXML(documents.volume(spec), flags)
+            )
         )
 
     def delete_volume(self, pool: str, name: str, path: str) -> None:

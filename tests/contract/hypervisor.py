@@ -9,7 +9,7 @@ import pytest
 
 from svmove.errors import HostError, HypervisorError, NotFoundError, NotReadyError, UnverifiedError
 from svmove.model import Agent, DomainState, EventKind, Tuning
-from svmove.moves import CopyOptions, VolumeSpec
+from svmove.volumes import CopyOptions, VolumeSpec
 from tests.builders import disk_plan
 from tests.contract.side import SLOW, Side, awaited
 

@@ -13,9 +13,9 @@ from lxml.builder import E
 from svmove.host.command import run
 from svmove.host.local import LocalHost
 from svmove.model import Agent, Disk, DomainState, Event, EventKind, Process
-from svmove.moves import CopyOptions, VolumeSpec
 from svmove.ports import Events, Host, Hypervisor
 from svmove.units import KiB, MiB
+from svmove.volumes import CopyOptions, VolumeSpec
 from tests import fake
 from tests.builders import UUID, spec
 from tests.real.world import World, disk, until

@@ -22,8 +22,8 @@ from svmove.model import (
     Versions,
     Volume,
 )
-from svmove.moves import CopyOptions, DiskPlan, VolumeSpec
 from svmove.units import GiB, KiB
+from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
 from tests.fake.events import FakeEvents
 from tests.fake.world import BLOCK, BLOCKS, Copying, Drive, World, counted
 

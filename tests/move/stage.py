@@ -10,8 +10,10 @@ from svmove.model import DomainState
 from svmove.move import runner
 from svmove.move.phases import RESTING, Phase
 from svmove.mover import Mover
-from svmove.moves import Outcome, Plan, Progress, Verify
+from svmove.moves import Plan
+from svmove.outcomes import Outcome, Progress
 from svmove.policy import Policy
+from svmove.requests import Verify
 from tests.builders import request
 from tests.fake import FakeClock, FakeHost, FakeHypervisor, Faults, FaultyJournal, World
 

@@ -15,8 +15,9 @@ import pytest
 
 from svmove.errors import HostError, HypervisorError, JournalError, NotFoundError, SvmoveError, UnreachableError
 from svmove.move.phases import RESTING
-from svmove.moves import Method, Plan
+from svmove.moves import Plan
 from svmove.policy import Policy
+from svmove.requests import Method
 from tests.fake import CrashError, Faults
 from tests.move.stage import Stage
 

@@ -8,7 +8,9 @@ import pytest
 
 from svmove.errors import HostError, SvmoveError
 from svmove.model import DomainState
-from svmove.moves import DiskRequest, GuestOn, Level, Outcome, State, Verify
+from svmove.moves import Level
+from svmove.outcomes import GuestOn, Outcome, State
+from svmove.requests import DiskRequest, Verify
 from tests.fake import CrashError, Faults, refuse
 from tests.move.stage import Stage
 from tests.move.test_crashes import crash, fail, lose

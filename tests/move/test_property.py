@@ -24,7 +24,8 @@ from svmove.decisions import Way
 from svmove.errors import RefusedError, SvmoveError
 from svmove.model import DomainState, Event, EventKind
 from svmove.move.phases import RESTING, Phase
-from svmove.moves import Plan, Verify
+from svmove.moves import Plan
+from svmove.requests import Verify
 from tests.fake import CrashError, Faults, World
 from tests.move.stage import Stage
 from tests.move.test_crashes import fail, lose

@@ -6,7 +6,8 @@ import pytest
 
 from svmove.errors import UnreachableError
 from svmove.model import Agent, DomainState
-from svmove.moves import Level, State
+from svmove.moves import Level
+from svmove.outcomes import State
 from svmove.policy import AgentPolicy, Policy
 from tests.fake import BLOCK, refuse
 from tests.move.harm import assert_rolled_back, at_call, once, stall

@@ -10,7 +10,7 @@ from svmove.journal import working_on
 from svmove.model import DomainState
 from svmove.move import runner
 from svmove.move.relief import brake
-from svmove.moves import State
+from svmove.outcomes import State
 from tests.fake import CrashError, FakeHost
 from tests.move.stage import Stage
 

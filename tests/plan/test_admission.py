@@ -10,9 +10,10 @@ import pytest
 
 import svmove.plan
 from svmove.model import Agent, Checkpoint, DomainState, Inventory, Mirror, SourceKind, Versions
-from svmove.moves import Allocation, Base, DiskRequest, Finding, Format, Level, Method, Request, Verify
+from svmove.moves import Finding, Level
 from svmove.plan.admission import CHECKS
 from svmove.policy import MovePolicy, Policy, SpacePolicy
+from svmove.requests import Allocation, Base, DiskRequest, Format, Method, Request, Verify
 from svmove.units import GiB, MiB
 from tests.builders import disk, domain, image, inventory, planned, pool, request
 

@@ -22,9 +22,10 @@ from svmove.lab.errors import LabError
 from svmove.lab.specs import LAB_GUEST
 from svmove.model import Domain, DomainState
 from svmove.mover import Mover
-from svmove.moves import Request, State
+from svmove.outcomes import State
 from svmove.policy import Policy
 from svmove.ports import Hypervisor
+from svmove.requests import Request
 from svmove.virt.hypervisor import LibvirtHypervisor
 
 GUEST = "lab-guest"

@@ -4,18 +4,9 @@ import json
 from dataclasses import replace
 
 from svmove.model import Mirror, Volume
-from svmove.moves import (
-    DiskOutcome,
-    Failure,
-    Finding,
-    GuestOn,
-    Level,
-    Mismatch,
-    Outcome,
-    Seconds,
-    State,
-    Verify,
-)
+from svmove.moves import Finding, Level
+from svmove.outcomes import DiskOutcome, Failure, GuestOn, Mismatch, Outcome, Seconds, State
+from svmove.requests import Verify
 from svmove.view import document
 from tests.builders import MOVE, disk, domain, image, outcome, planned, pool, request
 

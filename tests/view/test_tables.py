@@ -6,19 +6,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from svmove.moves import (
-    Failure,
-    Finding,
-    GuestOn,
-    Level,
-    MediumOutcome,
-    Mismatch,
-    Outcome,
-    Plan,
-    Progress,
-    State,
-    Verify,
-)
+from svmove.moves import Finding, Level, Plan
+from svmove.outcomes import Failure, GuestOn, MediumOutcome, Mismatch, Outcome, Progress, State
+from svmove.requests import Verify
 from svmove.view import tables
 from svmove.view.progress import ProgressView
 from tests.builders import disk_plan, outcome, plan, planned, request, spec

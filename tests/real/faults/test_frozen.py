@@ -9,8 +9,9 @@ from svmove.host.local import LocalHost
 from svmove.journal import Journal
 from svmove.model import DomainState
 from svmove.mover import Mover
-from svmove.moves import Request, State
+from svmove.outcomes import State
 from svmove.policy import Policy
+from svmove.requests import Request
 from tests.real.faults.points import Once, Point, watched
 from tests.real.faults.record import Row, write
 from tests.real.faults.test_kills import kill_at
