@@ -117,6 +117,16 @@ class VerifyPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentPolicy:
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    # A discard may be slow: 1 TiB of them on a busy array took minutes. What is not through then is copied.
+    trim: float = _unit(600.0, "duration")
+    # How long a cutover insists on thawing before it looks where the disks are; it is tried again later.
+    thaw: float = _unit(30.0, "duration")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """Limits of every retry in the program. Only reads and idempotent acts are retried."""
 
@@ -146,5 +156,6 @@ class Policy:
     converge: ConvergePolicy = ConvergePolicy()
     space: SpacePolicy = SpacePolicy()
     verify: VerifyPolicy = VerifyPolicy()
+    agent: AgentPolicy = AgentPolicy()
     retry: RetryPolicy = RetryPolicy()
     paths: PathPolicy = PathPolicy()

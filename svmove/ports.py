@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from svmove.model import CopyWay, Domain, Event, Image, Job, Pool, Process, Tuning, Versions, Volume
-from svmove.moves import CopyOptions, DiskPlan, Progress, VolumeSpec
+from svmove.model import Agent, CopyWay, Domain, Event, Image, Job, Pool, Process, Tuning, Versions, Volume
+from svmove.outcomes import Progress
+from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
 
 
 class Clock(Protocol):
@@ -83,7 +84,7 @@ class Hypervisor(Protocol):
         """Returns at once; the event CANCELED tells. Idempotent: no job, no error."""
         ...
 
-    def freeze(self, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
+    def lay_over(self, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
         """From now on, all at one instant, each disk writes into its overlay (target → a volume that is based on the
         disk's file), and what was written before stands still."""
         ...
@@ -94,6 +95,24 @@ class Hypervisor(Protocol):
 
     def suspend(self, uuid: str) -> None: ...
     def resume(self, uuid: str) -> None: ...
+    def agent(self, uuid: str, seconds: float) -> Agent:
+        """Whether the guest's agent answers in that time. A frozen one does not."""
+        ...
+
+    def trim(self, uuid: str, seconds: float) -> None:
+        """All mounted file systems of the guest discard what they don't use. Raises HypervisorError, also when that
+        takes longer than `seconds`; the guest may then go on with it."""
+        ...
+
+    def freeze(self, uuid: str, seconds: float) -> int:
+        """Freezes all mounted file systems of the guest: how many. The guest must run. Raises HypervisorError, also
+        when it takes longer than `seconds` (whole ones, at least 1); then it is not known whether they are frozen."""
+        ...
+
+    def thaw(self, uuid: str, seconds: float) -> int:
+        """Undoes `freeze`: how many were frozen. The guest must run. Idempotent. Raises what `freeze` raises."""
+        ...
+
     def begin_export(self, uuid: str, scratch: Mapping[str, str], socket: str) -> None:
         """Freezes the disks named by `scratch` (target → scratch file) as they are now, behind an NBD socket."""
         ...
@@ -128,6 +147,11 @@ class Hypervisor(Protocol):
     def redirect_snapshots(self, uuid: str, moved: Mapping[str, str]) -> None:
         """Where the metadata of the domain's snapshots names a file that has moved, it names the new one: path → path.
         Idempotent."""
+        ...
+
+    def change_medium(self, uuid: str, target: str, path: str, format_: str, *, live: bool, config: bool) -> None:
+        """Puts another image into a CD-ROM or floppy drive, now and for the next start. Raises HypervisorError, also
+        when the guest does not give up what is in there; then the live drive was tried first."""
         ...
 
     def events(self, uuid: str) -> AbstractContextManager[Events]: ...

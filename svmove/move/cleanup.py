@@ -14,8 +14,9 @@ from svmove.move.merge import fold, merge
 from svmove.move.observe import Seen, Where
 from svmove.move.ownership import doubt_about_leaving, doubt_about_made, doubt_about_source, used_elsewhere
 from svmove.move.phases import Phase
+from svmove.move.quiet import thaw
 from svmove.move.standstill import wake
-from svmove.moves import DiskPlan, VolumeSpec
+from svmove.volumes import DiskPlan, VolumeSpec
 
 
 def commit(move: Move) -> Phase:
@@ -136,10 +137,11 @@ def hold(move: Move) -> None:
     _try(move, lambda: hypervisor.end_export(uuid, move.socket))
     _try(move, lambda: move.world.host.remove_scratch(move.scratch))
     _try(move, let_go_on)
+    _try(move, lambda: thaw(move))
     _try(move, stop_copying)
 
 
-def _try(move: Move, act: Callable[[], None]) -> None:
+def _try(move: Move, act: Callable[[], object]) -> None:
     try:
         act()
     except (UnreachableError, JournalError):

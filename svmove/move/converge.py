@@ -18,10 +18,11 @@ from svmove.move import throttle
 from svmove.move.context import Move
 from svmove.move.outlook import Outlook, Sample, Watch
 from svmove.move.phases import Phase
-from svmove.moves import DiskPlan, Method
 from svmove.plan.method import synchronous_trouble
 from svmove.policy import AtDeadline, Step
+from svmove.requests import Method
 from svmove.units import show_duration, show_rate, show_size
+from svmove.volumes import DiskPlan
 
 # Between two samples, in seconds; one costs 1 ms of libvirt's time a disk.
 _EVERY = 0.5

@@ -5,6 +5,7 @@ again, and refuses when that has changed. Nothing that was written since the cut
 that the guest runs on at their destinations go back by a move of their own, like any other.
 """
 
+from svmove.decisions import Decision, Fate, Way
 from svmove.errors import RefusedError
 from svmove.journal import Ask
 from svmove.model import DomainState
@@ -12,7 +13,7 @@ from svmove.move.cleanup import leave_behind, merge_all, remove_made
 from svmove.move.context import Move
 from svmove.move.observe import DiskSeen, Seen, Where
 from svmove.move.phases import Phase
-from svmove.moves import Decision, DiskPlan, Fate, Way
+from svmove.volumes import DiskPlan
 
 
 def decide(move: Move, way: Way) -> Decision:

@@ -12,9 +12,11 @@ from svmove.journal import Journal, Kind, Record
 from svmove.model import Domain, MarkedDisk
 from svmove.move.observe import observe
 from svmove.move.phases import Phase
-from svmove.moves import DiskPlan, Finding, Level, Method, Overlay, Plan, Verify, VolumeSpec
+from svmove.moves import Finding, Level, Plan
 from svmove.policy import Policy
 from svmove.ports import Host, Hypervisor
+from svmove.requests import Method, Verify
+from svmove.volumes import DiskPlan, Overlay, VolumeSpec
 
 
 def find(hypervisor: Hypervisor, move: str | None = None) -> tuple[Domain, ...]:
@@ -63,7 +65,7 @@ def adopt(
     for key, identity in made.items():
         write(Kind.FACT, "created", key, identity=identity)
     if plan.method is Method.SNAPSHOT:
-        write(Kind.INTENT, "freeze", None)  # as far as anybody knows
+        write(Kind.INTENT, "lay-over", None)  # as far as anybody knows
     seen = observe(hypervisor, host, plan.uuid, disks, made)
     text = f"the journal of this move was lost; its marker in the domain's metadata tells: {seen}"
     write(Kind.ERROR, "journal-lost", None, text=text, remedy=None)

@@ -15,7 +15,7 @@ from svmove.errors import CopyError, HostError, HypervisorError
 from svmove.model import Domain, DomainState, Event
 from svmove.move.context import Move
 from svmove.move.observe import DiskSeen
-from svmove.moves import DiskPlan, VolumeSpec
+from svmove.volumes import DiskPlan, VolumeSpec
 
 # An event can be lost, so the XML is looked at this often (seconds).
 _TICK = 0.5
@@ -114,7 +114,7 @@ class _Merge:
     def _may_hold_writes(self) -> bool:
         """Whether the guest may have written into the overlay. By what it has: a freeze that was asked for may have
         happened without anybody's having seen it, and one that libvirt forgot too."""
-        if not self.move.intended("freeze") or self.move.world.host.identity(self.over.path) is None:
+        if not self.move.intended("lay-over") or self.move.world.host.identity(self.over.path) is None:
             return False
         return bool(self.move.world.host.extents(self.over.path, self.over.format))
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
-from svmove.move import cleanup, cutover, mirror, prepare, snapshot, verify
+from svmove.move import cleanup, cutover, media, mirror, prepare, snapshot, verify
 from svmove.move.context import Move
 from svmove.move.phases import Phase
-from svmove.moves import Method, Plan
+from svmove.moves import Plan
+from svmove.requests import Method
 
 Step = Callable[[Move], Phase]
 
@@ -17,12 +18,19 @@ _MIRROR: Mapping[Phase, Step] = {
     Phase.READY: verify.ready_to_verify,
     Phase.CUTOVER: cutover.cut_over,
     Phase.VERIFYING: verify.verify,
-    Phase.COMMITTED: cleanup.commit,
+    Phase.COMMITTED: media.commit,
     Phase.ROLLING_BACK: cleanup.roll_back,
 }
 
 # Also where a chain lies below a disk, which nobody writes to either.
 _SNAPSHOT: Mapping[Phase, Step] = {**_MIRROR, Phase.PREPARED: snapshot.freeze, Phase.COPYING: snapshot.copy}
+
+# Nothing but media: no block job, no cutover.
+_MEDIA: Mapping[Phase, Step] = {
+    Phase.PLANNED: media.admit,
+    Phase.ADMITTED: media.move_alone,
+    Phase.ROLLING_BACK: media.let_go,
+}
 
 STEPS: Mapping[Method, Mapping[Phase, Step]] = {
     Method.MIRROR: _MIRROR,
@@ -32,5 +40,7 @@ STEPS: Mapping[Method, Mapping[Phase, Step]] = {
 
 
 def steps(plan: Plan) -> Mapping[Phase, Step]:
+    if not plan.disks:
+        return _MEDIA
     found = STEPS[plan.method]
     return _SNAPSHOT if found is _MIRROR and any(disk.frozen for disk in plan.disks) else found

@@ -14,7 +14,7 @@ from svmove.move.converge import Converge
 from svmove.move.governor import LOOK, Governor, buffer_for
 from svmove.move.observe import DiskSeen, Seen
 from svmove.move.phases import Phase
-from svmove.moves import CopyOptions, DiskPlan
+from svmove.volumes import CopyOptions, DiskPlan
 
 # A lost event must not hang a move: readiness is also read from the XML this often (seconds).
 _LOOK_AGAIN = 5.0

@@ -10,8 +10,8 @@ from enum import StrEnum
 
 from svmove.errors import NotFoundError
 from svmove.model import Domain, DomainState, Mirror, Process
-from svmove.moves import DiskPlan
 from svmove.ports import Host, Hypervisor
+from svmove.volumes import DiskPlan
 
 
 class Where(StrEnum):

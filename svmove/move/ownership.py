@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
-from svmove.moves import DiskPlan, Verify, VolumeSpec
+from svmove.requests import Verify
+from svmove.volumes import DiskPlan, VolumeSpec
 
 
 def used_elsewhere(move: Move) -> dict[str, str]:

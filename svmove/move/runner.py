@@ -6,6 +6,7 @@ from svmove.move import cleanup, throttle
 from svmove.move.context import Move, World, listening
 from svmove.move.methods import steps
 from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
+from svmove.move.quiet import frozen_since, thaw
 from svmove.moves import Plan
 
 # A daemon that answers and goes away again each time is not worth a hundred tries.
@@ -49,9 +50,10 @@ class Walk:
         try:
             while move.phase not in RESTING:
                 move.say()
-                suffers = move.phase in _GUARDED or throttle.in_force(move.record)
+                suffers = move.phase in _GUARDED or throttle.in_force(move.record) or frozen_since(move.record)
                 move.world.guard(move.plan.move if suffers else None)
                 try:
+                    thaw(move)  # what an svmove that died has frozen; in the cutover the guest goes on first
                     following = steps(move.plan)[move.phase](move)
                 except (UnreachableError, JournalError):
                     raise

@@ -14,7 +14,8 @@ from svmove.move.compare import Comparison, Piece, Read, slices
 from svmove.move.context import Move
 from svmove.move.observe import Where
 from svmove.move.phases import Phase
-from svmove.moves import DiskPlan, Layer, Verify, VolumeSpec
+from svmove.requests import Verify
+from svmove.volumes import DiskPlan, Layer, VolumeSpec
 
 # Restarted where it was cut off: what comes after the last record is copied again (seconds).
 _RECORD = 5.0
@@ -39,13 +40,13 @@ def freeze(move: Move) -> Phase:
         wanted[disk.target] = overlay.source
     move.may_go_on()
     if wanted:
-        move.intend("freeze", overlays={target: spec.path for target, spec in wanted.items()})
-        move.world.hypervisor.freeze(move.plan.uuid, wanted)
+        move.intend("lay-over", overlays={target: spec.path for target, spec in wanted.items()})
+        move.world.hypervisor.lay_over(move.plan.uuid, wanted)
     for disk in move.observe().of(move.pending).disks:
-        if disk.plan.overlay is not None and not move.noted("frozen", disk.target):
+        if disk.plan.overlay is not None and not move.noted("laid-over", disk.target):
             if disk.live != disk.plan.overlay.source.path or disk.where is not Where.SOURCE:
                 raise CopyError(f"it can't be told whether the disk was frozen: {disk}", reason="unclear")
-            move.note("frozen", disk.target)
+            move.note("laid-over", disk.target)
     return Phase.COPYING
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 
 from svmove.model import SourceKind
-from svmove.moves import Allocation, Finding, Level, Method
+from svmove.moves import Finding, Level
 from svmove.plan import method as methods
 from svmove.plan.case import Case, nearest, refuse
 from svmove.plan.choice import fully_allocated
+from svmove.requests import Allocation, Method, Verify
 
 FORMATS = ("raw", "qcow2")
+_NBD_KEEPS_TO_ITS_THREAD = 9_000_000
 
 
 def unknown(case: Case) -> Iterator[Finding]:
@@ -136,6 +138,23 @@ def _internal(case: Case, path: str, target: str) -> Finding:
     )
 
 
+def iothreads(case: Case) -> Iterator[Finding]:
+    """QEMU's NBD server before 9.0 aborts, and the guest with it, when a reader of a disk in an iothread hangs up:
+    `nbd_blockdev_client_closed: Assertion qemu_in_main_thread()`, seen with 7.2 at the end of each comparison."""
+    if case.verify is Verify.NONE or case.inventory.versions.qemu >= _NBD_KEEPS_TO_ITS_THREAD:
+        return
+    for choice in case.choices:
+        if choice.disk.iothread:
+            yield refuse(
+                "iothread",
+                f"{choice.disk.target} has an iothread, and comparing what it has been copied to would crash the "
+                "guest: QEMU before 9.0 can't export such a disk to a reader",
+                "--verify none --keep-source, and compare when the guest is off; or update QEMU to 9.0, and restart "
+                "the guest",
+                choice.disk.target,
+            )
+
+
 def jobs(case: Case) -> Iterator[Finding]:
     for choice in case.choices:
         target = choice.disk.target
@@ -201,6 +220,14 @@ def told(case: Case) -> Iterator[Finding]:
                 code="read-only",
                 text=f"{target} is read-only, perhaps a template of others: {choice.disk.path} is kept afterwards",
                 remedy="remove it yourself when nobody needs it",
+                target=target,
+            )
+        if case.request.trim and choice.disk.discard != "unmap":
+            yield Finding(
+                level=Level.NOTE,
+                code="no-discard",
+                text=f"{target} does not pass discards on, so --trim frees nothing there",
+                remedy="set discard='unmap' on its <driver>; it counts from the guest's next start",
                 target=target,
             )
 

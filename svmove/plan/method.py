@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from svmove.model import CopyWay, Disk, DomainState, Inventory, SourceKind, Versions
-from svmove.moves import DiskPlan, Method, Request, Verify
 from svmove.plan import known_bad
 from svmove.plan.choice import Choice
 from svmove.plan.granularity import COARSE, dirties
 from svmove.plan.known_bad import Harm, version
 from svmove.policy import Policy
+from svmove.requests import Method, Request, Verify
 from svmove.units import GiB, show_rate, show_size
+from svmove.volumes import DiskPlan
 
 # What this version can carry out (`svmove.move.methods.STEPS`, a floor above; a test holds them together).
 AVAILABLE: tuple[Method, ...] = (Method.MIRROR, Method.SYNCHRONOUS, Method.SNAPSHOT)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from svmove.moves import Finding, Method, Verify
+from svmove.moves import Finding
 from svmove.plan import known_bad
 from svmove.plan import method as methods
 from svmove.plan.case import Case, refuse
+from svmove.requests import Method, Verify
 
 
 def method(case: Case) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import pytest
 from svmove.errors import HypervisorError
 from svmove.journal import Ask
 from svmove.model import DomainState, Versions
-from svmove.moves import Outcome, State
+from svmove.outcomes import Outcome, State
 from svmove.policy import AtDeadline, ConvergePolicy, Policy, Step
 from tests.fake import CrashError, FakeHypervisor, Faults
 from tests.move.harm import assert_rolled_back

@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from svmove.errors import HostError, HypervisorError, JournalError, NotFoundError, SvmoveError, UnreachableError
 from svmove.move.phases import RESTING
-from svmove.moves import Method, Plan
+from svmove.moves import Plan
 from svmove.policy import Policy
+from svmove.requests import Method
 from tests.fake import CrashError, Faults
 from tests.move.stage import Stage
 
@@ -26,6 +28,12 @@ LOOKS = frozenset(
     {"domain", "job", "exports", "paths_in_use", "volume_at", "pools", "volume_names", "process", "holds", "holders"}
     | {"identity", "image", "allocated", "size", "answers", "free", "extents", "shares_all", "compare_local", "compare"}
 )
+# Targets, and what is asked of the move.
+MOVES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "mirror": (("vda", "vdb"), {"method": Method.MIRROR}),
+    "snapshot": (("vda",), {"method": Method.SNAPSHOT}),
+    "agent and a CD": (("vda", "sda"), {"method": Method.MIRROR, "trim": True, "freeze": True}),
+}
 
 _UUIDS = (f"6f2c8d1e-0000-4000-8000-{number:012d}" for number in range(10**6))
 
@@ -48,14 +56,14 @@ def every_call(
     make: Callable[[str, str], BaseException],
     *targets: str,
     after_effect: bool,
-    method: Method = Method.MIRROR,
     prepare: Callable[[Stage], Stage] = lambda stage: stage,
     policy: Policy | None = None,
     only: Callable[[int, str], bool] = lambda _number, _call: True,
+    **asked: Any,
 ) -> Iterator[tuple[int, Stage, Plan, str]]:
     """A stage for each N, whose move was hit at call N, by the name of that call."""
     whole = prepare(Stage(folder, *targets, uuid=next(_UUIDS), policy=policy))
-    plan, whole.world.faults = whole.plan(method=method), Faults()
+    plan, whole.world.faults = whole.plan(**asked), Faults()
     whole.run(plan)
     rooms, calls = list(whole.world.faults.rooms), list(whole.world.faults.calls)
     assert len(rooms) > 60
@@ -70,7 +78,7 @@ def every_call(
             continue
         looked.add(call)
         stage = prepare(Stage(folder, *targets, uuid=next(_UUIDS), policy=policy))
-        plan = stage.plan(method=method)
+        plan = stage.plan(**asked)
         stage.world.faults = Faults(at=number, after_effect=after_effect, make=make)
         came: BaseException | None = None
         try:
@@ -101,17 +109,19 @@ def resumed(stage: Stage, plan: Plan) -> str:
     return stage.check(plan.move)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("disks", "asked"), MOVES.values(), ids=MOVES)
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("make", [crash, lose, fail], ids=lambda make: make.__name__)
 def test_whatever_hits_a_move_it_rests_with_the_guest_unhurt(
-    tmp_path: Path, make: Callable[[str, str], BaseException], after_effect: bool, method: Method
+    tmp_path: Path,
+    make: Callable[[str, str], BaseException],
+    after_effect: bool,
+    disks: tuple[str, ...],
+    asked: dict[str, Any],
 ) -> None:
     ends: Counter[str] = Counter()
     wrong = []
-    # Two disks make the sweep of the snapshot's many more calls four times as long.
-    targets = ("vda",) if method is Method.SNAPSHOT else ("vda", "vdb")
-    for number, stage, plan, struck in every_call(tmp_path, make, *targets, after_effect=after_effect, method=method):
+    for number, stage, plan, struck in every_call(tmp_path, make, *disks, after_effect=after_effect, **asked):
         if untouched(stage, plan):
             continue
         try:

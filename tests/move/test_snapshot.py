@@ -9,7 +9,8 @@ import pytest
 from svmove.errors import CopyError, HypervisorError
 from svmove.journal import Kind
 from svmove.model import DomainState, Event, EventKind
-from svmove.moves import GuestOn, Method, Outcome, State, Verify
+from svmove.outcomes import GuestOn, Outcome, State
+from svmove.requests import Method, Verify
 from svmove.units import GiB, MiB
 from tests.fake import CrashError, FaultyJournal
 from tests.move.harm import assert_rolled_back, at_call, once
@@ -78,7 +79,7 @@ def test_a_guest_that_goes_off_after_a_freeze_that_nobody_saw_loses_nothing(tmp_
         stage.world.faults.dead = True
 
     # The freeze is carried out, and svmove dies before it can say so.
-    stage.world.before["freeze"] = die
+    stage.world.before["lay_over"] = die
     with pytest.raises(CrashError):
         stage.run(plan)
     stage.world.before = {}
@@ -105,7 +106,7 @@ def test_an_overlay_with_writes_that_the_next_start_does_not_name_is_kept_and_th
     stage.world.before["copy_image"] = once(forgotten)
     outcome = snapshot(stage)
     assert outcome.error is not None
-    assert (outcome.state, outcome.error.code) == (State.HELD, "guest-stopped")
+    assert (outcome.state, outcome.error.code) == (State.HELD, "unclear")
     over = overlay(stage)
     assert stage.world.files[over].content() == stage.world.drives["vda"].truth
     # Nor does a person's word delete it.

@@ -7,8 +7,8 @@ import pytest
 
 from svmove.model import Checkpoint, CopyWay, DomainState, Inventory, Pool, Versions, WriteRate
 from svmove.move.methods import STEPS
-from svmove.moves import DiskRequest, Format, Method, Verify
 from svmove.plan import method
+from svmove.requests import DiskRequest, Format, Method, Verify
 from svmove.units import GiB, KiB, MiB
 from tests.builders import disk, domain, image, inventory, planned, pool, request
 

@@ -13,8 +13,9 @@ from svmove.host.command import run
 from svmove.host.local import LocalHost
 from svmove.journal import Journal, Kind, Record
 from svmove.model import DomainState
-from svmove.moves import DiskRequest, Method, Outcome, Request, State
+from svmove.outcomes import Outcome, State
 from svmove.policy import Policy, SpacePolicy
+from svmove.requests import DiskRequest, Method, Request
 from svmove.units import MiB
 from tests.real.faults import storage
 from tests.real.faults.points import Wrapped

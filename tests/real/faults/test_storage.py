@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from svmove.lab.watch import Watch
-from svmove.moves import Outcome, State
+from svmove.outcomes import Outcome, State
 from svmove.policy import PathPolicy, Policy, SpacePolicy
 from svmove.units import MiB
 from tests.real.faults import storage
