@@ -70,7 +70,8 @@ class DiskSeen:
     def merges(self) -> bool:
         """An overlay of ours is being merged into the file below it."""
         overlay = self.plan.overlay
-        if overlay is None or self.mirror is None or self.mirror.job != "active-commit":
+        # At its end, before it names the file below as the disk's, libvirt shows the mirror without a job for a moment.
+        if overlay is None or self.mirror is None or self.mirror.job not in ("active-commit", ""):
             return False
         return (self.live, self.mirror.path) in (
             (overlay.source.path, self.plan.source),
