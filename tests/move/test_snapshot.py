@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from svmove.errors import CopyError, HypervisorError
+from svmove.errors import HypervisorError, RefusedError
 from svmove.journal import Kind
 from svmove.model import DomainState, Event, EventKind
 from svmove.outcomes import GuestOn, Outcome, State
 from svmove.requests import Method, Verify
-from svmove.units import GiB, MiB
+from svmove.units import MiB
 from tests.fake import CrashError, FaultyJournal
 from tests.move.harm import assert_rolled_back, at_call, once
 from tests.move.stage import Stage
@@ -40,19 +40,6 @@ def test_a_copy_that_differs_is_found_before_the_switch(tmp_path: Path) -> None:
     assert_rolled_back(stage, snapshot(stage), "copy-differs")
 
 
-def test_a_layer_with_other_clusters_is_no_copy_though_its_data_is_equal(tmp_path: Path) -> None:
-    """Where a cluster of zeros hides what lies below, a copy without it would show it."""
-    stage = Stage(tmp_path)
-
-    def lose_the_zeros() -> None:
-        stage.world.files[DESTINATION].below = stage.world.make_file("/pools/fast/below")
-        stage.world.files[DESTINATION].own = {0}
-
-    stage.world.before["shares_all"] = once(lose_the_zeros)
-    outcome = snapshot(stage)
-    assert outcome.state is State.DONE or outcome.error is not None
-
-
 def test_a_cancel_in_mid_copy_merges_the_overlay_back(tmp_path: Path) -> None:
     stage = Stage(tmp_path, "vda", "vdb")
     stage.world.before["copy_image"] = stage.cancel.set
@@ -73,7 +60,6 @@ def test_a_guest_that_stops_in_mid_copy_starts_again_from_its_source_with_all_th
 def test_a_guest_that_goes_off_after_a_freeze_that_nobody_saw_loses_nothing(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     plan = stage.plan(method=Method.SNAPSHOT)
-    stage.world.before["copy_image"] = lambda: None
 
     def die() -> None:
         stage.world.faults.dead = True
@@ -98,9 +84,8 @@ def test_an_overlay_with_writes_that_the_next_start_does_not_name_is_kept_and_th
     stage = Stage(tmp_path)
 
     def forgotten() -> None:
-        stage.world.pass_time(1.0)  # in which the guest writes
+        stage.world.pass_time(1.0)  # the guest writes
         stage.world.drives["vda"].inactive = SOURCE
-        stage.world.drives["vda"].path = SOURCE
         stage.world.stop_guest()
 
     stage.world.before["copy_image"] = once(forgotten)
@@ -164,9 +149,7 @@ def test_a_roll_back_that_is_held_half_way_can_not_be_taken_forward_on_an_old_co
     stage.world.before = {}
     stage.cancel.clear()
     stage.world.pass_time(2.0)
-    from svmove.errors import RefusedError
-
-    with pytest.raises(RefusedError, match=r"svmove|has changed"):
+    with pytest.raises(RefusedError, match="has changed"):
         stage.mover().accept(outcome.move or "")
     assert stage.mover().rollback(outcome.move or "").state is State.ROLLED_BACK
     assert stage.check(outcome.move or "") == "rolled-back"
@@ -275,12 +258,11 @@ def test_a_move_whose_journal_was_lost_goes_forward_to_the_one_destination_and_d
     stage.world.check_copies()
 
 
-def test_a_copy_that_was_cut_off_goes_on_where_it_was_recorded_last(tmp_path: Path) -> None:
+def test_a_copy_that_was_ended_before_a_crash_is_not_made_again(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     plan = stage.plan(method=Method.SNAPSHOT)
 
     def die() -> None:
-        # 1 s a block in this world, and a record each 5 s.
         stage.world.faults.dead = True
 
     stage.world.before["shares_all"] = die
@@ -292,7 +274,7 @@ def test_a_copy_that_was_cut_off_goes_on_where_it_was_recorded_last(tmp_path: Pa
     assert stage.check(plan.move) == "done"
 
 
-def test_what_svmove_says_of_a_merge_into_another_file_than_the_one_below_is_no(tmp_path: Path) -> None:
+def test_a_merge_into_another_file_than_the_one_below_is_not_begun(tmp_path: Path) -> None:
     """Somebody has rebased the overlay: QEMU would write into a file that is none of ours."""
     stage = Stage(tmp_path)
 
@@ -306,8 +288,6 @@ def test_what_svmove_says_of_a_merge_into_another_file_than_the_one_below_is_no(
     stage.world.before["shares_all"] = once(rebase)
     outcome = snapshot(stage)
     assert outcome.state is State.HELD
-    assert isinstance(CopyError("", reason="merge-failed"), CopyError)
+    assert outcome.error is not None
+    assert outcome.error.code == "unclear"
     stage.world.check_copies()
-
-
-__all__ = ["GiB"]
