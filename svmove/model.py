@@ -90,6 +90,7 @@ class Domain:
     snapshots: tuple[str, ...] = ()
     checkpoints: tuple[str, ...] = ()
     io_error: bool = False  # QEMU paused it because a write failed
+    managed_save: bool = False  # the next start goes on from a saved state, which names the disks by itself
     # "backup" while a backup job runs on the domain, "" for none.
     job: str = ""
     # The id of the move that says it owns the domain.

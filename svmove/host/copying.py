@@ -18,8 +18,9 @@ from svmove.units import MiB
 _CHUNK = 4 * MiB
 # Between two reports, each of which waits for the disk (seconds).
 _EVERY = 0.5
-# qemu-img is started for each: 20 ms.
+# qemu-img is started for each: 20 ms. At a low rate so little that it can be changed, or stopped, in a few seconds.
 _SLICE = 256 * MiB
+_SLICE_SECONDS = 2.0
 
 Bandwidth = Callable[[], int | None]
 Saved = Callable[[int, int], bool]
@@ -135,12 +136,19 @@ def _convert(
 ) -> CopyWay:
     size = int(command.image_info(source, source_format)["virtual-size"])
     with open(destination, "rb") as file:  # noqa: PTH123 (a descriptor to sync with)
-        for offset in range(begin, size, _SLICE):
-            length = min(_SLICE, size - offset)
+        offset = begin
+        while offset < size:
+            rate = bandwidth()
+            length = min(_slice(rate), size - offset)
             command.convert_slice(
-                source, source_format, destination, destination_format, offset, length, bandwidth=bandwidth()
+                source, source_format, destination, destination_format, offset, length, bandwidth=rate
             )
             os.fsync(file.fileno())  # qemu-img does not
-            if not saved(offset + length, size):
+            offset += length
+            if not saved(offset, size):
                 raise HostError("the copy was stopped")
     return CopyWay.CONVERT
+
+
+def _slice(rate: int | None) -> int:
+    return _SLICE if rate is None else min(max(int(rate * _SLICE_SECONDS) // MiB, 1) * MiB, _SLICE)

@@ -11,10 +11,10 @@ from svmove.model import DomainState
 from svmove.move.context import Move
 from svmove.move.merge import merge
 from svmove.move.observe import Seen, Where
-from svmove.move.ownership import doubt_about_made, doubt_about_source, used_elsewhere
+from svmove.move.ownership import doubt_about_made, doubt_about_source, lie_below, used_elsewhere
 from svmove.move.phases import Phase
 from svmove.move.standstill import wake
-from svmove.moves import DiskPlan, VolumeSpec
+from svmove.moves import DiskPlan, Method, VolumeSpec
 
 
 def commit(move: Move) -> Phase:
@@ -24,6 +24,8 @@ def commit(move: Move) -> Phase:
     seen = merge_all(move, move.plan.disks, forward=True)
     _follow(move, seen)
     elsewhere = used_elsewhere(move)
+    if move.plan.method is Method.OFFLINE:
+        elsewhere |= lie_below(move, seen)
     for disk in move.plan.disks:
         for key, spec in disk.made.items():
             if spec.path not in disk.stays:

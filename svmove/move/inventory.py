@@ -16,6 +16,8 @@ def gather(
 ) -> Inventory:
     """`after`: the move that will have ended when this one begins. Raises NotFoundError for an unknown domain."""
     domain = hypervisor.find_domain(request.domain)
+    if not domain.live:
+        domain = replace(domain, inactive=tuple(_with_chain(disk, host) for disk in domain.inactive))
     pools = hypervisor.pools()
     wanted = {request.to} | {disk.pool for disk in request.disks}
     for pool in pools:
@@ -44,6 +46,16 @@ def gather(
         jobs=_jobs(domain.uuid, meant, hypervisor) if domain.live else {},
         can_read_host=can_read,
     )
+
+
+def _with_chain(disk: Disk, host: Host) -> Disk:
+    """What lies below a disk of a guest that is off: libvirt finds that out at the start only; the images know it."""
+    if disk.path is None or disk.device != "disk" or disk.chain:
+        return disk
+    with suppress(HostError):  # admission says which disk has no image that can be read
+        chain = host.chain(disk.path, disk.format)
+        return replace(disk, chain=tuple(p for p, _ in chain), chain_formats=tuple(f for _, f in chain))
+    return disk
 
 
 def _volumes(disks: Sequence[Disk], hypervisor: Hypervisor) -> dict[str, Volume]:

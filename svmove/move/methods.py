@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from svmove.move import cleanup, cutover, mirror, snapshot, verify
+from svmove.move import cleanup, cutover, mirror, offline, snapshot, verify
 from svmove.move.context import Move
 from svmove.move.phases import Phase
 from svmove.moves import Method, Plan
@@ -24,10 +24,22 @@ _MIRROR: Mapping[Phase, Step] = {
 # Also where a chain lies below a disk, which nobody writes to either.
 _SNAPSHOT: Mapping[Phase, Step] = {**_MIRROR, Phase.PREPARED: snapshot.freeze, Phase.COPYING: snapshot.copy}
 
+_OFFLINE: Mapping[Phase, Step] = {
+    Phase.PLANNED: offline.admit,
+    Phase.ADMITTED: mirror.prepare,
+    Phase.PREPARED: offline.start,
+    Phase.COPYING: offline.copy,
+    Phase.READY: offline.ready,
+    Phase.CUTOVER: offline.switch,
+    Phase.COMMITTED: offline.commit,
+    Phase.ROLLING_BACK: cleanup.roll_back,
+}
+
 STEPS: Mapping[Method, Mapping[Phase, Step]] = {
     Method.MIRROR: _MIRROR,
     Method.SYNCHRONOUS: _MIRROR,
     Method.SNAPSHOT: _SNAPSHOT,
+    Method.OFFLINE: _OFFLINE,
 }
 
 

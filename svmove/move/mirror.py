@@ -27,6 +27,10 @@ def admit(move: Move) -> Phase:
     seen = move.observe()
     if seen.where is not Where.SOURCE:
         raise CopyError(f"the guest is not as the plan saw it: {seen}", reason="changed", remedy="plan again")
+    return mark(move, seen)
+
+
+def mark(move: Move, seen: Seen) -> Phase:
     foreign = [disk for disk in seen.disks if disk.mirror is not None]
     marker = seen.domain.marker
     if foreign or not (marker in (None, move.plan.move) or move.world.journal.has_ended(marker)):

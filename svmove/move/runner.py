@@ -6,7 +6,7 @@ from svmove.move import cleanup
 from svmove.move.context import Move, World, listening
 from svmove.move.methods import steps
 from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
-from svmove.moves import Plan
+from svmove.moves import Method, Plan
 
 # A daemon that answers and goes away again each time is not worth a hundred tries.
 _RECONNECTS = 10
@@ -49,7 +49,8 @@ class Walk:
         try:
             while move.phase not in RESTING:
                 move.say()
-                move.world.guard(move.plan.move if move.phase in _GUARDED else None)
+                guarded = move.phase in _GUARDED and move.plan.method is not Method.OFFLINE
+                move.world.guard(move.plan.move if guarded else None)
                 try:
                     following = steps(move.plan)[move.phase](move)
                 except (UnreachableError, JournalError):
@@ -61,6 +62,7 @@ class Walk:
                 move.enter(following)
             move.world.guard(None)
         finally:
+            move.unlock()
             self.record = move.record
 
 

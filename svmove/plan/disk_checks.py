@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from svmove.model import SourceKind
 from svmove.moves import Finding, Level, Method
 from svmove.plan.case import Case, nearest, refuse
+from svmove.plan.choice import Choice
 
 FORMATS = ("raw", "qcow2")
 
@@ -82,8 +83,8 @@ def layers(case: Case) -> Iterator[Finding]:
                     "check the file: qemu-img info -U",
                     target,
                 )
-            elif case.inventory.images[layer.source].internal_snapshots:
-                yield _internal(case, layer.source, target)
+            else:
+                yield from _internal(case, layer.source, choice)
         if choice.layers and not case.request.flatten and choice.destination and choice.destination.format == "raw":
             yield refuse(
                 "raw-chain",
@@ -91,11 +92,13 @@ def layers(case: Case) -> Iterator[Finding]:
                 "leave --format out, or make one file of them: --flatten",
                 target,
             )
-        if choice.layers and case.request.flatten and case.method is Method.SNAPSHOT:
+        if choice.layers and case.request.flatten and case.method in (Method.SNAPSHOT, Method.OFFLINE):
             yield refuse(
                 "flatten-snapshot",
-                f"{target} has files below it, and the method snapshot copies each file as it is",
-                "use another method: --method mirror",
+                f"{target} has files below it, and the method {case.method} copies each file as it is",
+                "use another method: --method mirror"
+                if case.method is Method.SNAPSHOT
+                else "leave --flatten out, or start the guest: then it is moved as it runs",
                 target,
             )
         if choice.layers and case.request.flatten and case.inventory.domain.snapshots:
@@ -106,15 +109,23 @@ def layers(case: Case) -> Iterator[Finding]:
                 "leave --flatten out, or delete them: virsh snapshot-delete",
                 target,
             )
-        if choice.image is not None and choice.image.internal_snapshots and choice.disk.path is not None:
-            yield _internal(case, choice.disk.path, target)
+        if choice.image is not None and choice.disk.path is not None:
+            yield from _internal(case, choice.disk.path, choice)
 
 
-def _internal(case: Case, path: str, target: str) -> Finding:
-    return refuse(
+def _internal(case: Case, path: str, choice: Choice) -> Iterator[Finding]:
+    """A file that is copied as it is keeps them; a mirror copies what the guest sees."""
+    target, snapshots = choice.disk.target, case.inventory.images[path].internal_snapshots
+    offline = case.method is Method.OFFLINE
+    changed = choice.destination is not None and choice.destination.format != choice.disk.format
+    if not snapshots or (offline and not changed):
+        return
+    yield refuse(
         "internal-snapshots",
-        f"{target}: {path} has internal snapshots: {', '.join(case.inventory.images[path].internal_snapshots)}",
-        "delete them: virsh snapshot-delete, or qemu-img snapshot -d while the guest is off",
+        f"{target}: {path} has internal snapshots: {', '.join(snapshots)}",
+        "leave --format out: then the file is copied as it is, and keeps them"
+        if offline
+        else "shut the guest down: then the same command moves it; or delete them: virsh snapshot-delete",
         target,
     )
 

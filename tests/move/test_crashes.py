@@ -20,7 +20,8 @@ from tests.move.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("quick")
 
-METHODS = (Method.MIRROR, Method.SNAPSHOT)
+LIVE = (Method.MIRROR, Method.SNAPSHOT)
+METHODS = (*LIVE, Method.OFFLINE)
 
 _UUIDS = (f"6f2c8d1e-0000-4000-8000-{number:012d}" for number in range(10**6))
 
@@ -46,7 +47,7 @@ def every_call(
     method: Method = Method.MIRROR,
 ) -> Iterator[tuple[int, Stage, Plan, str]]:
     """A stage for each N, whose move was hit at call N, by the name of that call."""
-    whole = Stage(folder, *targets, uuid=next(_UUIDS))
+    whole = staged(folder, *targets, method=method)
     plan, whole.world.faults = whole.plan(method=method), Faults()
     whole.run(plan)
     rooms = list(whole.world.faults.rooms)
@@ -54,7 +55,7 @@ def every_call(
     for number, room in enumerate(rooms, start=1):
         if make is lose and room != "virt":
             continue
-        stage = Stage(folder, *targets, uuid=next(_UUIDS))
+        stage = staged(folder, *targets, method=method)
         plan = stage.plan(method=method)
         stage.world.faults = Faults(at=number, after_effect=after_effect, make=make)
         came: BaseException | None = None
@@ -66,6 +67,13 @@ def every_call(
         assert struck is not None, f"call {number} never came; {came!r} did"
         assert stage.world.faults.rooms[number - 1] == room, "the moves differ: not every call was hit"
         yield number, stage, plan, struck
+
+
+def staged(folder: Path, *targets: str, method: Method) -> Stage:
+    stage = Stage(folder, *targets, uuid=next(_UUIDS))
+    if method is Method.OFFLINE:
+        stage.stop_guest()
+    return stage
 
 
 def untouched(stage: Stage, plan: Plan) -> bool:
@@ -109,7 +117,7 @@ def test_whatever_hits_a_move_it_rests_with_the_guest_unhurt(
         assert ends["held"] < 0.25 * ends.total()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", LIVE)
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
 def test_a_guest_that_is_off_when_a_crashed_move_is_resumed_can_start_again(
     tmp_path: Path, after_effect: bool, method: Method
@@ -129,6 +137,28 @@ def test_a_guest_that_is_off_when_a_crashed_move_is_resumed_can_start_again(
             assert any(file.content() == stage.world.drives["vda"].truth for file in stage.world.files.values()), where
             continue
         stage.world.check_copies()
+
+
+@pytest.mark.parametrize("still_runs", [True, False])
+def test_a_guest_that_was_started_when_an_offline_move_had_crashed_has_all_that_it_wrote(
+    tmp_path: Path, still_runs: bool
+) -> None:
+    ends: Counter[str] = Counter()
+    for number, stage, plan, struck in every_call(tmp_path, crash, "vda", after_effect=False, method=Method.OFFLINE):
+        if untouched(stage, plan):
+            continue
+        stage.world.faults = Faults()
+        stage.world.start_guest()
+        stage.world.pass_time(1.0)
+        stage.off = not still_runs
+        if not still_runs:
+            stage.world.stop_guest()
+        try:
+            ends[resumed(stage, plan)] += 1
+        except (AssertionError, SvmoveError) as error:
+            raise AssertionError(f"call {number}, {struck}") from error
+    assert ends["held"] == 0
+    assert min(ends["done"], ends["rolled-back"]) > 5
 
 
 @pytest.mark.parametrize(
