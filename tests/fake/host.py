@@ -69,21 +69,21 @@ class FakeHost:
 
     @contextmanager
     def locked(self, path: str) -> Iterator[None]:
-        identity = self._lock(path)
         try:
+            self._lock(path)
             yield
         finally:  # the kernel frees it, also when svmove has died
-            self.world.locked.discard(identity)
+            if path in self.world.files:
+                self.world.locked.discard(self.world.files[path].identity)
 
     @counted
-    def _lock(self, path: str) -> str:
+    def _lock(self, path: str) -> None:
         file = self.world.files.get(path)
         if file is None:
             raise HostError(f"{path}: No such file or directory")
         if any(file is drive.file for drive in self.world.drives.values()) and self.world.state is not DomainState.OFF:
             raise HostError(f"somebody has {path} open for writing")
         self.world.locked.add(file.identity)
-        return file.identity
 
     @counted
     def chain(self, path: str, format_: str) -> tuple[tuple[str, str], ...]:

@@ -102,9 +102,9 @@ def test_whatever_hits_a_move_it_rests_with_the_guest_unhurt(
 ) -> None:
     ends: Counter[str] = Counter()
     wrong = []
-    for number, stage, plan, struck in every_call(
-        tmp_path, make, "vda", "vdb", after_effect=after_effect, method=method
-    ):
+    # Disks that are off go over one after the other, and all by one definition: a second one is a case of its own.
+    targets = ("vda",) if method is Method.OFFLINE else ("vda", "vdb")
+    for number, stage, plan, struck in every_call(tmp_path, make, *targets, after_effect=after_effect, method=method):
         if untouched(stage, plan):
             continue
         try:

@@ -48,9 +48,15 @@ def chained(**changed: Any) -> Inventory:
     return inventory(CHAINED, **{"images": {VDA: image(), BASE: image()}, **changed})
 
 
+OFF = domain(live=(), state=DomainState.OFF)
+OFF_CHAINED = domain(live=(), inactive=(CHAINED,), state=DomainState.OFF)
+SNAPPED = images(internal_snapshots=("s1", "s2"))
+
 FIRES = [
     # domain_checks
-    Fires(code="domain-off", found=inventory(domain=domain(live=(), state=DomainState.OFF)), says="virsh start"),
+    Fires(code="domain-off", found=inventory(domain=OFF), asked=request(method=Method.MIRROR), says="virsh start"),
+    Fires(code="domain-on", asked=request(method=Method.OFFLINE), says="virsh shutdown"),
+    Fires(code="managed-save", found=inventory(domain=replace(OFF, managed_save=True)), says="managedsave-remove"),
     Fires(code="domain-state", found=inventory(domain=domain(state=DomainState.OTHER))),
     Fires(code="move-running", found=inventory(domain=domain(marker="m-1")), says="svmove resume m-1"),
     Fires(code="domain-job", found=inventory(domain=domain(job="backup")), says="a backup runs"),
@@ -93,7 +99,21 @@ FIRES = [
         target="vda",
         says="--method mirror",
     ),
-    Fires(code="internal-snapshots", found=inventory(images=images(internal_snapshots=("s1", "s2"))), target="vda"),
+    Fires(code="internal-snapshots", found=inventory(images=SNAPPED), target="vda", says="shut the guest down"),
+    Fires(
+        code="internal-snapshots",
+        found=inventory(domain=OFF, images=SNAPPED),
+        asked=request(format=Format.RAW),
+        target="vda",
+        says="leave --format out",
+    ),
+    Fires(
+        code="flatten-snapshot",
+        found=chained(domain=OFF_CHAINED),
+        asked=request(flatten=True),
+        target="vda",
+        says="start the guest",
+    ),
     Fires(code="block-job", found=inventory(jobs={"vda": "pull"}), target="vda", says="pull"),
     Fires(
         code="block-job",
