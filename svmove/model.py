@@ -62,8 +62,20 @@ class Disk:
     shareable: bool = False
     transient: bool = False
     encrypted: bool = False
+    iothread: bool = False  # a thread of its own, or several
     pool: str | None = None  # of a type='volume' source
     volume: str | None = None
+    discard: str | None = None  # "unmap": what the guest discards is freed below; QEMU's default is to ignore it
+    detect_zeroes: str | None = None  # "unmap": zeroes that are written become holes, if discards do
+    throttled: bool = False  # it has limits of its own (<iotune>)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A point in time that an incremental backup can start from: a dirty bitmap in each of its disks."""
+
+    name: str
+    targets: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +100,10 @@ class Domain:
     live: tuple[Disk, ...]  # empty when the domain is off
     inactive: tuple[Disk, ...]  # empty when it is transient
     snapshots: tuple[str, ...] = ()
-    checkpoints: tuple[str, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    # Paths of what belongs to the guest beside its disks: the UEFI variables, the folder of its emulated TPM.
+    nvram: str | None = None
+    tpm: str | None = None
     io_error: bool = False  # QEMU paused it because a write failed
     managed_save: bool = False  # the next start goes on from a saved state, which names the disks by itself
     # "backup" while a backup job runs on the domain, "" for none.
@@ -144,6 +159,7 @@ class Image:
     data_file: str | None = None
     encrypted: bool = False
     internal_snapshots: tuple[str, ...] = ()
+    bitmaps: tuple[str, ...] = ()  # that lie in it; those of a running guest are written when it ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +212,22 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WriteRate:
+    """What a guest writes to a disk, per second."""
+
+    requests: float
+    bytes: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """A disk's I/O limits that are in force, by libvirt's names ("write_iops_sec"); none is 0."""
+
+    limits: Mapping[str, int]
+    group: str = ""  # the disks of one group share its limits; "": this disk's alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
     """All that a plan is made from, gathered at one moment."""
 
@@ -215,6 +247,12 @@ class Inventory:
     # Targets that a block job, not ours, holds.
     jobs: Mapping[str, str] = field(default_factory=dict)
     can_read_host: bool = True
+    # What the guest writes now, by target, of the disks that are meant. Empty when it is off.
+    writes: Mapping[str, WriteRate] = field(default_factory=dict)
+    # By target: how a copy out of process would go. Missing: not known.
+    offloads: Mapping[str, CopyWay] = field(default_factory=dict)
+    # By pool: the file system that it lies on; several may share one.
+    filesystems: Mapping[str, str] = field(default_factory=dict)
 
     def pool(self, name: str) -> Pool | None:
         return next((pool for pool in self.pools if pool.name == name), None)

@@ -68,7 +68,16 @@ class Mover:
 
         Raises NotFoundError (no such domain), UsageError, UnreachableError, HypervisorError, HostError.
         """
-        inventory = gather(request, self._hypervisor, self._host, self._journal, self._scratch, after=after)
+        inventory = gather(
+            request,
+            self._hypervisor,
+            self._host,
+            self._journal,
+            self._scratch,
+            clock=self._clock,
+            policy=self._policy,
+            after=after,
+        )
         now = self._clock.now()
         return make_plan(request, inventory, self._policy, move=_new_id(now), now=now)
 

@@ -36,6 +36,14 @@ class Base(StrEnum):
     STAY = "stay"  # they, and what lies below them, stay where they are
 
 
+class Allocation(StrEnum):
+    """What a volume takes of its pool from the start."""
+
+    KEEP = "keep"  # as the source does
+    THIN = "thin"  # what is written
+    FULL = "full"  # all that it can ever hold
+
+
 class Level(StrEnum):
     REFUSE = "refuse"
     WARN = "warn"
@@ -91,6 +99,7 @@ class Request:
     flatten: bool = False  # one file instead of a chain
     base: Base = Base.COPY
     deadline: float | None = None  # seconds from the start to the cutover; None: the policy's
+    allocation: Allocation = Allocation.KEEP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +126,7 @@ class VolumeSpec:
     lazy_refcounts: bool = False
     backing: str | None = None  # path of the file below it
     backing_format: str | None = None
+    full: bool = False  # fully allocated when the guest is switched to it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +164,7 @@ class DiskPlan:
     delete_source: bool
     layers: tuple[Layer, ...] = ()  # the chain below it, nearest first
     overlay: Overlay | None = None
+    granularity: int | None = None  # of its dirty bitmap, as the guest writes; None: the plan's
 
     @property
     def lands(self) -> VolumeSpec:
@@ -388,3 +399,5 @@ class Progress:
     done: int = 0
     end: int = 0
     text: str | None = None
+    seconds: float | None = None  # until it is ready, as it goes
+    converges: bool | None = None  # False: never ready as it goes; None: not known

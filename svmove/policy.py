@@ -6,6 +6,7 @@ Units: bytes, bytes per second, seconds. In a policy file they are written as pe
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, ClassVar
 
 from svmove.units import MiB
@@ -47,11 +48,49 @@ class MovePolicy:
 class MirrorPolicy:
     __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
 
-    # None: QEMU's choice (64 KiB or the target's cluster size). 1 MiB copied 15 % faster here, but filled holes:
-    # a thin image of 584 MiB arrived with 704 MiB.
+    # None: chosen from how the guest writes (`plan.granularity`): QEMU's own, or finer. 1 MiB copied 15 % faster here,
+    # but filled holes: a thin image of 584 MiB arrived with 704 MiB.
     granularity: int | None = _unit(None, "size")
+    # For how long the guest's writes are looked at before the start, if it writes so much that it matters.
+    sample: float = _unit(1.0, "duration")
     # QEMU's default is 16 MiB; 64 MiB quadruples its largest request (buf_size / 16 requests in flight).
     buffer: int = _unit(64 * MiB, "size")
+
+
+class Step(StrEnum):
+    """What is done about a mirror that is never ready as it goes."""
+
+    SUSPEND = "suspend"  # the guest, when what is left fits in its pause
+    THROTTLE = "throttle"  # the guest's writes to that disk
+    SYNCHRONOUS = "synchronous"  # begin again: the guest's writes wait for both copies
+
+
+class AtDeadline(StrEnum):
+    ROLL_BACK = "roll-back"
+    LONGER_PAUSE = "longer-pause"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvergePolicy:
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    # In this order; after the last one the move is rolled back. None at all: as long as it takes.
+    steps: tuple[Step, ...] = (Step.SUSPEND, Step.THROTTLE, Step.SYNCHRONOUS)
+    # Two windows of this length after the first pass are compared. Shorter ones mistake a guest's burst for its rate.
+    evidence: float = _unit(3.0, "duration")
+    # The guest's writes to a disk are never held to less than this: a database must still answer.
+    floor_rate: int = _unit(MiB, "rate")
+    floor_iops: int = 50
+    # What happens at --deadline (move.deadline): a pause of up to longest_pause may end it instead, if the rest fits.
+    at_deadline: AtDeadline = AtDeadline.ROLL_BACK
+    # A guest's disk timeout is 30 s.
+    longest_pause: float = _unit(10.0, "duration")
+
+    def __post_init__(self) -> None:
+        if len(set(self.steps)) < len(self.steps):
+            raise ValueError("a step is named twice")
+        if self.floor_iops < 1:
+            raise ValueError("floor_iops: 0 would mean no limit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +141,7 @@ class Policy:
 
     move: MovePolicy = MovePolicy()
     mirror: MirrorPolicy = MirrorPolicy()
+    converge: ConvergePolicy = ConvergePolicy()
     space: SpacePolicy = SpacePolicy()
     verify: VerifyPolicy = VerifyPolicy()
     retry: RetryPolicy = RetryPolicy()

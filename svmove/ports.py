@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from svmove.model import CopyWay, Domain, Event, Image, Job, Pool, Process, Versions, Volume
+from svmove.model import CopyWay, Domain, Event, Image, Job, Pool, Process, Tuning, Versions, Volume
 from svmove.moves import CopyOptions, DiskPlan, Progress, VolumeSpec
 
 
@@ -62,6 +62,18 @@ class Hypervisor(Protocol):
     def start_copy(self, uuid: str, target: str, destination: VolumeSpec, options: CopyOptions) -> None: ...
 
     def job(self, uuid: str, target: str) -> Job | None: ...
+    def writes(self, uuid: str, target: str) -> tuple[int, int]:
+        """Requests and bytes that the guest has written to the disk since it was started."""
+        ...
+
+    def tuning(self, uuid: str, target: str) -> Tuning:
+        """The disk's I/O limits as they are in force."""
+        ...
+
+    def set_tuning(self, uuid: str, target: str, tuning: Tuning) -> None:
+        """While the guest runs; the XML of its next start stays. Other limits are lifted; the group stays."""
+        ...
+
     def set_bandwidth(self, uuid: str, target: str, bandwidth: int | None) -> None: ...
     def request_pivot(self, uuid: str, target: str) -> None:
         """Returns at once; the event COMPLETED tells. Raises NotReadyError when the job is alive but not ready."""
@@ -96,6 +108,15 @@ class Hypervisor(Protocol):
 
     def set_marker(self, uuid: str, move: str | None, disks: Sequence[DiskPlan] = ()) -> None:
         """Writes the move's id, and where the copies of `disks` lie, into the domain's metadata; or removes it."""
+        ...
+
+    def lost_bitmaps(self, uuid: str) -> Mapping[str, Collection[str]]:
+        """Checkpoints of a running domain → their disks that have no bitmap of it any more. Empty when it is off."""
+        ...
+
+    def forget_checkpoint(self, uuid: str, name: str, targets: Collection[str]) -> None:
+        """Takes disks whose bitmaps are gone out of a checkpoint; one that covers no other disk goes. No bitmap is
+        touched. Idempotent: a checkpoint that is gone is forgotten. Raises HypervisorError."""
         ...
 
     def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]], *, running: bool) -> None:
@@ -158,6 +179,19 @@ class Host(Protocol):
         ...
 
     def allocated(self, path: str) -> int: ...
+    def allocate(self, path: str, length: int) -> bool:
+        """Gives the file's first `length` bytes room on its file system; what is in them, and its size, stay. Also
+        while QEMU writes to it. False: this file system can't. Raises HostError, also when it is full."""
+        ...
+
+    def offload(self, source: str, folder: str) -> CopyWay:
+        """How a file could be copied into a folder, best first. Changes nothing. Raises HostError."""
+        ...
+
+    def filesystem(self, path: str) -> str | None:
+        """Which one the path lies on: equal for paths that share their free space. None: there is no such path."""
+        ...
+
     def size(self, path: str) -> int:
         """The file's length, or that of the block device."""
         ...

@@ -38,6 +38,7 @@ def move(
     method: plan.How = "auto",
     flatten: plan.Flatten = False,
     base: plan.Base = "copy",
+    allocation: plan.Room = "keep",
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="go on in the background, and print the id (svmove wait ID)")
     ] = False,
@@ -45,7 +46,19 @@ def move(
 ) -> int:
     """Move the disks of a running guest to another pool, and prove every byte."""
     request = plan.request(
-        domain, to, disk, format_, bandwidth, verify, keep_source, max_pause, deadline, method, flatten, base
+        domain,
+        to,
+        disk,
+        format_,
+        bandwidth,
+        verify,
+        keep_source,
+        max_pause,
+        deadline,
+        method,
+        flatten,
+        base,
+        allocation,
     )
 
     def work() -> int:

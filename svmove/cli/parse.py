@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from svmove.errors import UsageError
-from svmove.moves import Base, DiskRequest, Format, Method, Verify
+from svmove.moves import Allocation, Base, DiskRequest, Format, Method, Verify
 
 T = TypeVar("T")
 Word = TypeVar("Word", bound=StrEnum)
@@ -51,6 +51,10 @@ def method(text: str) -> Method:
 
 def base(text: str) -> Base:
     return _one_of(Base, "way with a base", text)
+
+
+def allocation(text: str) -> Allocation:
+    return _one_of(Allocation, "allocation", text)
 
 
 def _one_of(kind: type[Word], what: str, text: str) -> Word:

@@ -58,6 +58,10 @@ Base = Annotated[
         help="backing files that others use too: copy them, use equal ones at the destination, or leave them",
     ),
 ]
+Room = Annotated[
+    str,
+    typer.Option("--allocation", metavar="keep|thin|full", help="what the volumes take of their pool from the start"),
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 
 
@@ -74,6 +78,7 @@ def request(
     method: str,
     flatten: bool,
     base: str,
+    allocation: str,
 ) -> Request:
     """Raises UsageError."""
     wanted = Request(
@@ -89,6 +94,7 @@ def request(
         keep_source=keep_source,
         max_pause=parse.optional(parse_duration, max_pause),
         deadline=parse.optional(parse_duration, deadline),
+        allocation=parse.allocation(allocation),
     )
     consistent(wanted)
     return wanted
@@ -108,11 +114,24 @@ def plan(
     method: How = "auto",
     flatten: Flatten = False,
     base: Base = "copy",
+    allocation: Room = "keep",
     json: Json = False,
 ) -> int:
     """Say what a move would do, how long it would take, and what speaks against it. Changes nothing."""
     wanted = request(
-        domain, to, disk, format_, bandwidth, verify, keep_source, max_pause, deadline, method, flatten, base
+        domain,
+        to,
+        disk,
+        format_,
+        bandwidth,
+        verify,
+        keep_source,
+        max_pause,
+        deadline,
+        method,
+        flatten,
+        base,
+        allocation,
     )
 
     def work() -> int:

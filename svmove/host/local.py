@@ -3,14 +3,13 @@
 import os
 import re
 import shutil
-import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from itertools import chain
 from pathlib import Path
 
 from svmove.errors import HostError
-from svmove.host import command, copying, lock, monitor, reflink
+from svmove.host import command, copying, lock, monitor, offload, procfs, reflink
 from svmove.model import CopyWay, Image, Process
 
 # stat counts 512-byte blocks, whatever the file system's own block size is.
@@ -38,6 +37,7 @@ class LocalHost:
             data_file=specific.get("data-file"),
             encrypted=bool(info.get("encrypted", False)),
             internal_snapshots=tuple(snapshot["name"] for snapshot in info.get("snapshots", ())),
+            bitmaps=tuple(bitmap["name"] for bitmap in specific.get("bitmaps", ())),
         )
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class LocalHost:
     def process(self, uuid: str) -> Process | None:
         # By the command line, not by a pid file: those move with the daemon's folders and namespaces.
         known = self._known.get(uuid)
-        for folder in chain([known] if known else [], _processes()):
+        for folder in chain([known] if known else [], procfs.processes()):
             with suppress(OSError):  # ended while we looked, or a kernel thread, which has no exe
                 if not _QEMU.search((folder / "exe").readlink().name):
                     continue
@@ -62,25 +62,27 @@ class LocalHost:
 
     def holds(self, process: Process, path: str) -> bool:
         try:
-            wanted = _file_id(os.stat(path))
+            wanted = procfs.file_id(os.stat(path))
         except FileNotFoundError:
             return False
         except OSError as error:
             raise HostError(f"{path}: {error.strerror}") from error
-        return wanted in _open_files(Path(f"/proc/{process.pid}"), tolerant=False)
+        return wanted in procfs.open_files(Path(f"/proc/{process.pid}"), tolerant=False)
 
     def holders(self, path: str) -> tuple[int, ...]:
         try:
-            wanted = _file_id(os.stat(path))
+            wanted = procfs.file_id(os.stat(path))
         except FileNotFoundError:
             return ()
         except OSError as error:
             raise HostError(f"{path}: {error.strerror}") from error
-        return tuple(int(folder.name) for folder in _processes() if wanted in _open_files(folder, tolerant=True))
+        return tuple(
+            int(folder.name) for folder in procfs.processes() if wanted in procfs.open_files(folder, tolerant=True)
+        )
 
     def identity(self, path: str) -> str | None:
         try:
-            return _file_id(os.stat(path))
+            return procfs.file_id(os.stat(path))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -94,7 +96,7 @@ class LocalHost:
         except OSError as error:
             raise HostError(f"{path}: {error.strerror}") from error
         # Not the time of the last change (ctime): libvirt changes a file's owner at a start, also at one that fails.
-        return f"{_file_id(found)} {found.st_size} {found.st_mtime_ns}"
+        return f"{procfs.file_id(found)} {found.st_size} {found.st_mtime_ns}"
 
     def locked(self, path: str) -> AbstractContextManager[None]:
         return lock.locked(path)
@@ -105,6 +107,24 @@ class LocalHost:
     def allocated(self, path: str) -> int:
         try:
             return os.stat(path).st_blocks * _BLOCK
+        except OSError as error:
+            raise HostError(f"{path}: {error.strerror}") from error
+
+    def allocate(self, path: str, length: int) -> bool:
+        return command.allocate(path, length)
+
+    def offload(self, source: str, folder: str) -> CopyWay:
+        try:
+            return offload.guess(source, folder)
+        except OSError as error:
+            raise HostError(f"{error.filename or folder}: {error.strerror}") from error
+
+    def filesystem(self, path: str) -> str | None:
+        try:
+            # Two subvolumes of one btrfs have two of these (and two of f_fsid): they count as two file systems.
+            return str(os.stat(path).st_dev)
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise HostError(f"{path}: {error.strerror}") from error
 
@@ -268,27 +288,3 @@ def _takes_direct(path: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _processes() -> Iterator[Path]:
-    return (folder for folder in Path("/proc").iterdir() if folder.name.isdigit())
-
-
-def _file_id(status: os.stat_result) -> str:
-    if stat.S_ISBLK(status.st_mode):
-        return f"block:{status.st_rdev}"
-    return f"{status.st_dev}:{status.st_ino}"
-
-
-def _open_files(process: Path, *, tolerant: bool) -> set[str]:
-    found = set()
-    try:
-        for descriptor in (process / "fd").iterdir():
-            with suppress(OSError):  # closed since it was listed
-                found.add(_file_id(descriptor.stat()))
-    except OSError as error:
-        if not tolerant:
-            raise HostError(
-                f"can't look into process {process.name}: {error.strerror}", remedy="run svmove as root"
-            ) from error
-    return found

@@ -22,10 +22,16 @@ class Figures:
     done: int
     end: int
     rate: float | None = None
+    seconds: float | None = None  # until it is ready, as was predicted
+    converges: bool | None = None  # False: never ready as it goes; None: not known
 
     @property
     def remaining(self) -> float | None:
-        """Seconds, as it goes now."""
+        """Seconds, as it goes now; None for one that never ends, too."""
+        if self.converges is False:
+            return None
+        if self.seconds is not None:
+            return self.seconds
         return (self.end - self.done) / self.rate if self.rate else None
 
 
@@ -45,7 +51,7 @@ class Board:
 
     def tell(self, move: str, at: float, phase: str, disks: Mapping[str, Figures]) -> None:
         """Never raises for a journal that can't be written: the move finds that out by itself."""
-        figures = {target: [f.done, f.end, f.rate] for target, f in disks.items()}
+        figures = {target: [f.done, f.end, f.rate, f.seconds, f.converges] for target, f in disks.items()}
         row = {"move": move, "at": at, "phase": phase, "data": json.dumps(figures)}
         with suppress(exc.SQLAlchemyError), self._engine.begin() as connection:
             connection.execute(schema.progress.delete().where(schema.progress.c.move == move))
@@ -61,9 +67,8 @@ class Board:
 
 
 def _notice(row: Any) -> Notice:
-    found = {
-        target: Figures(done=done, end=end, rate=rate) for target, (done, end, rate) in json.loads(row.data).items()
-    }
+    names = ("done", "end", "rate", "seconds", "converges")  # an older svmove writes fewer
+    found = {target: Figures(**dict(zip(names, told, strict=False))) for target, told in json.loads(row.data).items()}
     return Notice(at=row.at, phase=row.phase, disks=found)
 
 

@@ -46,7 +46,13 @@ def domain_xml(
     lab = ElementMaker(namespace=MARKER_URI, nsmap={"lab": MARKER_URI})
     system = E.os(E.type("hvm", arch=_architecture()))
     if boot is not None:
-        system.extend((E.kernel(str(boot.kernel)), E.initrd(str(boot.initramfs)), E.cmdline(_CONSOLE)))
+        system.extend(
+            (
+                E.kernel(str(boot.kernel)),
+                E.initrd(str(boot.initramfs)),
+                E.cmdline(f"{_CONSOLE} svmove.rate_iops={spec.write_iops}"),
+            )
+        )
     devices = E.devices(
         *(_disk(disk, files[disk.target], direct=direct) for disk in spec.disks),
         E.serial(E.source(path=str(paths.console(spec.name)), append="on"), type="file"),

@@ -43,6 +43,8 @@ class GuestSpec:
     disks: tuple[DiskSpec, ...]
     operating_system: bool = False
     memory: int = 64 * MiB
+    # What fio writes on each disk, in blocks of 4 KiB a second; read at boot.
+    write_iops: int = 50
 
 
 def _runs(first: int, count: int, length: int, gap: int) -> tuple[tuple[int, int], ...]:

@@ -27,7 +27,16 @@ def plan_back(move: Move, new: str) -> Plan | None:
         verify=move.plan.verify,
         max_pause=move.plan.max_pause,
     )
-    inventory = gather(request, world.hypervisor, world.host, world.journal, world.scratch, after=move.plan.move)
+    inventory = gather(
+        request,
+        world.hypervisor,
+        world.host,
+        world.journal,
+        world.scratch,
+        clock=world.clock,
+        policy=world.policy,
+        after=move.plan.move,
+    )
     plan = make_plan(request, inventory, world.policy, move=new, now=world.clock.now())
     if plan.refused:
         first = next(finding for finding in plan.findings if finding.level is Level.REFUSE)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from svmove.errors import CopyError, HostError, JournalError, SvmoveError, UnreachableError
 from svmove.journal import Kind
 from svmove.model import DomainState
+from svmove.move import checkpoints, throttle
 from svmove.move.context import Move
 from svmove.move.merge import merge
 from svmove.move.observe import Seen, Where
@@ -19,10 +20,12 @@ from svmove.moves import DiskPlan, Method, VolumeSpec
 
 def commit(move: Move) -> Phase:
     """The sources go. One that can't be deleted is a leftover, not a failure."""
+    throttle.release_if_possible(move)
     seen = move.observe()
     _end_export(move, seen)
     seen = merge_all(move, move.plan.disks, forward=True)
     _follow(move, seen)
+    checkpoints.forget_lost(move, seen)
     elsewhere = used_elsewhere(move)
     if move.plan.method is Method.OFFLINE:
         elsewhere |= lie_below(move, seen)
@@ -108,6 +111,7 @@ def hold(move: Move) -> None:
         if not wake(move, domain) and domain.io_error and move.phase in (Phase.CUTOVER, Phase.VERIFYING):
             hypervisor.resume(uuid)
 
+    _try(move, lambda: throttle.release(move))
     _try(move, lambda: hypervisor.end_export(uuid, move.socket))
     _try(move, lambda: move.world.host.remove_scratch(move.scratch))
     _try(move, let_go_on)
@@ -128,6 +132,7 @@ def roll_back(move: Move) -> Phase:
     hypervisor = move.world.hypervisor
     if not any(entry.kind is Kind.INTENT for entry in move.record.entries):
         return Phase.ROLLED_BACK  # nothing was begun, so wherever the guest is, it is none of our doing
+    throttle.release_if_possible(move)
     seen = move.observe()
     _end_export(move, seen)
     wake(move, seen.domain)

@@ -138,6 +138,18 @@ class Move:
         self._kept.close()
         self._locked.clear()
 
+    @property
+    def short(self) -> float | None:
+        """The pause in seconds for a cutover with mirrors that are not ready, whose rest fits in it. None: they must
+        be ready; also after it was tried, and did not fit."""
+        told = [e for e in self.record.entries if e.what in ("short", "did-not-fit", "copy", "proven")]
+        return float(told[-1].data["pause"]) if told and told[-1].what == "short" else None
+
+    @property
+    def max_pause(self) -> float:
+        """Seconds, as it is now."""
+        return max(self.terms().max_pause, self.short or 0.0)
+
     def intend(self, what: str, target: str | None = None, **data: Any) -> None:
         """To be called BEFORE the act: whoever resumes this move knows then that it may have happened."""
         self._write(Kind.INTENT, what, target, data)
@@ -164,11 +176,15 @@ class Move:
         self.record = replace(self.record, phase=phase, ended=ended, entries=(*self.record.entries, entry))
         self.say()
 
-    def say(self, target: str | None = None, done: int = 0, end: int = 0, text: str | None = None) -> None:
+    def say(
+        self, target: str | None = None, done: int = 0, end: int = 0, text: str | None = None, **predicted: Any
+    ) -> None:
+        """`predicted`: `seconds` and `converges` of a `Progress`."""
+        seen = Progress(
+            move=self.plan.move, phase=self.phase, target=target, done=done, end=end, text=text, **predicted
+        )
         with suppress(OSError):  # a terminal that was closed must not end a move
-            self.world.listener(
-                Progress(move=self.plan.move, phase=self.phase, target=target, done=done, end=end, text=text)
-            )
+            self.world.listener(seen)
 
     def may_go_on(self) -> None:
         """To be called where there is a way back. Raises InterruptedMoveError when somebody asked to stop: here, or
@@ -177,7 +193,7 @@ class Move:
             raise InterruptedMoveError("interrupted by the user")
         if self.world.journal.requests.has(self.plan.move, Ask.CANCEL):
             raise InterruptedMoveError("cancelled by svmove cancel")
-        deadline = self.terms().deadline
+        deadline = self.terms().deadline if self.short is None else None  # it ends in a moment
         if deadline is not None and self.world.clock.now() - self.plan.created > deadline:
             raise CopyError(
                 f"the cutover was not reached in {show_duration(deadline)}",

@@ -10,6 +10,8 @@ Why no byte can be lost here:
 - QEMU opens the destination by its path at the pivot. So the last look, with the guest standing, is whether the
   file there is still the one that was made and written to. Of somebody who replaces it in the millisecond after
   that, the proof below tells: the move is held.
+- A mirror that is not ready has still to copy what is dirty. When what is left fits in the pause (`Move.short`), it
+  is copied while the guest stands, and no pivot is asked for before libvirt has seen it ready: then nothing is dirty.
 - Nothing is believed: the pivot is proven by live XML, inactive XML and QEMU's open files. What is neither
   proven "still on the source" nor proven "on the destination" is held, with both copies kept.
 - Nothing is deleted here.
@@ -27,6 +29,7 @@ from dataclasses import dataclass
 from svmove.errors import CopyError, HostError, HypervisorError, SvmoveError, UnreachableError
 from svmove.journal import Kind
 from svmove.model import DomainState, Event, EventKind
+from svmove.move import throttle
 from svmove.move.context import Move
 from svmove.move.mirror import unless_cut, unless_replaced
 from svmove.move.observe import Seen, Where
@@ -55,9 +58,11 @@ def cut_over(move: Move) -> Phase:
     if seen.off and not move.may_be_over:
         raise CopyError("the guest was stopped before its cutover", reason="guest-stopped")
     rest = seen.of(move.pending)
-    if rest.where is Where.SOURCE and rest.all_ready:
+    if rest.where is Where.SOURCE and (rest.all_ready or (move.short is not None and rest.all_go_on)):
         unless_replaced(rest)
         return _switch(move, seen.domain.state)
+    if rest.where is Where.SOURCE and rest.all_go_on and not move.may_be_over:
+        return Phase.PREPARED  # what was left did not fit in the pause, and somebody died over it
     if rest.where is Where.SOURCE and not move.may_be_over:
         raise CopyError(f"a copy was lost before the cutover: {seen}", reason="job-vanished")
     return _settle(move, trouble="svmove was stopped in the middle of the cutover")
@@ -71,11 +76,14 @@ def _switch(move: Move, state: DomainState) -> Phase:
         attempt = _attempt(move, number, suspends=state is DomainState.RUNNING)
         if attempt.requested:
             return _settle(move, trouble=attempt.trouble)
+        if move.short is not None:  # one attempt: the guest goes on, and so does the copy
+            move.note("did-not-fit", pause=move.max_pause)
+            return Phase.PREPARED
         if number < policy.cutover_attempts:
             move.world.clock.sleep(policy.attempt_wait)
             state = move.observe().domain.state
     raise CopyError(
-        f"the guest would have stood still for more than {show_duration(move.terms().max_pause)}: {attempt.trouble}",
+        f"the guest would have stood still for more than {show_duration(move.max_pause)}: {attempt.trouble}",
         reason="pause-exceeded",
         remedy="allow a longer pause: --max-pause, or move when the guest writes less",
     )
@@ -107,7 +115,7 @@ def _attempt(move: Move, number: int, *, suspends: bool) -> _Attempt:
     requested = False
     trouble: str | None = None
     began = clock.monotonic()
-    deadline = began + terms.max_pause
+    deadline = began + move.max_pause
     try:
         if suspends:
             hypervisor.suspend(uuid)
@@ -167,7 +175,9 @@ def _drained(move: Move, deadline: float, *, capped: bool) -> bool:
         jobs = [hypervisor.job(uuid, disk.target) for disk in move.pending]
         if clock.monotonic() >= deadline:
             return False
-        if all(job is not None and job.done >= job.end for job in jobs):
+        if all(job is not None and job.done >= job.end for job in jobs) and (
+            move.short is None or move.observe().of(move.pending).all_ready
+        ):
             return True
         clock.sleep(_DRAIN_LOOK)
 
@@ -214,6 +224,7 @@ def _pivot(move: Move, deadline: float) -> tuple[frozenset[str], str | None]:
 
 def _settle(move: Move, *, trouble: str | None) -> Phase:
     """After pivots may have been requested: waits until the three witnesses agree on each disk, and says where."""
+    throttle.release_if_possible(move)  # the guest runs again, and nothing has to be caught up with any more
     seen = move.observe()
 
     def settled(_event: Event | None) -> bool:

@@ -1,23 +1,37 @@
 """Gathers what a plan is made from. Reads only; pools are refreshed, so that what they say is true now."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from svmove.errors import HostError, HypervisorError
 from svmove.journal import Journal
-from svmove.model import Disk, Image, Inventory, Job, Volume
+from svmove.model import CopyWay, Disk, Domain, Image, Inventory, Job, Pool, Volume, WriteRate
 from svmove.moves import Request
-from svmove.ports import Host, Hypervisor
+from svmove.plan import estimate, granularity
+from svmove.policy import Policy
+from svmove.ports import Clock, Host, Hypervisor
+
+# Of a copy that is limited, even a guest that writes little may decide: looked at for so long at least (seconds).
+_LEAST_LOOK = 0.2
 
 
 def gather(
-    request: Request, hypervisor: Hypervisor, host: Host, journal: Journal, scratch: str, *, after: str | None = None
+    request: Request,
+    hypervisor: Hypervisor,
+    host: Host,
+    journal: Journal,
+    scratch: str,
+    *,
+    clock: Clock,
+    policy: Policy,
+    after: str | None = None,
 ) -> Inventory:
     """`after`: the move that will have ended when this one begins. Raises NotFoundError for an unknown domain."""
     domain = hypervisor.find_domain(request.domain)
     if not domain.live:
         domain = replace(domain, inactive=tuple(_with_chain(disk, host) for disk in domain.inactive))
+    written = _Written(hypervisor, domain, clock)
     pools = hypervisor.pools()
     wanted = {request.to} | {disk.pool for disk in request.disks}
     for pool in pools:
@@ -27,6 +41,7 @@ def gather(
     pools = hypervisor.pools()
     asked = {disk.target for disk in request.disks}
     meant = tuple(disk for disk in domain.disks if not asked or disk.target in asked)
+    past_rates = journal.past_rates()
     process = host.process(domain.uuid)
     can_read = process is None or host.can_see(process)
     # The journal knows of a move before its marker is in the domain; the marker tells of other hosts' moves.
@@ -40,11 +55,14 @@ def gather(
         images=_images(meant, host) if can_read else {},
         names={pool.name: hypervisor.volume_names(pool.name) for pool in pools if pool.active and pool.name in wanted},
         used_elsewhere=_used_elsewhere(domain.uuid, meant, hypervisor, host),
-        past_rates=journal.past_rates(),
+        past_rates=past_rates,
         versions=hypervisor.versions(),
         scratch_free=host.free(scratch),
         jobs=_jobs(domain.uuid, meant, hypervisor) if domain.live else {},
         can_read_host=can_read,
+        filesystems=_filesystems(pools, wanted, host),
+        offloads=_offloads(meant, request, pools, host) if can_read and domain.live else {},
+        writes=written.rates([disk.target for disk in meant], _expected(request, policy, past_rates), policy),
     )
 
 
@@ -56,6 +74,61 @@ def _with_chain(disk: Disk, host: Host) -> Disk:
         chain = host.chain(disk.path, disk.format)
         return replace(disk, chain=tuple(p for p, _ in chain), chain_formats=tuple(f for _, f in chain))
     return disk
+
+
+def _expected(request: Request, policy: Policy, past_rates: Mapping[tuple[str, str], float]) -> tuple[float, bool]:
+    """The copy's rate in bytes/s as far as it can be known now, and whether it is limited."""
+    cap = policy.move.bandwidth if request.bandwidth is None else request.bandwidth
+    rate = min(past_rates.values(), default=estimate.ASSUMED_RATE)
+    return (rate if cap is None else min(rate, cap)), cap is not None
+
+
+class _Written:
+    """How fast the guest writes. Looked at for as long as the rest of the inventory takes, which costs no time (0.1 s);
+    longer only when it writes so much that the copy's granularity depends on it."""
+
+    def __init__(self, hypervisor: Hypervisor, domain: Domain, clock: Clock) -> None:
+        self._hypervisor = hypervisor
+        self._domain = domain
+        self._clock = clock
+        self._targets = [disk.target for disk in domain.live if disk.device == "disk" and disk.path]
+        self._began = clock.monotonic()
+        self._first = self._look(self._targets)
+
+    def rates(self, targets: Sequence[str], expected: tuple[float, bool], policy: Policy) -> dict[str, WriteRate]:
+        """By target. `expected`: the copy's rate, and whether that is a limit."""
+        wanted, (copy_rate, limited) = [target for target in targets if target in self._first], expected
+        if limited and wanted:
+            self._wait(min(_LEAST_LOOK, policy.mirror.sample))
+        found = self._rates(wanted)
+        if any(granularity.matters(rate, copy_rate) for rate in found.values()):
+            self._wait(policy.mirror.sample)
+            found = self._rates(wanted)
+        return found
+
+    def _wait(self, seconds: float) -> None:
+        left = self._began + seconds - self._clock.monotonic()
+        if left > 0:
+            self._clock.sleep(left)
+
+    def _rates(self, targets: Sequence[str]) -> dict[str, WriteRate]:
+        now, seconds = self._look(targets), self._clock.monotonic() - self._began
+        found = {}
+        for target, (requests, written) in now.items():
+            before, bytes_before = self._first[target]
+            # A guest that was started anew meanwhile counts from 0.
+            more, more_bytes = max(requests - before, 0), max(written - bytes_before, 0)
+            found[target] = WriteRate(
+                requests=more / seconds if seconds else 0.0, bytes=more_bytes / seconds if seconds else 0.0
+            )
+        return found
+
+    def _look(self, targets: Sequence[str]) -> dict[str, tuple[int, int]]:
+        found = {}
+        for target in targets:
+            with suppress(HypervisorError):  # stopped, or unplugged: then it writes nothing
+                found[target] = self._hypervisor.writes(self._domain.uuid, target)
+        return found
 
 
 def _volumes(disks: Sequence[Disk], hypervisor: Hypervisor) -> dict[str, Volume]:
@@ -74,6 +147,30 @@ def _images(disks: Sequence[Disk], host: Host) -> dict[str, Image]:
             for path, format_ in ((disk.path, disk.format), *zip(disk.chain, disk.chain_formats, strict=True)):
                 with suppress(HostError):  # admission says which disk has no image that can be read
                     found[path] = host.image(path, format_)
+    return found
+
+
+def _filesystems(pools: Sequence[Pool], wanted: Collection[str | None], host: Host) -> dict[str, str]:
+    """By pool, of those that something is to go to, and that lie in a folder."""
+    found = {}
+    for pool in pools:
+        if pool.active and pool.name in wanted and pool.path is not None:
+            with suppress(HostError):  # then it counts as one of its own
+                if (filesystem := host.filesystem(pool.path)) is not None:
+                    found[pool.name] = filesystem
+    return found
+
+
+def _offloads(disks: Sequence[Disk], request: Request, pools: Sequence[Pool], host: Host) -> dict[str, CopyWay]:
+    """By target; of a disk that is in no file, or whose pool is in no folder, nothing is known."""
+    folders = {pool.name: pool.path for pool in pools if pool.active}
+    asked = {disk.target: disk.pool for disk in request.disks}
+    found = {}
+    for disk in disks:
+        folder = folders.get(asked.get(disk.target) or request.to or "")
+        if disk.path and folder and disk.device == "disk":
+            with suppress(HostError):
+                found[disk.target] = host.offload(disk.path, folder)
     return found
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-from svmove.errors import HypervisorError
+from svmove.errors import HypervisorError, NotFoundError
 from svmove.journal import Entry, Journal, Kind, Record
-from svmove.move import lost
+from svmove.move import lost, throttle
 from svmove.move.phases import Phase
+from svmove.move.throttle import InForce
 from svmove.moves import DiskPlan
 from svmove.ports import Host, Hypervisor
 
@@ -21,6 +22,7 @@ class LeftoverKind(StrEnum):
     VOLUME = "volume"
     SCRATCH = "scratch"  # a folder with scratch files, a socket
     MARKER = "marker"
+    LIMITS = "limits"  # a guest's writes are held back still
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +30,12 @@ class Leftover:
     kind: LeftoverKind
     move: str
     domain: str
-    path: str  # the domain's name for a marker
+    path: str  # the domain's name for a marker, and for limits
     text: str  # what it is
     kept: str | None = None  # why it may not go; None: it may
     pool: str | None = None
     volume: str | None = None
+    held: InForce | None = None  # of limits
 
 
 def find(journal: Journal, hypervisor: Hypervisor, host: Host, scratch: str, uri: str) -> tuple[Leftover, ...]:
@@ -46,6 +49,7 @@ def find(journal: Journal, hypervisor: Hypervisor, host: Host, scratch: str, uri
             record = journal.read(summary.move)
             found.extend(_volumes(record, host, used))
             found.extend(_scratch(record, host, scratch))
+            found.extend(_limits(record, hypervisor))
     found.extend(_markers(hypervisor, journal, ids))
     return tuple(found)
 
@@ -61,6 +65,8 @@ def remove(leftover: Leftover, hypervisor: Hypervisor, host: Host) -> None:
                 raise HypervisorError(
                     f"pool {leftover.pool} does not know {leftover.path}", remedy="look at it, and remove it by hand"
                 )
+        case LeftoverKind.LIMITS if leftover.held is not None:
+            throttle.put_back(hypervisor, hypervisor.find_domain(leftover.domain).uuid, leftover.held)
         case LeftoverKind.SCRATCH:
             host.remove_scratch(leftover.path)
         case LeftoverKind.MARKER:
@@ -145,6 +151,25 @@ def _scratch(record: Record, host: Host, scratch: str) -> Iterator[Leftover]:
         text="scratch files of its verification",
         kept=kept,
     )
+
+
+def _limits(record: Record, hypervisor: Hypervisor) -> Iterator[Leftover]:
+    """That are in force still, on the guest whose writes the move held back."""
+    for held in throttle.in_force(record):
+        try:
+            domain = hypervisor.domain(record.plan.uuid)
+            if domain.disk(held.target) is None or not held.is_ours(hypervisor.tuning(domain.uuid, held.target)):
+                continue
+        except (NotFoundError, HypervisorError):  # off, or gone
+            continue
+        yield Leftover(
+            kind=LeftoverKind.LIMITS,
+            move=record.plan.move,
+            domain=domain.name,
+            path=domain.name,
+            text=f"{held.target}: the guest's writes are held back still",
+            held=held,
+        )
 
 
 def _markers(hypervisor: Hypervisor, journal: Journal, ids: set[str]) -> Iterator[Leftover]:

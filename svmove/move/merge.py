@@ -51,11 +51,11 @@ class _Merge:
                 self._switch()
 
     def _await_ready(self) -> bool:
-        """False when the guest went off. Raises CopyError when the job is gone."""
+        """False when it must be looked at anew: the guest went off, or the switch is through. Raises CopyError."""
         hypervisor, uuid = self.move.world.hypervisor, self.move.plan.uuid
         while True:
             _, disk, off = self.look()
-            if off:
+            if off or disk.live == self.below:
                 return False
             if not disk.merges:
                 raise self._trouble(disk)
@@ -77,7 +77,7 @@ class _Merge:
 
         def ended(_event: Event | None) -> bool:
             _, disk, off = self.look()
-            return off or not disk.merges
+            return off or disk.mirror is None
 
         if not self.move.await_(_SWITCH_WAIT, ended):
             raise trouble or self._trouble(self.look()[1])

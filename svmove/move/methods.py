@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from svmove.move import cleanup, cutover, mirror, offline, snapshot, verify
+from svmove.move import cleanup, cutover, mirror, offline, prepare, snapshot, verify
 from svmove.move.context import Move
 from svmove.move.phases import Phase
 from svmove.moves import Method, Plan
@@ -10,8 +10,8 @@ from svmove.moves import Method, Plan
 Step = Callable[[Move], Phase]
 
 _MIRROR: Mapping[Phase, Step] = {
-    Phase.PLANNED: mirror.admit,
-    Phase.ADMITTED: mirror.prepare,
+    Phase.PLANNED: prepare.admit,
+    Phase.ADMITTED: prepare.prepare,
     Phase.PREPARED: mirror.start,
     Phase.COPYING: mirror.copy,
     Phase.READY: verify.ready_to_verify,
@@ -26,7 +26,7 @@ _SNAPSHOT: Mapping[Phase, Step] = {**_MIRROR, Phase.PREPARED: snapshot.freeze, P
 
 _OFFLINE: Mapping[Phase, Step] = {
     Phase.PLANNED: offline.admit,
-    Phase.ADMITTED: mirror.prepare,
+    Phase.ADMITTED: prepare.prepare,
     Phase.PREPARED: offline.start,
     Phase.COPYING: offline.copy,
     Phase.READY: offline.ready,

@@ -6,13 +6,15 @@ Every act is idempotent: it looks first whether it was done, by this process or 
 from collections.abc import Sequence
 
 from svmove.errors import CopyError, HostError, HypervisorError
-from svmove.model import Event, EventKind
+from svmove.model import Event, EventKind, Job
+from svmove.move import converge, throttle
+from svmove.move.allocation import allocate
 from svmove.move.context import Move
+from svmove.move.converge import Converge
 from svmove.move.governor import LOOK, Governor, buffer_for
-from svmove.move.observe import DiskSeen, Seen, Where
-from svmove.move.ownership import doubt_about_unrecorded, used_elsewhere
+from svmove.move.observe import DiskSeen, Seen
 from svmove.move.phases import Phase
-from svmove.moves import CopyOptions, DiskPlan, Method, VolumeSpec
+from svmove.moves import CopyOptions, DiskPlan
 
 # A lost event must not hang a move: readiness is also read from the XML this often (seconds).
 _LOOK_AGAIN = 5.0
@@ -20,69 +22,6 @@ _LOOK_AGAIN = 5.0
 _REASON_WAIT = 1.0
 # Between two looks at the progress, which has no event.
 _REPORT = 0.25
-
-
-def admit(move: Move) -> Phase:
-    """The plan may be minutes old: nothing may have changed, and from here on the domain is marked as ours."""
-    seen = move.observe()
-    if seen.where is not Where.SOURCE:
-        raise CopyError(f"the guest is not as the plan saw it: {seen}", reason="changed", remedy="plan again")
-    return mark(move, seen)
-
-
-def mark(move: Move, seen: Seen) -> Phase:
-    foreign = [disk for disk in seen.disks if disk.mirror is not None]
-    marker = seen.domain.marker
-    if foreign or not (marker in (None, move.plan.move) or move.world.journal.has_ended(marker)):
-        raise CopyError(f"somebody else has begun to work on the guest: {seen}", reason="changed", remedy="plan again")
-    for disk in move.plan.disks:
-        for key, path in disk.deletable.items():
-            move.note("source", key, identity=move.world.host.identity(path))
-    move.intend("mark")
-    move.world.hypervisor.set_marker(move.plan.uuid, move.plan.move, move.plan.disks)
-    return Phase.ADMITTED
-
-
-def prepare(move: Move) -> Phase:
-    for disk in move.plan.disks:
-        for key, spec in disk.made.items():
-            move.may_go_on()
-            if move.noted("created", key) is None:
-                _create(move, key, spec)
-    return Phase.PREPARED
-
-
-def _create(move: Move, key: str, spec: VolumeSpec) -> None:
-    host = move.world.host
-    if (identity := host.identity(spec.path)) is not None:
-        _adopt(move, key, spec, identity)
-        return
-    move.intend("create", key, pool=spec.pool, name=spec.name, path=spec.path)
-    try:
-        volume = move.world.hypervisor.create_volume(spec)
-    except HypervisorError as error:
-        # What lies there now is somebody else's, who was quicker, or at least not provably ours.
-        move.note("not-created", key, text=error.text)
-        raise
-    move.note("created", key, pool=spec.pool, name=spec.name, identity=host.identity(volume.path))
-    if volume.path != spec.path or volume.capacity != spec.capacity:
-        raise CopyError(
-            f"pool {spec.pool} made {volume.path} with {volume.capacity} bytes; "
-            f"wanted were {spec.path} and {spec.capacity}",
-            reason="pool-lies",
-        )
-
-
-def _adopt(move: Move, key: str, spec: VolumeSpec, identity: str) -> None:
-    """Takes the volume that an svmove made before it died. Raises CopyError when it isn't provably that."""
-    hypervisor = move.world.hypervisor
-    if doubt_about_unrecorded(move, key, spec, identity, used_elsewhere(move)) is not None:
-        raise CopyError(f"{spec.path} exists already", reason="name-taken", remedy="give another name")
-    hypervisor.refresh_pool(spec.pool)  # libvirt may have died over it as well
-    volume = hypervisor.volume_at(spec.path)
-    if volume is None or (volume.name, volume.capacity) != (spec.name, spec.capacity):
-        raise CopyError(f"{spec.path} was only half made", reason="half-made", remedy="move again")
-    move.note("created", key, pool=spec.pool, name=spec.name, identity=identity)
 
 
 def start(move: Move) -> Phase:
@@ -99,9 +38,9 @@ def start_one(move: Move, disk: DiskPlan, seen: DiskSeen) -> None:
         raise replaced(disk.destinations)
     options = CopyOptions(
         bandwidth=disk.bandwidth,
-        granularity=move.plan.granularity,
+        granularity=disk.granularity or move.plan.granularity,
         buffer=buffer_for(disk.bandwidth, move.plan.buffer),
-        synchronous=move.plan.method is Method.SYNCHRONOUS,
+        synchronous=converge.is_synchronous(move, disk.target),
         shallow=disk.shallow,
     )
     move.intend("copy", disk.target)
@@ -112,7 +51,7 @@ def at_rest(move: Move) -> Seen:
     """In a second round, what the first one left must have ended, or its end would be taken for that of the new
     copy: jobs that are being cancelled, and events that nobody has read. Raises CopyError."""
     seen = move.observe()
-    if not (move.noted("proven") or move.noted("decided")):
+    if not (move.noted("proven") or move.noted("decided") or converge.begun_again(move)):
         return seen  # the first round
 
     def ended(_event: object) -> bool:
@@ -128,9 +67,14 @@ def at_rest(move: Move) -> Seen:
 
 
 def copy(move: Move) -> Phase:
-    """Waits for the barrier: all mirrors ready. By event; the XML is asked first, and now and then."""
+    """Waits for the barrier: all mirrors ready. By event; the XML is asked first, and now and then.
+
+    Or for what `converge` does about mirrors that would never be."""
+    if converge.to_begin_again(move):  # somebody has died over it
+        return converge.begin_again(move)
+    throttle.release_if_possible(move)  # of a dead svmove, or of a pause that did not suffice
     try:
-        _await_all(move)
+        following = _await_all(move)
     except HostError:
         unless_replaced(move.observe().of(move.pending))  # says more than "no such file"
         raise
@@ -139,11 +83,14 @@ def copy(move: Move) -> Phase:
         if move.observe().domain.live:
             raise
         raise stopped() from error
-    _measure(move)
-    return Phase.READY
+    if following is Phase.READY:
+        _measure(move)
+        allocate(move)
+    return following
 
 
-def _await_all(move: Move) -> None:
+def _await_all(move: Move) -> Phase:
+    watched = Converge(move)
     ready = _ready(move.observe().of(move.pending))
     if "bandwidth" in move.world.journal.requests.changes(move.plan.move):
         _lift(move)  # whatever limit a dead svmove has left on the jobs; the governor sets its own
@@ -151,16 +98,19 @@ def _await_all(move: Move) -> None:
     while len(ready) < len(move.pending):
         look_again = move.world.clock.monotonic() + _LOOK_AGAIN
         while len(ready) < len(move.pending) and move.world.clock.monotonic() < look_again:
+            if (following := watched.at_deadline()) is not None:
+                return following
             move.may_go_on()
             governor = _governor(move, governor)
             event = move.events.next(_REPORT if governor is None else LOOK)
-            if event is None:
-                _report(move, ready, governor)
-            else:
+            if event is not None:
                 _heed(move, event, ready)
+            elif (following := watched.look(_report(move, ready, governor, watched), ready)) is not None:
+                return following
         if len(ready) < len(move.pending):
             ready |= _ready(move.observe().of(move.pending))
-    _report(move, ready, None)
+    _report(move, ready, None, watched)
+    return Phase.READY
 
 
 def _governor(move: Move, now: Governor | None) -> Governor | None:
@@ -255,17 +205,22 @@ def failure(move: Move, event: Event) -> CopyError:
     )
 
 
-def _report(move: Move, ready: set[str], governor: Governor | None) -> None:
+def _report(move: Move, ready: set[str], governor: Governor | None, watched: Converge) -> dict[str, Job]:
     left: dict[str, int] = {}
+    jobs: dict[str, Job] = {}
     unless_cut(move)
     for disk in move.pending:
         job = move.world.hypervisor.job(move.plan.uuid, disk.target)
         if job is not None and job.remaining is not None:
-            move.say(disk.target, job.done, job.end, "ready" if disk.target in ready else None)
+            jobs[disk.target] = job
+            is_ready = disk.target in ready
+            text, seen = ("ready", {"converges": True}) if is_ready else (None, watched.predicted(disk.target))
+            move.say(disk.target, job.done, job.end, text, **seen)
             # QEMU has been through all of it once; what it copies now are rewrites, which no file grows by.
             left[disk.target] = max(disk.destination.capacity - job.done, 0)
     if governor is not None and any(left.values()):
         _govern(move, governor, left)
+    return jobs
 
 
 def _govern(move: Move, governor: Governor, left: dict[str, int]) -> None:
@@ -277,7 +232,9 @@ def _govern(move: Move, governor: Governor, left: dict[str, int]) -> None:
 
 def _measure(move: Move) -> None:
     """How much arrived, and how fast, for the report and for the estimate of later moves."""
-    free = "bandwidth" not in move.world.journal.requests.changes(move.plan.move)  # capped for no part of it
+    # Capped for no part of it, and all in one go.
+    free = "bandwidth" not in move.world.journal.requests.changes(move.plan.move)
+    free = free and not any(move.noted("never-ready", disk.target) for disk in move.pending)
     for disk in move.pending:
         arrived = move.world.host.allocated(disk.destination.path)
         move.note("copied", disk.target, bytes=arrived)

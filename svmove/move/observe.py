@@ -70,7 +70,8 @@ class DiskSeen:
     def merges(self) -> bool:
         """An overlay of ours is being merged into the file below it."""
         overlay = self.plan.overlay
-        if overlay is None or self.mirror is None or self.mirror.job != "active-commit":
+        # At its very end libvirt's XML has the job's file still, and its kind no more.
+        if overlay is None or self.mirror is None or self.mirror.job not in ("active-commit", ""):
             return False
         return (self.live, self.mirror.path) in (
             (overlay.source.path, self.plan.source),
@@ -147,6 +148,11 @@ class Seen:
     @property
     def all_ready(self) -> bool:
         return all(disk.copies and disk.mirror is not None and disk.mirror.ready for disk in self.disks)
+
+    @property
+    def all_go_on(self) -> bool:
+        """All copy, ready or not, and nobody has asked any of them to pivot or to end."""
+        return self.all_copy and not any(disk.mirror is not None and disk.mirror.ending for disk in self.disks)
 
     @property
     def replaced(self) -> tuple[str, ...]:

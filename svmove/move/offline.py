@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from svmove.errors import CopyError, HostError, HypervisorError
 from svmove.model import DomainState
-from svmove.move import cleanup, mirror
+from svmove.move import allocation, cleanup, mirror, prepare
 from svmove.move.bring import bring
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
@@ -34,7 +34,7 @@ def admit(move: Move) -> Phase:
     for disk in move.plan.disks:
         for key, path in disk.deletable.items():
             move.note("stamp", key, stamp=move.world.host.stamp(path))
-    return mirror.mark(move, seen)
+    return prepare.mark(move, seen)
 
 
 def start(move: Move) -> Phase:
@@ -51,6 +51,7 @@ def copy(move: Move) -> Phase:
         if move.plan.verify is not Verify.NONE and not move.noted("verified", disk.target):
             move.note("verified", disk.target, mismatches=[])
         move.note("copied", disk.target, bytes=move.world.host.allocated(disk.destination.path))
+    allocation.allocate(move)
     return Phase.READY
 
 

@@ -34,6 +34,11 @@ _ON_SOURCE = frozenset(
         Phase.ROLLED_BACK,
     }
 )
+# What a move could not keep up, and what to do.
+_TOLD = {
+    "checkpoint-lost": "make the next backup a full one",
+    "not-allocated": "see to it that the pool keeps enough free space",
+}
 
 
 def of_record(record: Record, *, stopped_by: SvmoveError | None = None) -> Outcome:
@@ -49,7 +54,7 @@ def of_record(record: Record, *, stopped_by: SvmoveError | None = None) -> Outco
         method=plan.method,
         disks=tuple(_disk(record, disk) for disk in plan.disks),
         seconds=_seconds(record),
-        findings=plan.findings + _leftovers(record),
+        findings=plan.findings + _measures(record) + _leftovers(record),
         error=None if phase in (Phase.DONE, Phase.HANDED_OVER) else _failure(record, phase, stopped_by),
     )
 
@@ -120,6 +125,20 @@ def _seconds(record: Record) -> Seconds:
     )
 
 
+def _measures(record: Record) -> tuple[Finding, ...]:
+    """What was done to the guest so that the copy came to an end."""
+    told = (
+        (Kind.INTENT, "throttle", "guest-throttled", "the guest's writes were held back, so that the copy caught up"),
+        (Kind.INTENT, "escalate", "begun-again", "its copy was begun again, with synchronous writes"),
+        (Kind.FACT, "short", "suspended-to-finish", "the guest was suspended for what the copy lacked"),
+    )
+    return tuple(
+        Finding(level=Level.NOTE, code=code, text=text, target=target)
+        for kind, what, code, text in told
+        for target in dict.fromkeys(entry.target for entry in record.all(kind, what))
+    )
+
+
 def _leftovers(record: Record) -> tuple[Finding, ...]:
     kept = [
         Finding(
@@ -138,7 +157,12 @@ def _leftovers(record: Record) -> tuple[Finding, ...]:
         for entry in record.entries
         if entry.kind is Kind.ERROR and entry.phase == Phase.COMMITTED
     ]
-    return tuple(kept + late)
+    told = [
+        Finding(level=Level.WARN, code=code, text=entry.data["text"], remedy=remedy)
+        for code, remedy in _TOLD.items()
+        for entry in {entry.target: entry for entry in record.all(Kind.FACT, code)}.values()
+    ]
+    return tuple(kept + told + late)
 
 
 def _failure(record: Record, phase: Phase, stopped_by: SvmoveError | None) -> Failure:

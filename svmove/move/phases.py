@@ -8,7 +8,7 @@ class Phase(StrEnum):
     ADMITTED = "admitted"  # the domain carries our marker, and is still as the plan saw it
     PREPARED = "prepared"  # the destination volumes exist, and are ours
     COPYING = "copying"  # a mirror runs on each disk
-    READY = "ready"  # all mirrors are ready: the barrier
+    READY = "ready"  # all mirrors are ready: the barrier; or what they lack fits in the pause
     CUTOVER = "cutover"  # from here on a disk may be on its destination
     VERIFYING = "verifying"  # all disks proven on their destinations; source against destination
     COMMITTED = "committed"  # verified, or not wanted: the sources may go
@@ -24,9 +24,11 @@ NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.ADMITTED: frozenset({Phase.PREPARED, Phase.ROLLING_BACK}),
     # HELD: what fails in a second round, when other disks are on their destinations already.
     Phase.PREPARED: frozenset({Phase.COPYING, Phase.ROLLING_BACK, Phase.HELD}),
-    Phase.COPYING: frozenset({Phase.READY, Phase.ROLLING_BACK, Phase.HELD}),
+    # PREPARED: a mirror that would never be ready is begun again, with synchronous writes.
+    Phase.COPYING: frozenset({Phase.READY, Phase.PREPARED, Phase.ROLLING_BACK, Phase.HELD}),
     Phase.READY: frozenset({Phase.CUTOVER, Phase.ROLLING_BACK, Phase.HELD}),
-    # PREPARED: some disks went over, some did not; each is good where it is, and the rest is tried again.
+    # PREPARED: some disks went over, some did not; each is good where it is, and the rest is tried again. Or what was
+    # left of mirrors that are not ready did not fit in the pause: the guest goes on, and so do they.
     Phase.CUTOVER: frozenset({Phase.VERIFYING, Phase.COMMITTED, Phase.PREPARED, Phase.ROLLING_BACK, Phase.HELD}),
     Phase.VERIFYING: frozenset({Phase.COMMITTED, Phase.PREPARED, Phase.HELD}),
     # HELD: the guest is on its destination, and an overlay there could not be merged.

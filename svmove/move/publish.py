@@ -41,7 +41,9 @@ class Publisher:
             past.popleft()
         (began, left_then), (_, left) = past[0], past[-1]
         rate = max(left_then - left, 0) / (now - began) if now > began else None
-        self._now[seen.target] = Figures(done=seen.done, end=seen.end, rate=rate)
+        self._now[seen.target] = Figures(
+            done=seen.done, end=seen.end, rate=rate, seconds=seen.seconds, converges=seen.converges
+        )
         if now - self._told >= _EVERY:
             self._told = now
             self._tell(seen.move, self._clock.now(), seen.phase, self._now)

@@ -1,7 +1,8 @@
-"""What must be done for a guest whose svmove died in the cutover or the verification, and no more than that."""
+"""What must be done for a guest whose svmove died where it suffers from that, and no more than that."""
 
 from svmove.errors import UnverifiedError
 from svmove.journal import Journal, Kind, working_on
+from svmove.move import throttle
 from svmove.move.context import Move
 from svmove.move.phases import Phase
 from svmove.move.standstill import release, standing_since
@@ -12,13 +13,17 @@ from svmove.ports import Host
 def relieve(move: Move) -> bool:
     """One look; whether nothing more needs to be watched.
 
-    A guest that svmove suspended is woken. While the export is there, the scratch space is watched, and the export
-    ended before it runs short. Raises UnreachableError, HypervisorError, HostError, JournalError.
+    A guest that svmove suspended is woken; one whose writes it holds back has its own limits again. While the export
+    is there, the scratch space is watched, and the export ended before it runs short.
+
+    Raises UnreachableError, HypervisorError, HostError, JournalError.
     """
     hypervisor, uuid = move.world.hypervisor, move.plan.uuid
+    if move.phase in (Phase.CUTOVER, Phase.VERIFYING):
+        release(move, hypervisor.domain(uuid))
+    throttle.release(move)
     if move.phase not in (Phase.CUTOVER, Phase.VERIFYING):
         return True
-    release(move, hypervisor.domain(uuid))
     if not hypervisor.exports(uuid, move.socket):
         return True
     try:

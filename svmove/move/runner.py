@@ -2,7 +2,7 @@
 
 from svmove.errors import CopyError, InterruptedMoveError, JournalError, SvmoveError, UnreachableError
 from svmove.journal import Journal, Record
-from svmove.move import cleanup
+from svmove.move import cleanup, throttle
 from svmove.move.context import Move, World, listening
 from svmove.move.methods import steps
 from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
@@ -49,8 +49,9 @@ class Walk:
         try:
             while move.phase not in RESTING:
                 move.say()
-                guarded = move.phase in _GUARDED and move.plan.method is not Method.OFFLINE
-                move.world.guard(move.plan.move if guarded else None)
+                suffers = move.phase in _GUARDED and move.plan.method is not Method.OFFLINE
+                suffers = suffers or throttle.in_force(move.record) != ()
+                move.world.guard(move.plan.move if suffers else None)
                 try:
                     following = steps(move.plan)[move.phase](move)
                 except (UnreachableError, JournalError):

@@ -66,7 +66,7 @@ def _freeze(move: Move) -> None:
 
 def _time_left(move: Move) -> float:
     """Of the pause that was promised."""
-    began, promised = standing_since(move.record), move.terms().max_pause
+    began, promised = standing_since(move.record), move.max_pause
     stood = 0.0 if began is None else move.world.clock.now() - began
     return min(max(promised - stood, _FREEZE_WAIT), promised)
 

@@ -112,8 +112,11 @@ def _of_jobs(hypervisor: Hypervisor, uuid: str, disks: tuple[str, ...]) -> Figur
 def _sum(notice: Notice) -> Figures:
     disks = notice.disks.values()
     rates = [disk.rate for disk in disks if disk.rate is not None]
+    known = [disk.converges for disk in disks if disk.converges is not None]
     return Figures(
         done=sum(disk.done for disk in disks),
         end=sum(disk.end for disk in disks),
         rate=sum(rates) if rates else None,
+        seconds=max((disk.seconds for disk in disks if disk.seconds is not None), default=None),
+        converges=None if not known else all(known),
     )

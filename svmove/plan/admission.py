@@ -7,13 +7,15 @@ A check that finds nothing to object to yields nothing. `refuse` stops the move 
 from collections.abc import Callable, Iterator
 
 from svmove.moves import Finding
-from svmove.plan import disk_checks, domain_checks, pool_checks
+from svmove.plan import disk_checks, domain_checks, method_checks, pool_checks
 from svmove.plan.case import Case
 
 CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     domain_checks.state,
     domain_checks.ownership,
     domain_checks.permission,
+    method_checks.method,
+    method_checks.proof,
     disk_checks.unknown,
     pool_checks.pools,
     disk_checks.shapes,
@@ -27,6 +29,10 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     domain_checks.pause,
     domain_checks.deadline,
     disk_checks.told,
+    disk_checks.bitmaps,
+    disk_checks.zeroes,
+    domain_checks.home,
+    method_checks.versions,
 )
 
 

@@ -1,8 +1,8 @@
 """What a check may look at, and how it says no."""
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from svmove.model import Inventory
 from svmove.moves import Finding, Level, Method, Request, Verify
@@ -21,6 +21,8 @@ class Case:
     max_pause: float  # seconds
     deadline: float | None = None
     copy_seconds: float = 0.0
+    granularities: Mapping[str, int | None] = field(default_factory=dict)  # by target; None: QEMU's choice
+    no_snapshot: str | None = None  # why method `snapshot` is not possible
 
 
 def refuse(code: str, text: str, remedy: str | None, target: str | None = None) -> Finding:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from svmove.model import Disk, Image, Inventory, Pool, Volume
-from svmove.moves import DiskRequest, Finding, Format, Layer, Level, Request, VolumeSpec
+from svmove.moves import Allocation, DiskRequest, Finding, Format, Layer, Level, Request, VolumeSpec
 from svmove.plan.layers import layers, on
 
 # QEMU counts in sectors, and rounds a raw file's odd tail up.
@@ -34,7 +34,14 @@ class Choice:
             and self.volume.pool == self.pool_name
             and (self.destination is None or self.destination.format == self.disk.format)
             and (self.asked.name is None or self.asked.name == self.volume.name)
+            and not self._grows
         )
+
+    @property
+    def _grows(self) -> bool:
+        """It is to be fully allocated, and is not. The other way nothing tells how thin it could be."""
+        wanted = self.destination is not None and self.destination.full
+        return wanted and self.image is not None and not fully_allocated(self.image)
 
 
 def choose(request: Request, inventory: Inventory) -> tuple[tuple[Choice, ...], tuple[Finding, ...]]:
@@ -103,7 +110,16 @@ def _destination(asked: DiskRequest, request: Request, disk: Disk, image: Image,
         compat=(image.compat if keeps else "1.1") if format_ == "qcow2" else None,
         extended_l2=keeps and image.extended_l2,
         lazy_refcounts=keeps and image.lazy_refcounts,
+        full=_full(request.allocation, image),
     )
+
+
+def _full(wanted: Allocation, image: Image) -> bool:
+    return fully_allocated(image) if wanted is Allocation.KEEP else wanted is Allocation.FULL
+
+
+def fully_allocated(image: Image) -> bool:
+    return 0 < image.virtual_bytes <= image.allocated_bytes
 
 
 def _name(name: str, format_: str) -> str:

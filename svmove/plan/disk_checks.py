@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from svmove.model import SourceKind
-from svmove.moves import Finding, Level, Method
+from svmove.moves import Allocation, Finding, Level, Method
 from svmove.plan.case import Case, nearest, refuse
-from svmove.plan.choice import Choice
+from svmove.plan.choice import Choice, fully_allocated
 
 FORMATS = ("raw", "qcow2")
 
@@ -92,13 +92,11 @@ def layers(case: Case) -> Iterator[Finding]:
                 "leave --format out, or make one file of them: --flatten",
                 target,
             )
-        if choice.layers and case.request.flatten and case.method in (Method.SNAPSHOT, Method.OFFLINE):
+        if choice.layers and case.request.flatten and case.method is Method.OFFLINE:
             yield refuse(
-                "flatten-snapshot",
-                f"{target} has files below it, and the method {case.method} copies each file as it is",
-                "use another method: --method mirror"
-                if case.method is Method.SNAPSHOT
-                else "leave --flatten out, or start the guest: then it is moved as it runs",
+                "flatten-offline",
+                f"{target} has files below it, and those of a guest that is off are copied as they are",
+                "leave --flatten out, or start the guest: then it is moved as it runs",
                 target,
             )
         if choice.layers and case.request.flatten and case.inventory.domain.snapshots:
@@ -122,10 +120,11 @@ def _internal(case: Case, path: str, choice: Choice) -> Iterator[Finding]:
         return
     yield refuse(
         "internal-snapshots",
-        f"{target}: {path} has internal snapshots: {', '.join(snapshots)}",
+        f"{target}: {path} has internal snapshots: {', '.join(snapshots)}"
+        + ("" if offline else "; QEMU's mirror copies the disk as it is now, and none of them"),
         "leave --format out: then the file is copied as it is, and keeps them"
         if offline
-        else "shut the guest down: then the same command moves it; or delete them: virsh snapshot-delete",
+        else "shut the guest down: then the same command moves it",
         target,
     )
 
@@ -180,7 +179,7 @@ def sharing(case: Case) -> Iterator[Finding]:
 def told(case: Case) -> Iterator[Finding]:
     """What changes, and is none the worse for it, but must be known."""
     for choice in case.choices:
-        target, spec = choice.disk.target, choice.destination
+        target = choice.disk.target
         if choice.image is not None and choice.volume is None and not case.request.keep_source:
             yield Finding(
                 level=Level.NOTE,
@@ -197,13 +196,64 @@ def told(case: Case) -> Iterator[Finding]:
                 remedy="remove it yourself when nobody needs it",
                 target=target,
             )
-        if case.inventory.domain.checkpoints and spec is not None:
-            lost = spec.format == "raw"
+
+
+def bitmaps(case: Case) -> Iterator[Finding]:
+    """Dirty bitmaps, which incremental backups start from: libvirt carries them over into qcow2."""
+    for choice in case.choices:
+        target, spec = choice.disk.target, choice.destination
+        if spec is None:
+            continue
+        points = [point for point in case.inventory.domain.checkpoints if target in point.targets]
+        names = [point.name for point in points]
+        own = [name for name in (choice.image.bitmaps if choice.image else ()) if name not in names]
+        if points and spec.format != "raw":
             yield Finding(
-                level=Level.WARN if lost else Level.NOTE,
+                level=Level.NOTE,
                 code="checkpoints",
-                text=f"{target}: "
-                + ("raw can't carry dirty bitmaps" if lost else "libvirt carries dirty bitmaps over, errors ignored"),
-                remedy="make the next backup a full one" + ("" if lost else " if libvirt says that the bitmap is gone"),
+                text=f"{target}: libvirt carries the bitmaps of its checkpoints over ({', '.join(names)})",
+                remedy="it is looked afterwards, and told if one is lost",
                 target=target,
             )
+        elif points:
+            others = sorted({other for point in points for other in point.targets} - {target})
+            yield Finding(
+                level=Level.WARN,
+                code="checkpoints",
+                text=f"{target}: raw can't carry dirty bitmaps, so its checkpoints go: {', '.join(names)}"
+                + (f"; what they cover of {', '.join(others)} stays" if others else ""),
+                remedy="make its next backup a full one, or move it as qcow2: --format qcow2",
+                target=target,
+            )
+        if own and spec.format == "raw":
+            yield Finding(
+                level=Level.WARN,
+                code="bitmaps",
+                text=f"{target}: raw can't carry dirty bitmaps, so these are lost: {', '.join(own)}",
+                remedy="make the next backup of whoever made them a full one, or move it as qcow2: --format qcow2",
+                target=target,
+            )
+
+
+def zeroes(case: Case) -> Iterator[Finding]:
+    """QEMU's mirror keeps holes, and of raw what was allocated and never written; it does not look for zeroes."""
+    if case.request.allocation is not Allocation.THIN:
+        return
+    for choice in case.choices:
+        target = choice.disk.target
+        if choice.image is None or not fully_allocated(choice.image):
+            continue
+        if choice.disk.detect_zeroes == "unmap" and choice.disk.discard == "unmap":
+            continue
+        yield Finding(
+            level=Level.NOTE,
+            code="zeroes-stay",
+            text=f"{target}: "
+            + (
+                "what was never written becomes holes; zeroes that the guest has written stay allocated"
+                if choice.image.format == "raw"
+                else "what a qcow2 has preallocated is data to QEMU, so its zeroes stay allocated, written or not"
+            ),
+            remedy="have them found: detect_zeroes='unmap' and discard='unmap' on its <driver> before the guest starts",
+            target=target,
+        )

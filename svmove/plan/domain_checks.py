@@ -1,6 +1,7 @@
 """Checks of the domain as a whole: may it be worked on, by us, now?"""
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from svmove.model import DomainState
 from svmove.moves import Finding, Level, Method
@@ -77,3 +78,32 @@ def deadline(case: Case) -> Iterator[Finding]:
             f"and the cutover must be reached in {show_duration(case.deadline)}",
             remedy="allow more: --deadline",
         )
+
+
+def home(case: Case) -> Iterator[Finding]:
+    """What belongs to the guest beside its disks stays where it is, and is named, so that nobody forgets it when the
+    old storage is switched off."""
+    domain = case.inventory.domain
+    if not case.choices:
+        return
+    if domain.nvram is not None:
+        yield Finding(
+            level=Level.NOTE,
+            code="nvram",
+            text=f"the UEFI variables stay at {domain.nvram}" + _pool_of(case, domain.nvram),
+            remedy="QEMU has them open: with the guest off, copy the file and change <nvram> in its XML (virsh edit)",
+        )
+    if domain.tpm is not None:
+        yield Finding(
+            level=Level.NOTE,
+            code="tpm",
+            text=f"the state of the emulated TPM stays at {domain.tpm}" + _pool_of(case, domain.tpm),
+            remedy="without it the guest can't open what it has sealed: keep it with the host, and in its backup",
+        )
+
+
+def _pool_of(case: Case, path: str) -> str:
+    for pool in case.inventory.pools:
+        if pool.path is not None and PurePosixPath(path).is_relative_to(pool.path):
+            return f", in pool {pool.name}"
+    return ""

@@ -23,7 +23,10 @@ def shares(bandwidth: int | None, sizes: Sequence[int]) -> tuple[int | None, ...
 
 def seconds(size: int, bandwidth: int | None, past_rate: float | None) -> float:
     """Of the copy alone, in seconds."""
-    rate = past_rate or ASSUMED_RATE
-    if bandwidth is not None:
-        rate = min(rate, bandwidth)
-    return size / rate
+    return size / rate(bandwidth, past_rate)
+
+
+def rate(bandwidth: int | None, past_rate: float | None) -> float:
+    """Bytes per second of a copy."""
+    expected = past_rate or ASSUMED_RATE
+    return expected if bandwidth is None else min(expected, bandwidth)

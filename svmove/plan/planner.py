@@ -10,8 +10,9 @@ from svmove.moves import DiskPlan, Finding, Level, Method, Plan, Request
 from svmove.plan import admission, estimate
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice, choose
+from svmove.plan.granularity import granularity_for
 from svmove.plan.layers import once, overlay
-from svmove.plan.method import Facts, choose_method
+from svmove.plan.method import Facts, choose_method, snapshot_possible
 from svmove.policy import Policy
 
 
@@ -22,18 +23,29 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         UsageError: the request contradicts itself.
     """
     consistent(request)
-    chosen = choose_method(Facts(request=request, inventory=inventory, policy=policy))
-    verify = chosen.verify(request.verify)
     choices, findings = choose(request, inventory)
     to_move = tuple(choice for choice in choices if not choice.there)
     max_pause = policy.move.max_pause if request.max_pause is None else request.max_pause
     deadline = policy.move.deadline if request.deadline is None else request.deadline
     bandwidth = policy.move.bandwidth if request.bandwidth is None else request.bandwidth
     disks = once(_disk_plans(to_move, request, bandwidth))
+    total = sum(disk.copy_bytes + sum(layer.copy_bytes for layer in disk.layers) for disk in disks)
+    past_rate = _past_rate(disks, inventory)
+    copy_seconds = estimate.seconds(total, bandwidth, past_rate)
+    if policy.mirror.granularity is None:
+        disks = _granular(disks, inventory, bandwidth, past_rate)
+    facts = Facts(
+        request=request,
+        inventory=inventory,
+        policy=policy,
+        choices=to_move,
+        disks=disks,
+        copy_rate=estimate.rate(bandwidth, past_rate),
+    )
+    chosen = choose_method(facts)
+    verify = chosen.verify(request.verify)
     if chosen.method is Method.SNAPSHOT:
         disks = _with_overlays(disks, inventory, move)
-    total = sum(disk.copy_bytes + sum(layer.copy_bytes for layer in disk.layers) for disk in disks)
-    copy_seconds = estimate.seconds(total, bandwidth, _past_rate(disks, inventory))
     case = Case(
         request=request,
         inventory=inventory,
@@ -44,6 +56,8 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         max_pause=max_pause,
         deadline=deadline,
         copy_seconds=copy_seconds,
+        granularities={disk.target: disk.granularity for disk in disks},
+        no_snapshot=snapshot_possible(facts),
     )
     findings += admission.judge(case)
     if inventory.domain.disks and not choices and not any(f.level is Level.REFUSE for f in findings):
@@ -115,6 +129,17 @@ def _with_overlays(disks: Sequence[DiskPlan], inventory: Inventory, move: str) -
         replace(disk, overlay=overlay(disk.source, disk.source_format, pool, disk.destination, move))
         if disk.pool_from is not None and (pool := inventory.pool(disk.pool_from)) is not None
         else disk
+        for disk in disks
+    )
+
+
+def _granular(
+    disks: Sequence[DiskPlan], inventory: Inventory, bandwidth: int | None, past_rate: float | None
+) -> tuple[DiskPlan, ...]:
+    """Each with the granularity that its guest's writes ask for."""
+    rate = estimate.rate(bandwidth, past_rate)
+    return tuple(
+        replace(disk, granularity=granularity_for(inventory.writes.get(disk.target), disk.bandwidth or rate))
         for disk in disks
     )
 

@@ -1,6 +1,6 @@
 """Checks of where it goes: the pools, the names, the space, the scratch space of the verification."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from svmove.moves import Finding, Level, Method, Verify, VolumeSpec
@@ -74,19 +74,32 @@ def _made(case: Case) -> list[tuple[str, VolumeSpec]]:
 
 
 def space(case: Case) -> Iterator[Finding]:
-    """Only the destination's space counts: what is allocated now, and a reserve for what the guest adds."""
+    """Only the destination's space counts: what is allocated now, or all of a volume that is to be fully allocated,
+    and a reserve for what the guest adds. Pools that lie on one file system share its space, and count once."""
     needed: Counter[str] = Counter()
+    pools: defaultdict[str, set[str]] = defaultdict(set)
     for choice in case.choices:
-        if choice.destination is not None and choice.image is not None:
-            needed[choice.destination.pool] += min(choice.image.allocated_bytes, choice.image.virtual_bytes)
+        spec = choice.destination
+        if spec is not None and choice.image is not None:
+            place = case.inventory.filesystems.get(spec.pool, f"pool {spec.pool}")
+            pools[place].add(spec.pool)
+            needed[place] += (
+                spec.capacity if spec.full else min(choice.image.allocated_bytes, choice.image.virtual_bytes)
+            )
             copied = [layer for layer in choice.layers if layer.destination is not None and not layer.found]
-            needed[choice.destination.pool] += sum(layer.copy_bytes for layer in copied)
-    for name, allocated in needed.items():
-        pool = case.inventory.pool(name)
-        if pool is not None and pool.active and allocated + case.policy.space.reserve > pool.available:
+            needed[place] += sum(layer.copy_bytes for layer in copied)
+    for place, size in needed.items():
+        known = [pool for name in sorted(pools[place]) if (pool := case.inventory.pool(name)) is not None]
+        if not known or not all(pool.active for pool in known):
+            continue
+        # A pool that was asked a moment later may tell a little less.
+        available = min(pool.available for pool in known)
+        if size + case.policy.space.reserve > available:
+            names = " and ".join(pool.name for pool in known)
             yield refuse(
                 "no-space",
-                f"pool {name} has {show_size(pool.available)} available; needed are {show_size(allocated)} "
+                (f"pool {names} has" if len(known) == 1 else f"pools {names} share a file system, with")
+                + f" {show_size(available)} available; needed are {show_size(size)} "
                 f"and a reserve of {show_size(case.policy.space.reserve)}",
                 "free some, choose another pool, or lower space.reserve in the policy",
             )

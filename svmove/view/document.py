@@ -50,6 +50,7 @@ def _task(task: Task) -> dict[str, Any]:
         "end_bytes": figures.end if figures else None,
         "rate": round(figures.rate) if figures and figures.rate is not None else None,
         "remaining_seconds": None if remaining is None else round(remaining, 1),
+        "converges": figures.converges if figures else None,
         "age_seconds": round(task.age, 1),
         "process": task.process,
     }
@@ -120,6 +121,7 @@ def plan(plan: Plan) -> dict[str, Any]:
                 "destination": disk.destination.path,
                 "format": disk.destination.format,
                 "virtual_bytes": disk.destination.capacity,
+                "allocation": "full" if disk.destination.full else "thin",
                 "copy_bytes": disk.copy_bytes,
                 "bandwidth": disk.bandwidth,
                 "delete_source": disk.delete_source,

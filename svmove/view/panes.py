@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from svmove.journal import Entry, Kind, Record
+from svmove.journal import Entry, Figures, Kind, Record
 from svmove.move.leftovers import Leftover
 from svmove.move.outcome import of_record
 from svmove.move.tasks import Task, TaskState
@@ -36,7 +36,6 @@ def tasks(found: Sequence[Task]) -> RenderableType:
     made = tables.table(headings, [], right=headings[4:8])
     for task in found:
         figures = task.figures
-        remaining = figures.remaining if figures else None
         made.add_row(
             Text(task.move),
             Text(task.domain),
@@ -44,12 +43,20 @@ def tasks(found: Sequence[Task]) -> RenderableType:
             Text(task.phase),
             Text(f"{100 * figures.done / figures.end:.0f} %" if figures and figures.end else ""),
             Text(show_rate(figures.rate) if figures and figures.rate is not None else ""),
-            Text("" if remaining is None else show_duration(remaining)),
+            Text(_remaining(figures)),
             Text(show_duration(task.age)),
             Text(task.state, style=_STATES[task.state]),
         )
     todo = [Text(_ADVICE[task.state].format(task.move), style="dim") for task in found if task.state in _ADVICE]
     return Group(made, *todo)
+
+
+def _remaining(figures: Figures | None) -> str:
+    if figures is None:
+        return ""
+    if figures.converges is False:
+        return "never, as it goes"
+    return "" if figures.remaining is None else show_duration(figures.remaining)
 
 
 def history(record: Record) -> RenderableType:

@@ -109,7 +109,8 @@ def plan(found: Plan) -> RenderableType:
         cap = [disk.bandwidth for disk in found.disks if disk.bandwidth is not None]
         parts.append(
             Text(
-                f"method {found.method}, {show_size(found.copy_bytes)} in about {show_duration(found.copy_seconds)}"
+                f"method {found.method} ({found.why}), "
+                f"{show_size(found.copy_bytes)} in about {show_duration(found.copy_seconds)}"
                 + (f" at {show_rate(sum(cap))}" if cap else "")
                 + f", pause at most {show_duration(found.max_pause)}"
                 + (f", cutover within {show_duration(found.deadline)}" if found.deadline is not None else "")

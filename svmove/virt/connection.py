@@ -26,6 +26,7 @@ _MISSING = {
     libvirt.VIR_ERR_NO_DOMAIN: "domain",
     libvirt.VIR_ERR_NO_STORAGE_POOL: "pool",
     libvirt.VIR_ERR_NO_STORAGE_VOL: "volume",
+    libvirt.VIR_ERR_NO_DOMAIN_CHECKPOINT: "checkpoint",
 }
 _loop = threading.Lock()
 _loop_runs = False
@@ -151,6 +152,16 @@ class Connection:
             return bool(self.raw.isAlive())
         except libvirt.libvirtError:
             return False
+
+
+def unless_unsupported(call: Callable[[], Any]) -> Any:
+    """What the call lists; nothing, where this driver doesn't know of such things. Raises libvirtError."""
+    try:
+        return call()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
+            return ()
+        raise
 
 
 def _remedy(error: Any) -> str:

@@ -7,11 +7,11 @@ from typing import Any
 import libvirt
 
 from svmove.errors import HypervisorError, NotFoundError
-from svmove.model import Domain, DomainState, Job, Pool, Versions, Volume
+from svmove.model import Domain, DomainState, Job, Pool, Tuning, Versions, Volume
 from svmove.moves import CopyOptions, DiskPlan, VolumeSpec
 from svmove.policy import RetryPolicy
-from svmove.virt import export, jobs, snapshots, xml
-from svmove.virt.connection import Connection
+from svmove.virt import checkpoints, export, jobs, snapshots, throttle, xml
+from svmove.virt.connection import Connection, unless_unsupported
 from svmove.virt.events import EventQueue, subscribed
 from svmove.virt.storage import pool_record, volume_path, volume_record
 
@@ -21,6 +21,8 @@ _STATES = {
     libvirt.VIR_DOMAIN_PAUSED: DomainState.PAUSED,
     libvirt.VIR_DOMAIN_SHUTOFF: DomainState.OFF,
 }
+# Where libvirt keeps the state of an emulated TPM, by the domain's UUID, unless it is told another place.
+_TPM_STATE = "/var/lib/libvirt/swtpm/"
 
 
 class LibvirtHypervisor:
@@ -75,8 +77,10 @@ class LibvirtHypervisor:
             persistent=persistent,
             live=() if live is None else xml.disks(live, path_of),
             inactive=() if inactive is None else xml.disks(inactive, path_of),
-            snapshots=tuple(_unless_unsupported(domain.snapshotListNames)),
-            checkpoints=tuple(point.getName() for point in _unless_unsupported(domain.listAllCheckpoints)),
+            snapshots=tuple(unless_unsupported(domain.snapshotListNames)),
+            checkpoints=checkpoints.records(domain),
+            nvram=None if first is None else xml.nvram(first),
+            tpm=None if first is None else xml.tpm(first, _TPM_STATE + domain.UUIDString()),
             job="backup" if active and export.described(domain) else "",
             marker=None if first is None else xml.marker(first),
             marked=() if first is None else xml.marked(first),
@@ -144,6 +148,12 @@ class LibvirtHypervisor:
             if self.domain(uuid).state is not DomainState.RUNNING:  # somebody else may have been quicker
                 raise
 
+    def lost_bitmaps(self, uuid: str) -> Mapping[str, Collection[str]]:
+        return self._connection.ask(lambda c: checkpoints.lost(c.lookupByUUIDString(uuid)))
+
+    def forget_checkpoint(self, uuid: str, name: str, targets: Collection[str]) -> None:
+        checkpoints.forget(self._connection, uuid, name, targets)
+
     # Pools and volumes
 
     def pools(self) -> tuple[Pool, ...]:
@@ -167,8 +177,11 @@ class LibvirtHypervisor:
         return None
 
     def create_volume(self, spec: VolumeSpec) -> Volume:
+        # libvirt preallocates qcow2 when it is asked to, raw by the allocation alone.
+        mapped = spec.full and spec.format == "qcow2" and spec.backing is None
+        flags = libvirt.VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA if mapped else 0
         return self._connection.once(
-            lambda c: volume_record(spec.pool, c.storagePoolLookupByName(spec.pool).createXML(xml.volume(spec)))
+            lambda c: volume_record(spec.pool, c.storagePoolLookupByName(spec.pool).createXML(xml.volume(spec), flags))
         )
 
     def delete_volume(self, pool: str, name: str, path: str) -> None:
@@ -189,6 +202,19 @@ class LibvirtHypervisor:
 
     def job(self, uuid: str, target: str) -> Job | None:
         return jobs.job(self._connection, uuid, target)
+
+    def writes(self, uuid: str, target: str) -> tuple[int, int]:
+        def read(c: Any) -> tuple[int, int]:
+            _, _, requests, written, _ = c.lookupByUUIDString(uuid).blockStats(target)
+            return requests, written
+
+        return self._connection.ask(read)
+
+    def tuning(self, uuid: str, target: str) -> Tuning:
+        return throttle.read(self._connection, uuid, target)
+
+    def set_tuning(self, uuid: str, target: str, tuning: Tuning) -> None:
+        throttle.write(self._connection, uuid, target, tuning)
 
     def set_bandwidth(self, uuid: str, target: str, bandwidth: int | None) -> None:
         jobs.set_bandwidth(self._connection, uuid, target, bandwidth)
@@ -220,12 +246,3 @@ class LibvirtHypervisor:
 
     def events(self, uuid: str) -> AbstractContextManager[EventQueue]:
         return subscribed(self._connection, uuid)
-
-
-def _unless_unsupported(call: Any) -> Any:
-    try:
-        return call()
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
-            return ()
-        raise

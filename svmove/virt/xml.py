@@ -1,6 +1,6 @@
 """Domain XML read, and the XML that libvirt is given, built with lxml so that no name can break it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 
 from lxml import etree
@@ -48,8 +48,12 @@ def _disk(element: etree._Element, volume_path: VolumePath) -> Disk:
         shareable=element.find("shareable") is not None,
         transient=element.find("transient") is not None,
         encrypted=element.find("source/encryption") is not None or element.find("encryption") is not None,
+        iothread=_get(driver, "iothread") is not None or element.find("driver/iothreads") is not None,
         pool=pool,
         volume=volume,
+        discard=_get(driver, "discard"),
+        detect_zeroes=_get(driver, "detect_zeroes"),
+        throttled=element.find("iotune") is not None,
     )
 
 
@@ -97,6 +101,38 @@ def _mirror(element: etree._Element, volume_path: VolumePath) -> Mirror | None:
 
 def _get(element: etree._Element | None, name: str) -> str | None:
     return None if element is None else element.get(name)
+
+
+def nvram(domain: etree._Element) -> str | None:
+    """The file of the UEFI variables; None also for one that is on the network."""
+    element = domain.find("os/nvram")
+    if element is None:
+        return None
+    return _get(element.find("source"), "file") or (element.text or "").strip() or None
+
+
+def checkpoint_targets(checkpoint: etree._Element) -> tuple[str, ...]:
+    """The disks of a checkpoint that have a bitmap of it."""
+    found = checkpoint.iterfind("disks/disk")
+    return tuple(disk.get("name", "") for disk in found if disk.get("checkpoint", "bitmap") == "bitmap")
+
+
+def checkpoint_without(text: str, targets: Collection[str]) -> str | None:
+    """A checkpoint's XML without bitmaps on those disks; None when no other disk has one."""
+    checkpoint = parse(text)
+    for disk in checkpoint.iterfind("disks/disk"):
+        if disk.get("name") in targets:
+            disk.set("checkpoint", "no")
+            disk.attrib.pop("bitmap", None)
+    return _text(checkpoint) if checkpoint_targets(checkpoint) else None
+
+
+def tpm(domain: etree._Element, default: str) -> str | None:
+    """Where the state of an emulated TPM lies: a passed-through one keeps it in its chip."""
+    for backend in domain.iterfind("devices/tpm/backend"):
+        if backend.get("type") == "emulator":
+            return _get(backend.find("source"), "path") or default  # the element is libvirt 10.10's
+    return None
 
 
 def marker(domain: etree._Element) -> str | None:

@@ -73,6 +73,7 @@ def test_a_task_has_these_keys(capsys: Captured, stage: Stage) -> None:
         "uri": "fake:///",
         "disks": ["vda", "vdb"],
         "phase": "copying",
+        "converges": None,
         "state": "left",
         "rate": None,
         "remaining_seconds": None,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from svmove.errors import HostError, HypervisorError, NotFoundError, NotReadyError, SvmoveError, UnverifiedError
-from svmove.model import DomainState, EventKind
+from svmove.model import DomainState, EventKind, Tuning
 from svmove.moves import CopyOptions, VolumeSpec
 from tests.builders import disk_plan
 from tests.contract.side import SLOW, Side, awaited
@@ -73,6 +73,12 @@ class DomainContract:
         domain = side.hypervisor.domain(side.uuid)
         assert (domain.marker, domain.marked) == (None, ())
 
+    def test_what_the_guest_wrote_is_counted_and_nothing_when_it_is_off(self, side: Side) -> None:
+        assert side.hypervisor.writes(side.uuid, "vda") == (0, 0)
+        side.off()
+        with pytest.raises(HypervisorError):
+            side.hypervisor.writes(side.uuid, "vda")
+
     @pytest.mark.parametrize("running", [False, True])
     def test_the_next_start_is_set_of_a_domain_that_is_as_it_was_thought(self, side: Side, running: bool) -> None:
         made = side.spec()
@@ -90,6 +96,19 @@ class DomainContract:
             side.hypervisor.set_sources(side.uuid, sources, running=False)
         inactive = {disk.target: disk.path for disk in side.hypervisor.domain(side.uuid).inactive}
         assert inactive == {"vda": made.path, "vdb": kept}
+
+    def test_a_checkpoint_forgets_a_disk_once_or_twice_and_goes_with_its_last_one(self, side: Side) -> None:
+        side.checkpoint("c1")
+        (point,) = side.hypervisor.domain(side.uuid).checkpoints
+        assert (point.name, sorted(point.targets)) == ("c1", ["vda", "vdb"])
+        assert side.hypervisor.lost_bitmaps(side.uuid) == {}
+        for _ in range(2):
+            side.hypervisor.forget_checkpoint(side.uuid, "c1", ["vda"])
+            (point,) = side.hypervisor.domain(side.uuid).checkpoints
+            assert point.targets == ("vdb",)
+        for _ in range(2):
+            side.hypervisor.forget_checkpoint(side.uuid, "c1", ["vdb"])
+            assert side.hypervisor.domain(side.uuid).checkpoints == ()
 
 
 class VolumeContract:
@@ -164,6 +183,39 @@ class CopyContract:
         with side.hypervisor.events(side.uuid) as events:
             side.start(bandwidth=SLOW)
             side.hypervisor.set_bandwidth(side.uuid, "vda", None)
+            awaited(events, EventKind.READY, "vda")
+
+    def test_limits_are_set_on_a_running_disk_alone_and_lifted_again(self, side: Side) -> None:
+        own = side.hypervisor.tuning(side.uuid, "vda")
+        assert (own.limits, own.group) == ({}, "")
+        held = Tuning(limits={"write_iops_sec": 100, "write_bytes_sec": 1 << 20, "read_iops_sec": 500})
+        side.hypervisor.set_tuning(side.uuid, "vda", held)
+        assert side.hypervisor.tuning(side.uuid, "vda") == held
+        assert side.hypervisor.tuning(side.uuid, "vdb") == own
+        with pytest.raises(HypervisorError):
+            side.hypervisor.set_tuning(side.uuid, "vda", Tuning(limits={"total_iops_sec": 9, "write_iops_sec": 9}))
+        side.hypervisor.set_tuning(side.uuid, "vda", Tuning(limits={"total_iops_sec": 900}))
+        assert side.hypervisor.tuning(side.uuid, "vda").limits == {"total_iops_sec": 900}
+        side.hypervisor.set_tuning(side.uuid, "vda", own)
+        assert side.hypervisor.tuning(side.uuid, "vda") == own
+
+    def test_a_copy_that_becomes_ready_while_the_guest_stands_can_pivot_then(self, side: Side) -> None:
+        with side.hypervisor.events(side.uuid) as events:
+            side.start(bandwidth=SLOW)
+            side.hypervisor.suspend(side.uuid)
+            side.hypervisor.set_bandwidth(side.uuid, "vda", None)
+            awaited(events, EventKind.READY, "vda")
+            side.hypervisor.request_pivot(side.uuid, "vda")
+            awaited(events, EventKind.COMPLETED, "vda")
+
+    def test_a_copy_begun_again_on_the_same_volume_is_whole(self, side: Side) -> None:
+        """With synchronous writes, after one that was cancelled in mid-copy."""
+        with side.hypervisor.events(side.uuid) as events:
+            made = side.start(bandwidth=SLOW)
+            side.hypervisor.cancel_copy(side.uuid, "vda")
+            awaited(events, EventKind.CANCELED, "vda")
+            side.until(lambda: not side.host.holds(side.process(), made.path))
+            side.hypervisor.start_copy(side.uuid, "vda", made, CopyOptions(synchronous=True))
             awaited(events, EventKind.READY, "vda")
 
     def test_a_pivot_is_told_and_witnessed_by_libvirt_and_qemu(self, side: Side) -> None:
@@ -347,6 +399,22 @@ class HostContract:
             awaited(events, EventKind.CANCELED, "vda")
         side.until(lambda: not side.host.holders(made.path))
         assert not side.host.is_blank(made.path, "qcow2", 0.0)
+
+    def test_a_file_is_given_room_which_changes_nothing_in_it(self, side: Side) -> None:
+        path = side.path()
+        size, identity = side.host.size(path), side.host.identity(path)
+        assert side.host.allocate(path, size)
+        assert side.host.allocated(path) >= size
+        assert (side.host.size(path), side.host.identity(path)) == (size, identity)
+        with pytest.raises(HostError):
+            side.host.allocate(path, 1 << 50)
+        with pytest.raises(HostError):
+            side.host.allocate(side.spec().path, size)
+
+    def test_a_path_lies_on_a_file_system_if_there_is_one(self, side: Side) -> None:
+        assert side.host.filesystem(side.folder) is not None
+        assert side.host.filesystem(side.folder) == side.host.filesystem(side.folder)
+        assert side.host.filesystem(side.folder + "/none") is None
 
     def test_storage_answers_and_has_room(self, side: Side) -> None:
         assert side.host.answers(side.path(), 5.0)

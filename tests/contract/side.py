@@ -38,6 +38,7 @@ class Side:
     on: Callable[[], None]  # raises SvmoveError when it can't be started
     spoil: Callable[[str, int], None]  # changes a byte of an image that nobody has open
     sleep: Callable[[float], None]
+    checkpoint: Callable[[str], None]  # of both disks
 
     def spec(self, target: str = "vda") -> VolumeSpec:
         name = f"{self.name}-{target}.qcow2"
@@ -105,6 +106,7 @@ def fake_side() -> Side:
         on=world.start_guest,
         spoil=spoil,
         sleep=world.pass_time,
+        checkpoint=lambda name: world.checkpoints.update({name: {"vda", "vdb"}}),
     )
 
 
@@ -127,6 +129,11 @@ def real_side(world: World) -> Iterator[Side]:
     def spoil(path: str, at: int) -> None:
         run(["qemu-io", "-c", f"write -P 8 {at} 512", path])
 
+    def checkpoint(made: str) -> None:
+        described = world.folder / f"{made}.xml"
+        described.write_text(f"<domaincheckpoint><name>{made}</name></domaincheckpoint>")
+        world.virsh("checkpoint-create", name, described)
+
     process = LocalHost().process(uuid)
     assert process is not None
     yield Side(
@@ -142,6 +149,7 @@ def real_side(world: World) -> Iterator[Side]:
         on=on,
         spoil=spoil,
         sleep=time.sleep,
+        checkpoint=checkpoint,
     )
     with suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGKILL)  # virsh destroy takes a second

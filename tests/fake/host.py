@@ -100,6 +100,26 @@ class FakeHost:
         return sum(BLOCK for block in self.world.files[path].blocks if block)
 
     @counted
+    def allocate(self, path: str, length: int) -> bool:
+        if path not in self.world.files:
+            raise HostError(f"{path}: No such file or directory")
+        if length > self.world.free:
+            raise HostError("fallocate: fallocate failed: No space left on device")
+        if self.world.allocates:
+            self.world.allocated[self.world.files[path].identity] = length
+        return self.world.allocates
+
+    @counted
+    def offload(self, source: str, folder: str) -> CopyWay:
+        if source not in self.world.files or folder not in ("/pools/fast", "/pools/slow"):
+            raise HostError(f"{source}: No such file or directory")
+        return CopyWay.PLAIN
+
+    @counted
+    def filesystem(self, path: str) -> str | None:
+        return path if path in ("/pools/fast", "/pools/slow") else None
+
+    @counted
     def size(self, path: str) -> int:
         if path not in self.world.files:
             raise HostError(f"{path}: No such file or directory")

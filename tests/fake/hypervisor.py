@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from svmove.errors import HypervisorError, NotFoundError, NotReadyError
 from svmove.model import (
+    Checkpoint,
     Disk,
     Domain,
     DomainState,
@@ -16,11 +17,12 @@ from svmove.model import (
     Mirror,
     Pool,
     SourceKind,
+    Tuning,
     Versions,
     Volume,
 )
 from svmove.moves import CopyOptions, DiskPlan, VolumeSpec
-from svmove.units import GiB
+from svmove.units import GiB, KiB
 from tests.fake.events import FakeEvents
 from tests.fake.world import BLOCK, BLOCKS, Copying, Drive, World, counted
 
@@ -67,6 +69,9 @@ class FakeHypervisor:
             persistent=True,
             live=() if off else tuple(self._live(drive) for drive in world.drives.values()),
             inactive=tuple(self._disk(drive.target, drive.inactive, None) for drive in world.drives.values()),
+            checkpoints=tuple(
+                Checkpoint(name=name, targets=tuple(sorted(targets))) for name, targets in world.checkpoints.items()
+            ),
             job="backup" if world.export else "",
             marker=world.marker,
             marked=world.marked,
@@ -139,7 +144,13 @@ class FakeHypervisor:
         if destination.path not in self.world.files:
             raise HypervisorError(f"{destination.path}: No such file or directory")
         file = self.world.files[destination.path]
-        drive.mirror = Copying(path=destination.path, file=file, cap=options.bandwidth)
+        drive.mirror = Copying(
+            path=destination.path,
+            file=file,
+            cap=options.bandwidth,
+            per_tick=self.world.per_tick,
+            synchronous=options.synchronous,
+        )
         if options.shallow:
             drive.mirror.dirty = set(drive.file.own)
 
@@ -169,6 +180,27 @@ class FakeHypervisor:
         if mirror is None:
             return None
         return Job(kind=mirror.job, done=mirror.end - len(mirror.dirty) * BLOCK, end=mirror.end)
+
+    @counted
+    def writes(self, uuid: str, target: str) -> tuple[int, int]:
+        self._known(uuid)
+        drive = self._drive(target)
+        return drive.requests, drive.requests * 4 * KiB
+
+    @counted
+    def tuning(self, uuid: str, target: str) -> Tuning:
+        self._known(uuid)
+        drive = self._drive(target)
+        return Tuning(limits=dict(drive.limits), group=drive.group)
+
+    @counted
+    def set_tuning(self, uuid: str, target: str, tuning: Tuning) -> None:
+        self._known(uuid)
+        limits = tuning.limits
+        for unit in ("bytes", "iops"):
+            if f"total_{unit}_sec" in limits and limits.keys() & {f"read_{unit}_sec", f"write_{unit}_sec"}:
+                raise HypervisorError("total and read/write can't be used at the same time")
+        self._drive(target).limits = dict(limits)
 
     @counted
     def set_bandwidth(self, uuid: str, target: str, bandwidth: int | None) -> None:
@@ -250,6 +282,27 @@ class FakeHypervisor:
             )
             for disk in disks
         )
+
+    @counted
+    def lost_bitmaps(self, uuid: str) -> Mapping[str, Collection[str]]:
+        self._known(uuid)
+        if self.world.state is DomainState.OFF:
+            return {}
+        pivoted = {t for t, drive in self.world.drives.items() if not drive.path.startswith("/pools/slow/")}
+        raw = {t for t, drive in self.world.drives.items() if self.world.files[drive.path].format == "raw"}
+        found = {
+            name: sorted(targets & (raw | (pivoted if name in self.world.lost else set())))
+            for name, targets in self.world.checkpoints.items()
+        }
+        return {name: targets for name, targets in found.items() if targets}
+
+    @counted
+    def forget_checkpoint(self, uuid: str, name: str, targets: Collection[str]) -> None:
+        self._known(uuid)
+        if name in self.world.checkpoints:
+            self.world.checkpoints[name] -= set(targets)
+            if not self.world.checkpoints[name]:
+                del self.world.checkpoints[name]
 
     @counted
     def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]], *, running: bool) -> None:

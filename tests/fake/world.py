@@ -117,6 +117,7 @@ class Copying:
     cancelled: bool = False
     per_tick: int = 2  # blocks; 0: it hangs
     cap: int | None = None  # one below a block per second stops it
+    synchronous: bool = False
     pivot_error: str | None = None
 
 
@@ -133,6 +134,10 @@ class Drive:
     old: File | None = None
     frozen: list[int] | None = None  # as the export shows it
     truth: list[int] = field(default_factory=list)  # all that the guest ever wrote
+    requests: int = 0  # of these writes
+    limits: dict[str, int] = field(default_factory=dict)
+    group: str = ""
+    credit: float = 1.0  # writes that its limits allow now
 
 
 class World:
@@ -148,6 +153,9 @@ class World:
         self.state = DomainState.RUNNING
         self.io_error = False
         self.writes = True  # the guest does, whenever it runs
+        self.writes_at_once = 1  # to each disk, whenever time passes
+        self.own_limits: dict[str, int] = {}  # of each disk
+        self.per_tick = 2  # blocks that a mirror copies meanwhile
         self.written = itertools.count(1000)
         self.suspended: list[float] = []  # when each standstill began
         self.pauses: list[float] = []
@@ -156,6 +164,10 @@ class World:
         self.export: str | None = None
         self.scratch: dict[str, set[str]] = {}
         self.free = 100 * GiB
+        self.allocates = True  # its file systems can
+        self.allocated: dict[str, int] = {}  # identity → bytes that have room
+        self.checkpoints: dict[str, set[str]] = {}  # name → targets
+        self.lost: set[str] = set()  # checkpoints whose bitmaps a pivot does not carry over
         self.daemon_is_dead = False  # for QEMU's monitor; calls fail by `before` or `faults`
         self.cut: set[str] = set()  # paths of truncated files
         self.hangs = False  # the destination's storage
@@ -223,17 +235,30 @@ class World:
             self._settle(drive)
             self._mirror(drive)
         if self.state is DomainState.RUNNING and self.writes:
-            self._write()
+            for _ in range(self.writes_at_once):
+                self._write(seconds / self.writes_at_once)
 
-    def _write(self) -> None:
+    def _write(self, seconds: float) -> None:
         value = next(self.written)
         for drive in self.drives.values():
+            most = drive.limits.get("write_iops_sec", 0)
+            drive.credit = min(drive.credit + seconds * most, 2.0) if most else 1.0
+            if drive.credit < 1.0:
+                continue
+            drive.credit -= 1.0
             block = value % BLOCKS
             drive.truth[block] = value
             drive.file.write(block, value)
-            if drive.mirror is not None:
-                drive.mirror.dirty.add(block)
-                drive.mirror.end += BLOCK
+            drive.requests += 1
+            mirror = drive.mirror
+            if mirror is None:
+                continue
+            if mirror.synchronous:  # what was dirty and is not yet copied stays so
+                mirror.file.write(block, value)
+                mirror.end += BLOCK if block not in mirror.dirty else 0
+            elif block not in mirror.dirty:
+                mirror.dirty.add(block)
+                mirror.end += BLOCK
 
     def _mirror(self, drive: Drive) -> None:
         mirror = drive.mirror

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from svmove.errors import HostError
+from svmove.host.command import run
 from svmove.host.local import LocalHost
-from svmove.model import Process
+from svmove.model import CopyWay, Process
 from svmove.units import MiB
 
 ME = Process(pid=os.getpid(), uid=os.geteuid(), gid=os.getegid())
@@ -171,3 +172,52 @@ def test_scratch_that_can_not_be_made_is_a_host_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HostError):
         LocalHost().make_scratch(str(tmp_path / "file" / "move"), {}, ME)
+
+
+def test_a_file_is_given_room_and_keeps_what_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"data")
+    assert LocalHost().allocate(str(path), 4 * MiB)
+    assert (path.read_bytes(), path.stat().st_size) == (b"data", 4)
+    assert LocalHost().allocated(str(path)) >= 4 * MiB
+
+
+def test_more_room_than_there_is_can_not_be_given(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.touch()
+    with pytest.raises(HostError):
+        LocalHost().allocate(str(path), 1 << 50)
+
+
+def test_where_a_file_system_can_not_allocate_ahead_that_is_told(tmp_path: Path) -> None:
+    """/proc is one."""
+    assert not LocalHost().allocate(f"/proc/{os.getpid()}/comm", 4096)
+
+
+def test_two_folders_of_a_file_system_are_on_the_same_one(tmp_path: Path) -> None:
+    host = LocalHost()
+    (tmp_path / "a").mkdir()
+    assert host.filesystem(str(tmp_path)) == host.filesystem(str(tmp_path / "a"))
+    assert host.filesystem(str(tmp_path)) != host.filesystem("/proc")
+    assert host.filesystem(str(tmp_path / "none")) is None
+
+
+def test_how_a_file_could_be_copied_is_tried_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    source, folder = tmp_path / "a", tmp_path / "to"
+    source.write_bytes(b"x" * 8192)
+    folder.mkdir()
+    host = LocalHost()
+    assert host.offload(str(source), str(folder)) in (CopyWay.REFLINK, CopyWay.COPY_RANGE)
+    assert host.offload(str(source), "/dev/shm") is CopyWay.PLAIN
+    assert (list(folder.iterdir()), source.stat().st_size) == ([], 8192)
+    for missing in ((str(source), str(tmp_path / "none")), (str(tmp_path / "none"), str(folder))):
+        with pytest.raises(HostError):
+            host.offload(*missing)
+
+
+def test_the_bitmaps_in_an_image_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.qcow2"
+    run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), "1M"])
+    assert LocalHost().image(str(path), "qcow2").bitmaps == ()
+    run(["qemu-img", "bitmap", "--add", "-f", "qcow2", str(path), "mine"])
+    assert LocalHost().image(str(path), "qcow2").bitmaps == ("mine",)

@@ -100,6 +100,8 @@ class Stage:
         self.check_proofs(move)
         assert world.export is None, "an export was left, whose scratch file grows until the guest is paused"
         assert world.scratch == {}
+        for target, drive in world.drives.items():
+            assert drive.limits == world.own_limits, f"{target}: the guest is held back for ever"
         if phase is Phase.HELD:
             assert all(self.sources().values()), "a source is gone, though the move is held"
             return phase

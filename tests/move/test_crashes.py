@@ -15,6 +15,7 @@ import pytest
 from svmove.errors import HostError, HypervisorError, JournalError, NotFoundError, SvmoveError, UnreachableError
 from svmove.move.phases import RESTING
 from svmove.moves import Method, Plan
+from svmove.policy import Policy
 from tests.fake import CrashError, Faults
 from tests.move.stage import Stage
 
@@ -45,17 +46,20 @@ def every_call(
     *targets: str,
     after_effect: bool,
     method: Method = Method.MIRROR,
+    prepare: Callable[[Stage], Stage] = lambda stage: stage,
+    policy: Policy | None = None,
+    only: Callable[[int, str], bool] = lambda _number, _call: True,
 ) -> Iterator[tuple[int, Stage, Plan, str]]:
     """A stage for each N, whose move was hit at call N, by the name of that call."""
-    whole = staged(folder, *targets, method=method)
+    whole = prepare(staged(folder, *targets, method=method, policy=policy))
     plan, whole.world.faults = whole.plan(method=method), Faults()
     whole.run(plan)
-    rooms = list(whole.world.faults.rooms)
+    rooms, calls = list(whole.world.faults.rooms), list(whole.world.faults.calls)
     assert len(rooms) > 60
     for number, room in enumerate(rooms, start=1):
-        if make is lose and room != "virt":
+        if (make is lose and room != "virt") or not only(number, calls[number - 1]):
             continue
-        stage = staged(folder, *targets, method=method)
+        stage = prepare(staged(folder, *targets, method=method, policy=policy))
         plan = stage.plan(method=method)
         stage.world.faults = Faults(at=number, after_effect=after_effect, make=make)
         came: BaseException | None = None
@@ -69,8 +73,8 @@ def every_call(
         yield number, stage, plan, struck
 
 
-def staged(folder: Path, *targets: str, method: Method) -> Stage:
-    stage = Stage(folder, *targets, uuid=next(_UUIDS))
+def staged(folder: Path, *targets: str, method: Method, policy: Policy | None = None) -> Stage:
+    stage = Stage(folder, *targets, uuid=next(_UUIDS), policy=policy)
     if method is Method.OFFLINE:
         stage.stop_guest()
     return stage

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 import svmove.plan
-from svmove.model import DomainState, Inventory, Mirror, SourceKind
-from svmove.moves import Base, DiskRequest, Finding, Format, Level, Method, Request, Verify
+from svmove.model import Checkpoint, DomainState, Inventory, Mirror, SourceKind, Versions
+from svmove.moves import Allocation, Base, DiskRequest, Finding, Format, Level, Method, Request, Verify
 from svmove.plan.admission import CHECKS
 from svmove.policy import MovePolicy, Policy, SpacePolicy
 from svmove.units import GiB, MiB
 from tests.builders import disk, domain, image, inventory, planned, pool, request
 
 VDA = "/pools/slow/web-vda.qcow2"
+C1 = Checkpoint(name="c1", targets=("vda", "vdb"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +94,9 @@ FIRES = [
         says="before",
     ),
     Fires(
-        code="flatten-snapshot",
+        code="no-snapshot",
         found=chained(),
         asked=request(flatten=True, method=Method.SNAPSHOT),
-        target="vda",
         says="--method mirror",
     ),
     Fires(code="internal-snapshots", found=inventory(images=SNAPPED), target="vda", says="shut the guest down"),
@@ -108,7 +108,7 @@ FIRES = [
         says="leave --format out",
     ),
     Fires(
-        code="flatten-snapshot",
+        code="flatten-offline",
         found=chained(domain=OFF_CHAINED),
         asked=request(flatten=True),
         target="vda",
@@ -135,17 +135,67 @@ FIRES = [
     Fires(code="not-in-a-pool", found=inventory(volumes={}), level=Level.NOTE, target="vda", says="kept"),
     Fires(
         code="checkpoints",
-        found=inventory(domain=domain(checkpoints=("c1",))),
+        found=inventory(domain=domain(checkpoints=(C1,))),
         level=Level.NOTE,
         target="vda",
-        says="errors ignored",
+        says="c1",
     ),
     Fires(
         code="checkpoints",
-        found=inventory(disk(format="raw"), domain=domain(disk(format="raw"), checkpoints=("c1",))),
+        asked=request(format=Format.RAW),
+        found=inventory(domain=domain(checkpoints=(C1,))),
         level=Level.WARN,
         target="vda",
-        says="raw can't carry",
+        says="so its checkpoints go: c1; what they cover of vdb stays",
+    ),
+    Fires(
+        code="bitmaps",
+        asked=request(format=Format.RAW),
+        found=inventory(images=images(bitmaps=("mine",))),
+        level=Level.WARN,
+        target="vda",
+        says="mine",
+    ),
+    Fires(
+        code="zeroes-stay",
+        asked=request(allocation=Allocation.THIN),
+        found=inventory(images=images(allocated_bytes=4 * GiB)),
+        level=Level.NOTE,
+        target="vda",
+        says="detect_zeroes",
+    ),
+    Fires(
+        code="zeroes-stay",
+        asked=request(allocation=Allocation.THIN),
+        found=inventory(disk(format="raw"), images=images(format="raw", allocated_bytes=4 * GiB)),
+        level=Level.NOTE,
+        target="vda",
+        says="never written becomes holes",
+    ),
+    # domain_checks.home
+    Fires(
+        code="nvram",
+        found=inventory(domain=domain(nvram="/pools/slow/web.fd")),
+        level=Level.NOTE,
+        says="stay at /pools/slow/web.fd, in pool slow",
+    ),
+    Fires(code="nvram", found=inventory(domain=domain(nvram="/nv/web.fd")), level=Level.NOTE, says="/nv/web.fd"),
+    Fires(code="tpm", found=inventory(domain=domain(tpm="/tpm/u")), level=Level.NOTE, says="/tpm/u"),
+    # method_checks
+    Fires(
+        code="no-synchronous",
+        asked=request(method=Method.SYNCHRONOUS),
+        found=inventory(versions=Versions(libvirt=7_010_000, qemu=11_000_001)),
+        says="libvirt 7.10.0",
+    ),
+    Fires(code="verify-before", asked=request(verify=Verify.BEFORE, method=Method.MIRROR), says="--verify cutover"),
+    Fires(code="verify-before", asked=request(verify=Verify.BEFORE, method=Method.SYNCHRONOUS)),
+    Fires(
+        code="known-bad",
+        found=inventory(versions=Versions(libvirt=9_000_000, qemu=8_002_000), images=images(cluster_bytes=4096)),
+        level=Level.WARN,
+        target="vda",
+        says="QEMU 8.2.0, vda: ",
     ),
     # pool_checks
     Fires(code="no-such-pool", asked=request(to="fats"), says="did you mean fast?"),
@@ -215,7 +265,25 @@ NOT = [
     ("used-elsewhere", request(), inventory(used_elsewhere={"/pools/slow/other.qcow2": "db"})),
     ("read-only", request(keep_source=True), inventory(disk(read_only=True))),
     ("not-in-a-pool", request(keep_source=True), inventory(volumes={})),
-    ("checkpoints", request(to="slow"), inventory(domain=domain(checkpoints=("c1",)))),
+    ("checkpoints", request(to="slow"), inventory(domain=domain(checkpoints=(C1,)))),
+    ("checkpoints", request(), inventory(domain=domain(checkpoints=(replace(C1, targets=("vdb",)),)))),
+    ("bitmaps", request(), inventory(images=images(bitmaps=("mine",)))),  # qcow2 carries them
+    (
+        "bitmaps",  # libvirt's own, of which "checkpoints" tells
+        request(format=Format.RAW),
+        inventory(domain=domain(checkpoints=(C1,)), images=images(bitmaps=("c1",))),
+    ),
+    ("zeroes-stay", request(), inventory(images=images(allocated_bytes=4 * GiB))),
+    ("zeroes-stay", request(allocation=Allocation.THIN), inventory()),
+    (
+        "zeroes-stay",
+        request(allocation=Allocation.THIN),
+        inventory(disk(detect_zeroes="unmap", discard="unmap"), images=images(allocated_bytes=4 * GiB)),
+    ),
+    ("nvram", request(to="slow"), inventory(domain=domain(nvram="/nv/web.fd"))),
+    ("no-synchronous", request(method=Method.SYNCHRONOUS), inventory(versions=Versions(libvirt=8_000_000, qemu=1))),
+    ("verify-before", request(method=Method.SNAPSHOT, verify=Verify.BEFORE), inventory()),
+    ("known-bad", request(), inventory(versions=Versions(libvirt=9_000_000, qemu=7_002_000))),
     ("pool-inactive", request(), inventory(pools=(pool(), pool("slow"), pool("third", active=False)))),
     ("pool-type", request(), inventory(pools=(pool(type="fs"), pool("slow")))),
     ("pool-type", request(), inventory(pools=(pool(type="netfs"), pool("slow")))),
@@ -260,6 +328,24 @@ def test_two_disks_of_one_name_in_two_pools_are_none_the_worse() -> None:
 def test_the_space_of_all_disks_in_a_pool_counts_together() -> None:
     two = replace(inventory(disk(), disk("vdb")), pools=(pool(available=2 * GiB), pool("slow")))
     assert [one.code for one in planned(request(), two).findings] == ["no-space"]
+
+
+def test_pools_on_one_file_system_count_once_together() -> None:
+    small = (pool(available=2 * GiB), pool("slow"), pool("third", available=2 * GiB))
+    two = inventory(disk(), disk("vdb"), pools=small)
+    asked = named(DiskRequest(target="vda"), DiskRequest(target="vdb", pool="third"))
+    assert planned(asked, two).findings == ()
+    shared = replace(two, filesystems={"fast": "fs-1", "third": "fs-1", "slow": "fs-2"})
+    (finding,) = planned(asked, shared).findings
+    assert (finding.code, finding.text.startswith("pools fast and third share")) == ("no-space", True)
+    apart = replace(two, filesystems={"fast": "fs-1", "third": "fs-2"})
+    assert planned(asked, apart).findings == ()
+
+
+@pytest.mark.parametrize(("room", "codes"), [(4 * GiB, ["no-space"]), (4 * GiB + 256 * MiB, [])])
+def test_of_a_volume_that_is_to_be_fully_allocated_all_that_it_can_hold_counts(room: int, codes: list[str]) -> None:
+    found = inventory(pools=(pool(available=room), pool("slow")))
+    assert codes == [one.code for one in planned(request(allocation=Allocation.FULL), found).findings]
 
 
 def test_space_is_asked_for_what_a_disk_can_hold_at_most() -> None:

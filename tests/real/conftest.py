@@ -47,7 +47,7 @@ def world(lab: Lab) -> Iterator[World]:
                 if name != GUEST:
                     if made.virsh("domstate", name) != "shut off":
                         made.virsh("destroy", name)
-                    made.virsh("undefine", name, "--snapshots-metadata", "--checkpoints-metadata")
+                    made.virsh("undefine", name, "--snapshots-metadata", "--checkpoints-metadata", "--nvram")
             needed = {made.path(disk.target) for disk in made.domain().live}
             for path in made.files() - needed:
                 path.unlink()

@@ -109,6 +109,7 @@ def test_the_document_of_a_plan_has_these_keys() -> None:
         "destination",
         "format",
         "virtual_bytes",
+        "allocation",
         "copy_bytes",
         "bandwidth",
         "delete_source",

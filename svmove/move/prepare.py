@@ -1,0 +1,74 @@
+"""Before anything is copied: nothing has changed since the plan, the domain is marked, and the volumes are made.
+
+Every act is idempotent: it looks first whether it was done, by this process or by one that died.
+"""
+
+from svmove.errors import CopyError, HypervisorError
+from svmove.move.context import Move
+from svmove.move.observe import Seen, Where
+from svmove.move.ownership import doubt_about_unrecorded, used_elsewhere
+from svmove.move.phases import Phase
+from svmove.moves import VolumeSpec
+
+
+def admit(move: Move) -> Phase:
+    """The plan may be minutes old: nothing may have changed, and from here on the domain is marked as ours."""
+    seen = move.observe()
+    if seen.where is not Where.SOURCE:
+        raise CopyError(f"the guest is not as the plan saw it: {seen}", reason="changed", remedy="plan again")
+    return mark(move, seen)
+
+
+def mark(move: Move, seen: Seen) -> Phase:
+    foreign = [disk for disk in seen.disks if disk.mirror is not None]
+    marker = seen.domain.marker
+    if foreign or not (marker in (None, move.plan.move) or move.world.journal.has_ended(marker)):
+        raise CopyError(f"somebody else has begun to work on the guest: {seen}", reason="changed", remedy="plan again")
+    for disk in move.plan.disks:
+        for key, path in disk.deletable.items():
+            move.note("source", key, identity=move.world.host.identity(path))
+    move.intend("mark")
+    move.world.hypervisor.set_marker(move.plan.uuid, move.plan.move, move.plan.disks)
+    return Phase.ADMITTED
+
+
+def prepare(move: Move) -> Phase:
+    for disk in move.plan.disks:
+        for key, spec in disk.made.items():
+            move.may_go_on()
+            if move.noted("created", key) is None:
+                _create(move, key, spec)
+    return Phase.PREPARED
+
+
+def _create(move: Move, key: str, spec: VolumeSpec) -> None:
+    host = move.world.host
+    if (identity := host.identity(spec.path)) is not None:
+        _adopt(move, key, spec, identity)
+        return
+    move.intend("create", key, pool=spec.pool, name=spec.name, path=spec.path)
+    try:
+        volume = move.world.hypervisor.create_volume(spec)
+    except HypervisorError as error:
+        # What lies there now is somebody else's, who was quicker, or at least not provably ours.
+        move.note("not-created", key, text=error.text)
+        raise
+    move.note("created", key, pool=spec.pool, name=spec.name, identity=host.identity(volume.path))
+    if volume.path != spec.path or volume.capacity != spec.capacity:
+        raise CopyError(
+            f"pool {spec.pool} made {volume.path} with {volume.capacity} bytes; "
+            f"wanted were {spec.path} and {spec.capacity}",
+            reason="pool-lies",
+        )
+
+
+def _adopt(move: Move, key: str, spec: VolumeSpec, identity: str) -> None:
+    """Takes the volume that an svmove made before it died. Raises CopyError when it isn't provably that."""
+    hypervisor = move.world.hypervisor
+    if doubt_about_unrecorded(move, key, spec, identity, used_elsewhere(move)) is not None:
+        raise CopyError(f"{spec.path} exists already", reason="name-taken", remedy="give another name")
+    hypervisor.refresh_pool(spec.pool)  # libvirt may have died over it as well
+    volume = hypervisor.volume_at(spec.path)
+    if volume is None or (volume.name, volume.capacity) != (spec.name, spec.capacity):
+        raise CopyError(f"{spec.path} was only half made", reason="half-made", remedy="move again")
+    move.note("created", key, pool=spec.pool, name=spec.name, identity=identity)

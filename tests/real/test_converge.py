@@ -1,0 +1,178 @@
+"""A guest that writes three times as fast as it is copied: virsh is never ready there, and svmove ends.
+
+600 random writes of 4 KiB a second make 37 MiB/s dirty in granules of 64 KiB; the copy has 12 MiB/s.
+"""
+
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from svmove.lab import DiskSpec, GuestSpec, Lab, report
+from svmove.lab.specs import FIO_REGION
+from svmove.units import MiB
+from tests.real.world import GUEST, Result, World, finished, passable, until
+
+WRITER = "lab-writer"
+_EXTENTS = ((FIO_REGION[0], FIO_REGION[1] - FIO_REGION[0]),)
+_SPEC = GuestSpec(
+    name=WRITER,
+    operating_system=True,
+    memory=384 * MiB,
+    write_iops=600,
+    disks=tuple(DiskSpec(target=target, capacity=192 * MiB, extents=_EXTENTS) for target in ("vda", "vdb")),
+)
+# As QEMU chooses it; svmove would choose 4 KiB, and have an easy life.
+_COARSE = '[mirror]\ngranularity = "64KiB"\n'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    world: World
+
+    def words(self, *more: str, steps: str, coarse: bool = True) -> list[str]:
+        policy = self.world.folder / "policy.toml"
+        floors = 'floor_iops = 20\nfloor_rate = "128KiB/s"\n'
+        policy.write_text((_COARSE if coarse else "") + f"[converge]\nsteps = {steps}\n{floors}")
+        to = self.world.other("vda", WRITER)
+        move = ["move", WRITER, "--to", to, "--disk", "vda", "--bandwidth", "12MiB/s", "--json", *more]
+        return ["--policy", str(policy), *move]
+
+    def limits(self) -> dict[str, int]:
+        return dict(self.world.hypervisor.tuning(self.world.domain(WRITER).uuid, "vda").limits)
+
+    def check(self) -> None:
+        """It wrote, and read back all as it had written it."""
+
+        def last() -> dict[str, report.Sample]:
+            return report.latest(report.read(self.world.lab.paths.console(WRITER))[0])
+
+        before = last()
+        until(lambda: last()["vda"].writes > before["vda"].writes, "the guest writes on")
+        assert [sample.errors for sample in last().values()] == [0, 0]
+
+
+@pytest.fixture(scope="module")
+def guest_that_writes(lab: Lab) -> Iterator[World]:
+    """The lab's own guest stands meanwhile: both would be too much for two cores."""
+    with tempfile.TemporaryDirectory(prefix="svmove-test-", dir="/var/tmp") as folder:
+        world = World(lab, passable(Path(folder)))
+        world.virsh("suspend", GUEST)
+        try:
+            lab.add_guest(_SPEC)
+            until(lambda: len(report.latest(report.read(lab.paths.console(WRITER))[0])) == 2, "the guest writes")
+            yield world
+        finally:
+            world.cli.end()
+            paths = [world.path(target, WRITER) for target in ("vda", "vdb")]
+            lab.remove_guest(WRITER)
+            world.virsh("resume", GUEST)
+            for path in paths:
+                path.unlink(missing_ok=True)
+            for pool in ("lab-a", "lab-b"):
+                world.virsh("pool-refresh", pool)
+            world.hypervisor.close()
+
+
+@pytest.fixture
+def writer(guest_that_writes: World) -> Iterator[Writer]:
+    """With limits of its own, which it must have again in the end."""
+    world = guest_that_writes
+    world.virsh("blkdeviotune", WRITER, "vda", "--total-iops-sec", "5000", "--read-bytes-sec", "900000000", "--live")
+    made = Writer(world=world)
+    yield made
+    made.world.cli.end()
+    made.check()
+    assert made.limits() == {"total_iops_sec": 5000, "read_bytes_sec": 900000000}
+    assert "iotune" not in world.virsh("dumpxml", WRITER, "--inactive")
+
+
+def ended(result: Result) -> set[str]:
+    assert (result.code, result.document["disks"][0]["verified"]) == (0, True), result.stdout + result.stderr
+    return {finding["code"] for finding in result.document["findings"]}
+
+
+def test_a_synchronous_copy_is_ready_after_its_first_pass(writer: Writer) -> None:
+    result = writer.world.cli(*writer.words("--method", "synchronous", steps="[]"))
+    assert ended(result) == set()
+    assert result.document["seconds"]["copy"] < 15  # 64 MiB at 12 MiB/s
+
+
+def test_the_granularity_that_its_writes_ask_for_is_ready_after_the_first_pass_as_well(writer: Writer) -> None:
+    result = writer.world.cli(*writer.words(steps="[]", coarse=False))
+    assert ended(result) == set()
+    assert result.document["seconds"]["copy"] < 20
+
+
+def test_its_writes_are_held_back_until_the_copy_has_caught_up(writer: Writer) -> None:
+    process = writer.world.cli.start(*writer.words(steps='["throttle"]'))
+    until(lambda: "write_iops_sec" in writer.limits(), "the writes are held back")
+    limits = writer.limits()
+    assert limits["write_iops_sec"] < 600
+    assert limits["read_iops_sec"] + limits["write_iops_sec"] == 5000
+    assert ended(finished(process)) == {"guest-throttled"}
+
+
+@pytest.mark.fault
+def test_it_is_suspended_for_the_rest_when_that_fits_in_the_pause(writer: Writer) -> None:
+    result = writer.world.cli(*writer.words("--max-pause", "10s", steps='["suspend"]'))
+    assert ended(result) == {"suspended-to-finish"}
+    assert result.document["seconds"]["pause"] < 10
+
+
+@pytest.mark.fault
+def test_its_copy_is_begun_again_with_synchronous_writes(writer: Writer) -> None:
+    assert ended(writer.world.cli(*writer.words(steps='["synchronous"]'))) == {"begun-again"}
+
+
+@pytest.mark.fault
+def test_when_nothing_is_left_to_do_it_is_given_up_early_with_the_figures(writer: Writer) -> None:
+    before = writer.world.path("vda", WRITER)
+    result = writer.world.cli(*writer.words("--max-pause", "400ms", steps='["suspend"]'))
+    assert (result.code, result.document["state"], result.codes) == (4, "rolled-back", ["never-ready"])
+    assert "MiB/s dirty" in result.document["error"]["text"]
+    assert result.document["seconds"]["total"] < 40
+    assert writer.world.path("vda", WRITER) == before
+
+
+@pytest.mark.fault
+def test_a_cancelled_move_gives_its_limits_back(writer: Writer) -> None:
+    process = writer.world.cli.start(*writer.words(steps='["throttle"]'))
+    until(lambda: "write_iops_sec" in writer.limits(), "the writes are held back")
+    writer.world.cli("cancel", writer.world.domain(WRITER).marker or "", "--json")
+    assert finished(process).code == 130
+
+
+def test_a_guest_whose_svmove_was_killed_has_its_own_limits_within_seconds_and_the_move_goes_on(
+    writer: Writer,
+) -> None:
+    process = writer.world.cli.start(*writer.words(steps='["throttle"]'))
+    until(lambda: "write_iops_sec" in writer.limits(), "the writes are held back")
+    process.send_signal(signal.SIGKILL)
+    finished(process)
+    until(lambda: "write_iops_sec" not in writer.limits(), "the guard has put them back", seconds=5)
+    policy = str(writer.world.folder / "policy.toml")
+    policy_steps: list[Any] = ["--policy", policy, "resume", writer.world.domain(WRITER).marker or "", "--json"]
+    assert "guest-throttled" in ended(writer.world.cli(*policy_steps))
+
+
+@pytest.mark.fault
+def test_virsh_is_never_ready_there(writer: Writer) -> None:
+    world = writer.world
+    to = world.lab.paths.pool(world.other("vda", WRITER)) / "virsh.qcow2"
+    command = ["virsh", "-c", world.lab.uri, "blockcopy", WRITER, "vda", "--dest", str(to), "--format", "qcow2"]
+    command += ["--transient-job", "--bandwidth", "12", "--wait", "--pivot", "--timeout", "25"]
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    try:
+        assert "aborted" in (done.stdout + done.stderr).lower(), done.stdout + done.stderr
+        assert time.monotonic() - began >= 25
+    finally:
+        to.unlink(missing_ok=True)
+        world.virsh("pool-refresh", to.parent.name)
