@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from svmove.errors import CopyError
+from svmove.errors import CopyError, HostError
 from svmove.model import CopyWay
 from svmove.move import mirror
 from svmove.move.compare import Comparison, Piece, Read, slices
@@ -61,15 +61,21 @@ def _copy(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec], 
             move.note("saved", key, offset=offset)
         return True
 
-    way = move.world.host.copy_image(
-        layer.source,
-        layer.source_format,
-        spec.path,
-        spec.format,
-        begin=begin,
-        bandwidth=lambda: move.terms().bandwidth,
-        saved=heed,
-    )
+    try:
+        way = move.world.host.copy_image(
+            layer.source,
+            layer.source_format,
+            spec.path,
+            spec.format,
+            begin=begin,
+            bandwidth=lambda: move.terms().bandwidth,
+            saved=heed,
+        )
+    except HostError as error:
+        if "No space left" not in error.text:
+            raise
+        remedy = "free space in the destination pool, or choose another"
+        raise CopyError(f"the copy failed: {error.text}", reason="no-space", remedy=remedy) from error
     move.note("layer", key, way=way, seconds=clock.monotonic() - began)
     if way is CopyWay.REFLINK:
         move.say(text=f"{spec.path} shares the extents of {layer.source}")
