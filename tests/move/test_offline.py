@@ -223,6 +223,13 @@ def test_nothing_is_deleted_when_a_source_is_newer_than_the_copy_that_the_xml_na
     for target, drive in world.drives.items():  # what it has written is in its sources
         drive.file = world.files[f"/pools/slow/web-{target}.qcow2"]
     assert_held(stage, stage.resume(move), "unclear")
+    # A person lets the XML name the sources again, and says "back".
+    for target, drive in world.drives.items():
+        drive.inactive = drive.path = f"/pools/slow/web-{target}.qcow2"
+    outcome = stage.mover().rollback(move)
+    assert (outcome.state, stage.check(move)) == (State.ROLLED_BACK, "rolled-back")
+    assert all(stage.destinations().values())
+    assert {finding.code for finding in outcome.findings} == {"destination-kept"}
 
 
 def test_a_source_that_was_written_to_after_the_switch_is_kept(stage: Stage) -> None:
