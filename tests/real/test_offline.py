@@ -162,7 +162,7 @@ def test_five_wrong_requests_are_refused_with_a_remedy_and_nothing_is_touched(wo
         (["domain-off"], ("snapped", "--method", "mirror")),
         (["internal-snapshots"], ("snapped", "--format", "raw")),
         (["raw-chain"], ("wrong", "--format", "raw")),
-        (["flatten-snapshot"], ("wrong", "--flatten")),
+        (["flatten-offline"], ("wrong", "--flatten")),
     ):
         result = world.cli.move(*words, "--to", "lab-b")
         found = [f for f in result.document["findings"] if f["level"] == "refuse"]
