@@ -116,6 +116,7 @@ class Domain:
     nvram: str | None = None
     tpm: str | None = None
     io_error: bool = False  # QEMU paused it because a write failed
+    managed_save: bool = False  # the next start goes on from a saved state, which names the disks by itself
     # "backup" while a backup job runs on the domain, "" for none.
     job: str = ""
     # The id of the move that says it owns the domain.

@@ -188,6 +188,20 @@ class Host(Protocol):
         """Device and inode, or None when there is no such file."""
         ...
 
+    def stamp(self, path: str) -> str | None:
+        """The file's identity, length, and time of its last write: what differs when somebody has written to it. None
+        when there is no such file."""
+        ...
+
+    def locked(self, path: str) -> AbstractContextManager[None]:
+        """While it is held nobody can begin to write to the image: a guest that is started onto it fails. Readers can
+        read. Freed when this process dies. Raises HostError when somebody has it open for writing."""
+        ...
+
+    def chain(self, path: str, format_: str) -> tuple[tuple[str, str], ...]:
+        """Path and format of each file below an image, nearest first, as the images say themselves."""
+        ...
+
     def allocated(self, path: str) -> int: ...
     def allocate(self, path: str, length: int) -> bool:
         """Gives the file's first `length` bytes room on its file system; what is in them, and its size, stay. Also

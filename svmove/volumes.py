@@ -91,22 +91,25 @@ class DiskPlan:
     def frozen(self) -> dict[str, tuple[Layer, VolumeSpec]]:
         """What is copied out of process, since nobody writes to it while the move lasts: by its key in the journal,
         nearest to the top first."""
-        found: dict[str, tuple[Layer, VolumeSpec]] = {}
-        if self.overlay is not None:
-            top = Layer(
-                source=self.source,
-                source_format=self.source_format,
-                pool_from=self.pool_from,
-                volume_from=self.volume_from,
-                destination=self.destination,
-                copy_bytes=self.copy_bytes,
-                delete_source=self.delete_source,
-            )
-            found[self.target] = (top, self.destination)
+        found = self.top if self.overlay is not None else {}
         for number, layer in enumerate(self.layers, start=1):
             if layer.destination is not None:
                 found[f"{self.target}:{number}"] = (layer, layer.destination)
         return found
+
+    @property
+    def top(self) -> dict[str, tuple[Layer, VolumeSpec]]:
+        """The disk's own file, as what is copied out of process."""
+        own = Layer(
+            source=self.source,
+            source_format=self.source_format,
+            pool_from=self.pool_from,
+            volume_from=self.volume_from,
+            destination=self.destination,
+            copy_bytes=self.copy_bytes,
+            delete_source=self.delete_source,
+        )
+        return {self.target: (own, self.destination)}
 
     @property
     def deletable(self) -> dict[str, str]:

@@ -69,6 +69,12 @@ def image_info(path: str, format_: str) -> dict[str, Any]:
     return document
 
 
+def below(path: str, format_: str) -> list[tuple[str, str]]:
+    """Path and format of each file below an image, nearest first. Raises HostError."""
+    argv = ["qemu-img", "info", "--output=json", "-U", "--backing-chain", "-f", format_, "--", path]
+    return [(image["filename"], image["format"]) for image in json.loads(run(argv))[1:]]
+
+
 def holds_nothing(path: str, format_: str) -> bool:
     """Whether no extent of the image has data. Raises HostError."""
     extents = json.loads(run(["qemu-img", "map", "--output=json", "-U", "-f", format_, "--", path]))

@@ -4,12 +4,12 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from itertools import chain
 from pathlib import Path
 
 from svmove.errors import HostError
-from svmove.host import command, copying, monitor, offload, procfs, reflink
+from svmove.host import command, copying, lock, monitor, offload, procfs, reflink
 from svmove.model import CopyWay, Image, Process
 
 # stat counts 512-byte blocks, whatever the file system's own block size is.
@@ -87,6 +87,22 @@ class LocalHost:
             return None
         except OSError as error:
             raise HostError(f"{path}: {error.strerror}") from error
+
+    def stamp(self, path: str) -> str | None:
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise HostError(f"{path}: {error.strerror}") from error
+        # Not the time of the last change (ctime): libvirt changes a file's owner at a start, also at one that fails.
+        return f"{procfs.file_id(found)} {found.st_size} {found.st_mtime_ns}"
+
+    def locked(self, path: str) -> AbstractContextManager[None]:
+        return lock.locked(path)
+
+    def chain(self, path: str, format_: str) -> tuple[tuple[str, str], ...]:
+        return tuple(command.below(path, format_))
 
     def allocated(self, path: str) -> int:
         try:

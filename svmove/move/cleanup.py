@@ -12,10 +12,17 @@ from svmove.move import checkpoints, throttle
 from svmove.move.context import Move
 from svmove.move.merge import fold, merge
 from svmove.move.observe import Seen, Where
-from svmove.move.ownership import doubt_about_leaving, doubt_about_made, doubt_about_source, used_elsewhere
+from svmove.move.ownership import (
+    doubt_about_leaving,
+    doubt_about_made,
+    doubt_about_source,
+    lie_below,
+    used_elsewhere,
+)
 from svmove.move.phases import Phase
 from svmove.move.quiet import thaw
 from svmove.move.standstill import wake
+from svmove.requests import Method
 from svmove.volumes import DiskPlan, VolumeSpec
 
 
@@ -28,6 +35,8 @@ def commit(move: Move) -> Phase:
     _follow(move, seen)
     checkpoints.forget_lost(move, seen)
     elsewhere = used_elsewhere(move)
+    if move.plan.method is Method.OFFLINE:
+        elsewhere |= lie_below(move, seen)
     for disk in move.plan.disks:
         for key, path in disk.deletable.items():
             _delete_source(move, disk, key, path, seen, elsewhere)

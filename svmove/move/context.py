@@ -68,6 +68,9 @@ class Move:
         self.record = record
         # How long the destination of each disk was when it was looked at last.
         self.lengths: dict[str, int] = {}
+        # Held from step to step.
+        self._kept = ExitStack()
+        self._locked = set[str]()
 
     @property
     def plan(self) -> Plan:
@@ -121,10 +124,22 @@ class Move:
 
     @property
     def may_be_over(self) -> bool:
-        """Whether a disk may be on its destination: a pivot was asked for, and where it led is not proven."""
-        told = [e for e in self.record.entries if e.what in ("pivot", "paused", "proven")]
+        """Whether a disk may be on its destination: a pivot was asked for, or the XML was to be written, and where that
+        led is not proven."""
+        told = [e for e in self.record.entries if e.what in ("pivot", "paused", "redefine", "proven")]
         last = told[-1] if told else None
         return last is not None and last.what != "proven" and bool(last.data.get("requested", True))
+
+    def lock(self, path: str) -> None:
+        """From now on until `unlock`, or until this process ends, nobody else can begin to write to that image.
+        Idempotent. Raises HostError when somebody has it open for writing."""
+        if path not in self._locked:
+            self._kept.enter_context(self.world.host.locked(path))
+            self._locked.add(path)
+
+    def unlock(self) -> None:
+        self._kept.close()
+        self._locked.clear()
 
     @property
     def short(self) -> float | None:

@@ -33,6 +33,8 @@ def gather(
 ) -> Inventory:
     """`after`: the move that will have ended when this one begins. Raises NotFoundError for an unknown domain."""
     domain = hypervisor.find_domain(request.domain)
+    if not domain.live:
+        domain = replace(domain, inactive=tuple(_with_chain(disk, host) for disk in domain.inactive))
     written = _Written(hypervisor, domain, clock)
     pools = hypervisor.pools()
     wanted = {request.to} | {disk.pool for disk in request.disks}
@@ -67,6 +69,16 @@ def gather(
         offloads=_offloads(meant, request, pools, host) if can_read and domain.live else {},
         writes=written.rates([disk.target for disk in meant], _expected(request, policy, past_rates), policy),
     )
+
+
+def _with_chain(disk: Disk, host: Host) -> Disk:
+    """What lies below a disk of a guest that is off: libvirt finds that out at the start only; the images know it."""
+    if disk.path is None or disk.device != "disk" or disk.chain:
+        return disk
+    with suppress(HostError):  # admission says which disk has no image that can be read
+        chain = host.chain(disk.path, disk.format)
+        return replace(disk, chain=tuple(p for p, _ in chain), chain_formats=tuple(f for _, f in chain))
+    return disk
 
 
 def _expected(request: Request, policy: Policy, past_rates: Mapping[tuple[str, str], float]) -> tuple[float, bool]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from svmove.move import cleanup, cutover, media, mirror, prepare, snapshot, verify
+from svmove.move import cleanup, cutover, media, mirror, offline, prepare, snapshot, verify
 from svmove.move.context import Move
 from svmove.move.phases import Phase
 from svmove.moves import Plan
@@ -25,6 +25,17 @@ _MIRROR: Mapping[Phase, Step] = {
 # Also where a chain lies below a disk, which nobody writes to either.
 _SNAPSHOT: Mapping[Phase, Step] = {**_MIRROR, Phase.PREPARED: snapshot.freeze, Phase.COPYING: snapshot.copy}
 
+_OFFLINE: Mapping[Phase, Step] = {
+    Phase.PLANNED: offline.admit,
+    Phase.ADMITTED: prepare.prepare,
+    Phase.PREPARED: offline.start,
+    Phase.COPYING: offline.copy,
+    Phase.READY: offline.ready,
+    Phase.CUTOVER: offline.switch,
+    Phase.COMMITTED: offline.commit,
+    Phase.ROLLING_BACK: cleanup.roll_back,
+}
+
 # Nothing but media: no block job, no cutover.
 _MEDIA: Mapping[Phase, Step] = {
     Phase.PLANNED: media.admit,
@@ -36,6 +47,7 @@ STEPS: Mapping[Method, Mapping[Phase, Step]] = {
     Method.MIRROR: _MIRROR,
     Method.SYNCHRONOUS: _MIRROR,
     Method.SNAPSHOT: _SNAPSHOT,
+    Method.OFFLINE: _OFFLINE,
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
-from svmove.requests import Verify
+from svmove.requests import Method, Verify
 from svmove.volumes import DiskPlan, VolumeSpec
 
 
@@ -31,18 +31,44 @@ def doubt_about_source(
     identity = move.world.host.identity(path)
     if known is None or identity is None or identity != known.data["identity"]:
         return "it is not the file that was copied"
+    stamp = move.noted("stamp", key)
+    if stamp is not None and move.world.host.stamp(path) != stamp.data["stamp"]:
+        return "somebody has written to it since it was copied"
     return _used(move, path, identity, seen, elsewhere)
 
 
 def doubt_about_leaving(move: Move, disk: DiskPlan, seen: Seen) -> str | None:
     """Why the source may be needed yet."""
     if seen.off:
-        return "the guest is off, so it can't be proven which copy it uses"
-    if seen.where is not Where.DESTINATION:
+        if not _starts_from_copies(move, seen):
+            return "the guest is off, so it can't be proven which copy it uses"
+    elif seen.where is not Where.DESTINATION:
         return f"the guest is not proven on its destinations: {seen}"
     if move.plan.verify is not Verify.NONE and not (move.proven(disk.target) or move.noted("waived", disk.target)):
         return "its copy is not proven to be equal"
     return None
+
+
+def _starts_from_copies(move: Move, seen: Seen) -> bool:
+    """Of method `offline` alone, whose guest was off all the time. Elsewhere a guest that is off may have ended before
+    libvirt saw which copy it ran on; here the XML was written, and proven, while nobody could start it."""
+    proven = move.noted("proven")
+    switched = proven is not None and proven.data["where"] == Where.DESTINATION and not move.pending
+    ours = all(disk.destination_is_ours for disk in seen.disks)
+    by_us = move.plan.method is Method.OFFLINE and not move.noted("decided")
+    return by_us and switched and ours and seen.off_on_destination and not seen.domain.managed_save
+
+
+def lie_below(move: Move, seen: Seen) -> dict[str, str]:
+    """Identity of each file that lies below a disk of the guest itself → which, as `used_elsewhere`. While a guest is
+    off, libvirt does not name them. Raises HostError."""
+    host, found = move.world.host, dict[str, str]()
+    for disk in seen.domain.inactive if seen.off else ():
+        if disk.path is not None and disk.device == "disk":
+            for path, _ in host.chain(disk.path, disk.format):
+                if (identity := host.identity(path)) is not None:
+                    found[identity] = f"disk {disk.target} of the guest"
+    return found
 
 
 def doubt_about_made(

@@ -5,7 +5,7 @@ Every act is idempotent: it looks first whether it was done, by this process or 
 
 from svmove.errors import CopyError, HypervisorError
 from svmove.move.context import Move
-from svmove.move.observe import Where
+from svmove.move.observe import Seen, Where
 from svmove.move.ownership import doubt_about_unrecorded, used_elsewhere
 from svmove.move.phases import Phase
 from svmove.move.trim import trim
@@ -17,6 +17,10 @@ def admit(move: Move) -> Phase:
     seen = move.observe()
     if seen.where is not Where.SOURCE:
         raise CopyError(f"the guest is not as the plan saw it: {seen}", reason="changed", remedy="plan again")
+    return mark(move, seen)
+
+
+def mark(move: Move, seen: Seen) -> Phase:
     foreign = [disk for disk in seen.disks if disk.mirror is not None]
     marker = seen.domain.marker
     if foreign or not (marker in (None, move.plan.move) or move.world.journal.has_ended(marker)):

@@ -8,6 +8,7 @@ from svmove.move.methods import steps
 from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
 from svmove.move.quiet import frozen_since, thaw
 from svmove.moves import Plan
+from svmove.requests import Method
 
 # A daemon that answers and goes away again each time is not worth a hundred tries.
 _RECONNECTS = 10
@@ -50,7 +51,8 @@ class Walk:
         try:
             while move.phase not in RESTING:
                 move.say()
-                suffers = move.phase in _GUARDED or throttle.in_force(move.record) or frozen_since(move.record)
+                suffers = move.phase in _GUARDED and move.plan.method is not Method.OFFLINE
+                suffers = suffers or bool(throttle.in_force(move.record)) or frozen_since(move.record) is not None
                 move.world.guard(move.plan.move if suffers else None)
                 try:
                     thaw(move)  # what an svmove that died has frozen; in the cutover the guest goes on first
@@ -64,6 +66,7 @@ class Walk:
                 move.enter(following)
             move.world.guard(None)
         finally:
+            move.unlock()
             self.record = move.record
 
 

@@ -5,20 +5,13 @@ below a disk, by any method. The copy is the cheapest that both pools allow: sha
 copy of the data.
 """
 
-from collections.abc import Callable
-
-from svmove.errors import CopyError, HostError
-from svmove.model import CopyWay, EventKind
+from svmove.errors import CopyError
+from svmove.model import EventKind
 from svmove.move import mirror, room
-from svmove.move.compare import Comparison, Piece, Read, slices
+from svmove.move.bring import bring
 from svmove.move.context import Move
 from svmove.move.observe import Where
 from svmove.move.phases import Phase
-from svmove.requests import Verify
-from svmove.volumes import DiskPlan, Layer, VolumeSpec
-
-# Restarted where it was cut off: what comes after the last record is copied again (seconds).
-_RECORD = 5.0
 
 
 def freeze(move: Move) -> Phase:
@@ -55,7 +48,7 @@ def copy(move: Move) -> Phase:
     for disk in move.pending:
         # The deepest first: what lies below must be there when it is looked through.
         for key, (layer, spec) in reversed(disk.frozen.items()):
-            _bring(move, disk, key, layer, spec)
+            bring(move, disk, key, (layer, spec), _go_on)
     _still_frozen(move)
     _mirrors(move)
     return mirror.copy(move)
@@ -84,69 +77,6 @@ def _mirrors(move: Move) -> None:
         move.note("mirrored", disk.target)
 
 
-def _bring(move: Move, disk: DiskPlan, key: str, layer: Layer, spec: VolumeSpec) -> None:
-    """Copies a frozen file, and proves that the copy is equal."""
-    host = move.world.host
-    if move.noted("brought", key):
-        return
-    if not layer.found:
-        _ours(move, key, spec)
-        if move.noted("layer", key) is None:
-            _copy(move, disk, key, layer, spec)
-    move.intend("prove", key)
-    if move.plan.verify is not Verify.NONE or layer.found:
-        shared = host.shares_all(layer.source, spec.path)
-        if not shared:
-            _prove(move, disk, layer, spec)
-        move.note("proven-layer", key, by="shared extents" if shared else "comparison")
-    if not layer.found and spec.backing is not None:
-        host.rebase(spec.path, spec.format, spec.backing, spec.backing_format or "raw")
-    move.note("brought", key, size=host.size(spec.path))
-
-
-def _ours(move: Move, key: str, spec: VolumeSpec) -> None:
-    made = move.noted("created", key)
-    if made is None or move.world.host.identity(spec.path) != made.data["identity"]:
-        raise mirror.replaced([spec.path])
-
-
-def _copy(move: Move, disk: DiskPlan, key: str, layer: Layer, spec: VolumeSpec) -> None:
-    clock = move.world.clock
-    saved = move.noted("saved", key)
-    begin = int(saved.data["offset"]) if saved else 0
-    move.intend("copy-layer", key, source=layer.source, destination=spec.path, begin=begin)
-    recorded = began = clock.monotonic()
-
-    def heed(offset: int, end: int) -> bool:
-        nonlocal recorded
-        _go_on(move)
-        move.say(disk.target, offset, end)
-        if clock.monotonic() - recorded >= _RECORD:
-            recorded = clock.monotonic()
-            move.note("saved", key, offset=offset)
-        return True
-
-    try:
-        way = move.world.host.copy_image(
-            layer.source,
-            layer.source_format,
-            spec.path,
-            spec.format,
-            begin=begin,
-            bandwidth=lambda: move.terms().bandwidth,
-            saved=heed,
-        )
-    except HostError as error:
-        if "No space left" not in error.text:
-            raise
-        raise CopyError(
-            error.text, reason="no-space", remedy="free space in the destination pool, or choose another"
-        ) from error
-    move.note("layer", key, way=way, seconds=clock.monotonic() - began)
-    if way is CopyWay.REFLINK:
-        move.say(text=f"{spec.path} shares the extents of {layer.source}")
-
-
 def _go_on(move: Move) -> None:
     """While something is copied or compared out of process. Raises."""
     move.may_go_on()
@@ -155,52 +85,3 @@ def _go_on(move: Move) -> None:
         room.heed(move, event)
         if event.kind is EventKind.STOPPED:
             raise mirror.stopped()
-
-
-def _prove(move: Move, disk: DiskPlan, layer: Layer, spec: VolumeSpec) -> None:
-    """Every byte, before the guest is switched. Raises CopyError for a difference."""
-    # A layer may be smaller than what lies over it: a template that a guest's disk was made larger than.
-    size = spec.capacity
-    host = move.world.host
-    # By itself, when it is a copy of the file; one that was found may be made in another way, and lie on another file.
-    alone = spec.backing is not None and not layer.found
-    if layer.found and (other := host.image(spec.path, spec.format).virtual_bytes) != size:
-        raise _differs(layer, spec, f"{other} bytes instead of {size}")
-    if alone and host.extents(layer.source, layer.source_format) != host.extents(spec.path, spec.format):
-        raise _differs(layer, spec, "not the same clusters")
-
-    def watch(done: dict[str, int]) -> None:
-        _go_on(move)
-        move.say(disk.target, min(done.get(layer.source, 0), size), size, "compared")
-
-    read = _reader(move, layer, spec, alone=alone)
-    pieces = [
-        Piece(key=layer.source, offset=offset, length=length, read=read)
-        for offset, length in slices([(0, size)], move.world.policy.verify.slice)
-    ]
-    found = Comparison(move.world.policy.verify, watch).run(pieces).get(layer.source)
-    if found:
-        raise _differs(layer, spec, f"{len(found)} extents, first at {found[0].offset}")
-
-
-def _differs(layer: Layer, spec: VolumeSpec, how: str) -> CopyError:
-    remedy = "look at both storages: one of them does not keep what is written"
-    if layer.found:
-        remedy = "it is another file of that name; copy your own: --base copy, or rename one of them"
-    return CopyError(f"{spec.path} differs from {layer.source}: {how}", reason="copy-differs", remedy=remedy)
-
-
-def _reader(move: Move, layer: Layer, spec: VolumeSpec, *, alone: bool) -> Read:
-    def read(offset: int, length: int, advanced: Callable[[int], bool]) -> int | None:
-        return move.world.host.compare_local(
-            layer.source,
-            layer.source_format,
-            spec.path,
-            spec.format,
-            offset,
-            length,
-            advanced,
-            layer=alone,
-        )
-
-    return read

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from svmove.model import SourceKind
 from svmove.moves import Finding, Level
-from svmove.plan import method as methods
 from svmove.plan.case import Case, nearest, refuse
-from svmove.plan.choice import fully_allocated
+from svmove.plan.choice import Choice, fully_allocated
 from svmove.requests import Allocation, Method, Verify
 
 FORMATS = ("raw", "qcow2")
@@ -105,13 +104,20 @@ def layers(case: Case) -> Iterator[Finding]:
                     "make one file of them: --flatten",
                     target,
                 )
-            elif image.internal_snapshots:
-                yield _internal(case, layer.source, target)
+            else:
+                yield from _internal(case, layer.source, choice)
         if choice.layers and not case.request.flatten and choice.destination and choice.destination.format == "raw":
             yield refuse(
                 "raw-chain",
                 f"{target} has files below it: {', '.join(choice.disk.chain)}; raw can't have any",
                 "leave --format out, or make one file of them: --flatten",
+                target,
+            )
+        if choice.layers and case.request.flatten and case.method is Method.OFFLINE:
+            yield refuse(
+                "flatten-offline",
+                f"{target} has files below it, and those of a guest that is off are copied as they are",
+                "leave --flatten out, or start the guest: then it is moved as it runs",
                 target,
             )
         if choice.layers and case.request.flatten and case.inventory.domain.snapshots:
@@ -122,18 +128,24 @@ def layers(case: Case) -> Iterator[Finding]:
                 "leave --flatten out, or delete them: virsh snapshot-delete",
                 target,
             )
-        if choice.image is not None and choice.image.internal_snapshots and choice.disk.path is not None:
-            yield _internal(case, choice.disk.path, target)
+        if choice.image is not None and choice.disk.path is not None:
+            yield from _internal(case, choice.disk.path, choice)
 
 
-def _internal(case: Case, path: str, target: str) -> Finding:
-    return refuse(
+def _internal(case: Case, path: str, choice: Choice) -> Iterator[Finding]:
+    """A file that is copied as it is keeps them; a mirror copies what the guest sees."""
+    target, snapshots = choice.disk.target, case.inventory.images[path].internal_snapshots
+    offline = case.method is Method.OFFLINE
+    changed = choice.destination is not None and choice.destination.format != choice.disk.format
+    if not snapshots or (offline and not changed):
+        return
+    yield refuse(
         "internal-snapshots",
-        f"{target}: {path} has internal snapshots: {', '.join(case.inventory.images[path].internal_snapshots)}; "
-        "QEMU's mirror copies the disk as it is now, and none of them",
-        "shut the guest down, then the same command moves it"
-        if Method.OFFLINE in methods.AVAILABLE
-        else "delete them: virsh snapshot-delete, or qemu-img snapshot -d while the guest is off",
+        f"{target}: {path} has internal snapshots: {', '.join(snapshots)}"
+        + ("" if offline else "; QEMU's mirror copies the disk as it is now, and none of them"),
+        "leave --format out: then the file is copied as it is, and keeps them"
+        if offline
+        else "shut the guest down: then the same command moves it",
         target,
     )
 

@@ -6,19 +6,33 @@ from pathlib import PurePosixPath
 from svmove.model import Agent, DomainState
 from svmove.moves import Finding, Level
 from svmove.plan.case import Case, refuse
+from svmove.requests import Method
 from svmove.units import show_duration
 
 
 def state(case: Case) -> Iterator[Finding]:
     domain = case.inventory.domain
-    if domain.state is DomainState.OFF:
+    offline = case.method is Method.OFFLINE
+    if domain.state is DomainState.OTHER:
+        yield refuse("domain-state", f"domain {domain.name} is neither running nor paused", "wait until it is")
+    elif domain.state is DomainState.OFF and not offline:
         yield refuse(
             "domain-off",
-            f"domain {domain.name} is off; this version moves running guests",
-            "start it (virsh start), or move the volumes with qemu-img convert while it is off",
+            f"domain {domain.name} is off, and the method {case.method} is for guests that run",
+            "start it (virsh start), or leave --method out",
         )
-    elif domain.state is DomainState.OTHER:
-        yield refuse("domain-state", f"domain {domain.name} is neither running nor paused", "wait until it is")
+    elif domain.state is not DomainState.OFF and offline:
+        yield refuse(
+            "domain-on",
+            f"domain {domain.name} is {domain.state}, and the method offline is for guests that are off",
+            "shut it down (virsh shutdown), or leave --method out: then it is moved as it runs",
+        )
+    if offline and domain.managed_save:
+        yield refuse(
+            "managed-save",
+            f"domain {domain.name} has a saved state, which goes on from the files that it names itself",
+            "start it, and move it as it runs; or throw the state away: virsh managedsave-remove",
+        )
 
 
 def ownership(case: Case) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from svmove.units import GiB, show_rate, show_size
 from svmove.volumes import DiskPlan
 
 # What this version can carry out (`svmove.move.methods.STEPS`, a floor above; a test holds them together).
-AVAILABLE: tuple[Method, ...] = (Method.MIRROR, Method.SYNCHRONOUS, Method.SNAPSHOT)
+AVAILABLE: tuple[Method, ...] = (Method.MIRROR, Method.SYNCHRONOUS, Method.SNAPSHOT, Method.OFFLINE)
 
 # VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES
 SYNCHRONOUS_FROM = version("8.0")
@@ -55,6 +55,8 @@ class Chosen:
 
     def verify(self, asked: Verify | None) -> Verify:
         """What was asked, or else the method's own way."""
+        if self.method is Method.OFFLINE:  # there is no other moment
+            return Verify.NONE if asked is Verify.NONE else Verify.BEFORE
         if asked is not None:
             return asked
         return Verify.BEFORE if self.method is Method.SNAPSHOT else Verify.CUTOVER
@@ -67,6 +69,12 @@ def asked(facts: Facts) -> Chosen | None:
     if facts.request.method is Method.AUTO:
         return None
     return Chosen(method=facts.request.method, why="as asked")
+
+
+def off(facts: Facts) -> Chosen | None:
+    if facts.inventory.domain.state is not DomainState.OFF:
+        return None
+    return _of(Method.OFFLINE, "the guest is off")
 
 
 def proof_before(facts: Facts) -> Chosen | None:
@@ -112,6 +120,7 @@ def corrupting_mirror(facts: Facts) -> Chosen | None:
 
 RULES: tuple[Callable[[Facts], Chosen | None], ...] = (
     asked,
+    off,
     proof_before,
     shared_extents,
     fast_writer,

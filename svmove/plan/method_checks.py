@@ -11,13 +11,7 @@ from svmove.requests import Method, Verify
 
 def method(case: Case) -> Iterator[Finding]:
     libvirt = case.inventory.versions.libvirt
-    if case.method not in methods.AVAILABLE:
-        yield refuse(
-            "no-such-method",
-            f"this version has no method {case.method}",
-            "use one of: " + ", ".join(methods.AVAILABLE),
-        )
-    elif case.method is Method.SYNCHRONOUS and 0 < libvirt < methods.SYNCHRONOUS_FROM:
+    if case.method is Method.SYNCHRONOUS and 0 < libvirt < methods.SYNCHRONOUS_FROM:
         yield refuse(
             "no-synchronous",
             f"libvirt {known_bad.show(libvirt)} has no synchronous writes",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from svmove.moves import Finding, Level
 from svmove.plan.case import Case, nearest, refuse
-from svmove.requests import Verify
+from svmove.requests import Method, Verify
 from svmove.units import show_size
 from svmove.volumes import VolumeSpec
 
@@ -123,7 +123,7 @@ def scratch(case: Case) -> Iterator[Finding]:
             else "the copy is not compared",
             remedy="leave --verify none out",
         )
-    elif case.choices and case.inventory.scratch_free < 2 * reserve:
+    elif case.method is not Method.OFFLINE and case.choices and case.inventory.scratch_free < 2 * reserve:
         yield refuse(
             "no-scratch",
             f"{show_size(case.inventory.scratch_free)} free for the verification's scratch files; "

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from svmove.moves import Finding, Level, Plan
 from svmove.outcomes import Failure, GuestOn, Outcome, State
-from svmove.requests import Verify
+from svmove.requests import Method, Verify
 from svmove.units import show_duration, show_rate, show_size
 
 _STYLES = {Level.REFUSE: "bold red", Level.WARN: "yellow", Level.NOTE: "cyan"}
@@ -119,7 +119,7 @@ def plan(found: Plan) -> RenderableType:
                 f"method {found.method} ({found.why}), "
                 f"{show_size(found.copy_bytes)} in about {show_duration(found.copy_seconds)}"
                 + (f" at {show_rate(sum(cap))}" if cap else "")
-                + f", pause at most {show_duration(found.max_pause)}"
+                + (f", pause at most {show_duration(found.max_pause)}" if found.method is not Method.OFFLINE else "")
                 + (f", cutover within {show_duration(found.deadline)}" if found.deadline is not None else "")
                 + f", verification: {found.verify}"
                 + (", trimmed first" if found.trim else "")

@@ -73,6 +73,7 @@ class LibvirtHypervisor:
             uuid=domain.UUIDString(),
             state=_STATES.get(state, DomainState.OTHER),
             io_error=(state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR),
+            managed_save=persistent and bool(domain.hasManagedSaveImage()),
             persistent=persistent,
             live=() if live is None else xml.disks(live, path_of),
             inactive=() if inactive is None else xml.disks(inactive, path_of),

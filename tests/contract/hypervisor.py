@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from svmove.errors import HostError, HypervisorError, NotFoundError, NotReadyError, UnverifiedError
+from svmove.errors import HostError, HypervisorError, NotFoundError, NotReadyError, SvmoveError, UnverifiedError
 from svmove.model import Agent, DomainState, EventKind, Tuning
 from svmove.volumes import CopyOptions, VolumeSpec
 from tests.builders import disk_plan
@@ -374,6 +374,24 @@ class ExportContract:
 
 
 class HostContract:
+    def test_a_locked_image_of_a_guest_that_is_off_keeps_the_guest_from_starting(self, side: Side) -> None:
+        path = side.path()
+        with pytest.raises(HostError), side.host.locked(path):
+            pass
+        side.off()
+        side.until(lambda: side.host.process(side.uuid) is None)
+        with side.host.locked(path):
+            before = side.host.stamp(path)
+            with pytest.raises(SvmoveError, match='Failed to get "write" lock'):
+                side.on()
+            side.until(lambda: side.hypervisor.domain(side.uuid).state is DomainState.OFF)
+            assert side.host.stamp(path) == before
+            assert side.host.chain(path, "qcow2") == ()
+        side.spoil(path, 512)
+        assert side.host.stamp(path) != before
+        side.on()
+        assert side.hypervisor.domain(side.uuid).state is DomainState.RUNNING
+
     def test_a_file_has_an_identity_that_another_of_its_name_has_not(self, side: Side) -> None:
         made = side.spec()
         assert side.host.identity(made.path) is None

@@ -38,6 +38,7 @@ class Side:
     capacity: int
     scratch: str  # a folder that does not exist yet
     off: Callable[[], None]
+    on: Callable[[], None]  # raises SvmoveError when it can't be started
     spoil: Callable[[str, int], None]  # changes a byte of an image that nobody has open
     sleep: Callable[[float], None]
     checkpoint: Callable[[str], None]  # of both disks
@@ -106,7 +107,8 @@ def fake_side() -> Side:
         return one, other
 
     def spoil(path: str, at: int) -> None:
-        world.files[path].blocks[at // fake.BLOCK] += 1
+        file, block = world.files[path], at // fake.BLOCK
+        file.write(block, file.read(block) + 1)
 
     return Side(
         hypervisor=fake.FakeHypervisor(world),
@@ -118,6 +120,7 @@ def fake_side() -> Side:
         capacity=fake.BLOCKS * fake.BLOCK,
         scratch="/scratch/contract",
         off=world.stop_guest,
+        on=world.start_guest,
         spoil=spoil,
         sleep=world.pass_time,
         checkpoint=lambda name: world.checkpoints.update({name: {"vda", "vdb"}}),
@@ -141,6 +144,9 @@ def real_side(world: World) -> Iterator[Side]:
 
     def off() -> None:
         world.virsh("destroy", name)
+
+    def on() -> None:
+        world.virsh("start", name)
 
     def spoil(path: str, at: int) -> None:
         run(["qemu-io", "-c", f"write -P 8 {at} 512", path])
@@ -167,6 +173,7 @@ def real_side(world: World) -> Iterator[Side]:
         capacity=capacity,
         scratch=str(Path(world.cli.scratch) / "contract"),
         off=off,
+        on=on,
         spoil=spoil,
         sleep=time.sleep,
         checkpoint=checkpoint,

@@ -1,6 +1,7 @@
 """`Host` on the fake world, and the real journal with its faults."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from svmove.errors import HostError, UnverifiedError
@@ -60,6 +61,37 @@ class FakeHost:
     @counted
     def identity(self, path: str) -> str | None:
         return self.world.files[path].identity if path in self.world.files else None
+
+    @counted
+    def stamp(self, path: str) -> str | None:
+        file = self.world.files.get(path)
+        return f"{file.identity} {file.version}" if file is not None else None
+
+    @contextmanager
+    def locked(self, path: str) -> Iterator[None]:
+        try:
+            self._lock(path)
+            yield
+        finally:  # the kernel frees it, also when svmove has died
+            if path in self.world.files:
+                self.world.locked.discard(self.world.files[path].identity)
+
+    @counted
+    def _lock(self, path: str) -> None:
+        file = self.world.files.get(path)
+        if file is None:
+            raise HostError(f"{path}: No such file or directory")
+        if any(file is drive.file for drive in self.world.drives.values()) and self.world.state is not DomainState.OFF:
+            raise HostError(f"somebody has {path} open for writing")
+        self.world.locked.add(file.identity)
+
+    @counted
+    def chain(self, path: str, format_: str) -> tuple[tuple[str, str], ...]:
+        if path not in self.world.files:
+            raise HostError(f"{path}: No such file or directory")
+        names = {file.identity: name for name, file in self.world.files.items()}
+        below = self.world.files[path].chain()[1:]
+        return tuple((names[file.identity], file.format) for file in below)
 
     @counted
     def allocated(self, path: str) -> int:

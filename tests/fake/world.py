@@ -88,12 +88,14 @@ class File:
     blocks: list[int] = field(default_factory=lambda: [0] * BLOCKS)
     format: str = "qcow2"
     below: "File | None" = None
+    version: int = 0  # differs after each write
     own: set[int] = field(default_factory=set)  # the blocks that it has itself, when there is a file below
 
     def read(self, block: int) -> int:
         return self.blocks[block] if self.below is None or block in self.own else self.below.read(block)
 
     def write(self, block: int, value: int) -> None:
+        self.version += 1
         self.blocks[block] = value
         self.own.add(block)
 
@@ -184,6 +186,7 @@ class World:
         self.cut: set[str] = set()  # paths of truncated files
         self.hangs = False  # the destination's storage
         self.held_by: dict[str, int] = {}  # identity → pid of another process
+        self.locked: set[str] = set()  # identities
         self.used_by: dict[str, str] = {}  # path → another domain
         self.events: deque[Event] | None = None
         self.reconnects = 0
@@ -225,6 +228,14 @@ class World:
             drive.path = drive.inactive
             drive.file = self.files[drive.inactive]
         self.emit(Event(kind=EventKind.STOPPED))
+
+    def start_guest(self) -> None:
+        """From what its XML names; as QEMU does, it fails at a lock."""
+        if any(self.files[drive.inactive].identity in self.locked for drive in self.drives.values()):
+            raise HypervisorError('Failed to get "write" lock')
+        for drive in self.drives.values():
+            drive.path, drive.file = drive.inactive, self.files[drive.inactive]
+        self.state = DomainState.RUNNING
 
     def fail_mirror(self, target: str, reason: str | None) -> None:
         """QEMU's event with the reason comes first, then libvirt's."""

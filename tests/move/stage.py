@@ -26,6 +26,11 @@ class Stage:
         self.cancel = threading.Event()
         self.journal = FaultyJournal(self.url, self.world)
         self.told: list[Progress] = []
+        self.off = False  # the guest is, and is to be so in the end
+
+    def stop_guest(self) -> None:
+        self.world.stop_guest()
+        self.off = True
 
     def mover(self) -> Mover:
         """A fresh one, as a new process would have."""
@@ -90,8 +95,10 @@ class Stage:
             for entry in record.all(Kind.FACT, what)
         }
         assert phase in RESTING
-        assert world.state is DomainState.RUNNING, "a guest that was running stands still"
+        expected = DomainState.OFF if self.off else DomainState.RUNNING
+        assert world.state is expected, "a guest that was running stands still"
         assert not world.frozen, "a guest that is left frozen can't write any more"
+        assert world.locked == set()
         world.check_copies()
         self.check_proofs(move)
         assert world.export is None, "an export was left, whose scratch file grows until the guest is paused"

@@ -50,9 +50,15 @@ def chained(**changed: Any) -> Inventory:
     return inventory(CHAINED, **{"images": {VDA: image(), BASE: image()}, **changed})
 
 
+OFF = domain(live=(), state=DomainState.OFF)
+OFF_CHAINED = domain(live=(), inactive=(CHAINED,), state=DomainState.OFF)
+SNAPPED = images(internal_snapshots=("s1", "s2"))
+
 FIRES = [
     # domain_checks
-    Fires(code="domain-off", found=inventory(domain=domain(live=(), state=DomainState.OFF)), says="virsh start"),
+    Fires(code="domain-off", found=inventory(domain=OFF), asked=request(method=Method.MIRROR), says="virsh start"),
+    Fires(code="domain-on", asked=request(method=Method.OFFLINE), says="virsh shutdown"),
+    Fires(code="managed-save", found=inventory(domain=replace(OFF, managed_save=True)), says="managedsave-remove"),
     Fires(code="domain-state", found=inventory(domain=domain(state=DomainState.OTHER))),
     Fires(code="move-running", found=inventory(domain=domain(marker="m-1")), says="svmove resume m-1"),
     Fires(code="domain-job", found=inventory(domain=domain(job="backup")), says="a backup runs"),
@@ -148,7 +154,21 @@ FIRES = [
         asked=request(flatten=True, method=Method.SNAPSHOT),
         says="--method mirror",
     ),
-    Fires(code="internal-snapshots", found=inventory(images=images(internal_snapshots=("s1", "s2"))), target="vda"),
+    Fires(code="internal-snapshots", found=inventory(images=SNAPPED), target="vda", says="shut the guest down"),
+    Fires(
+        code="internal-snapshots",
+        found=inventory(domain=OFF, images=SNAPPED),
+        asked=request(format=Format.RAW),
+        target="vda",
+        says="leave --format out",
+    ),
+    Fires(
+        code="flatten-offline",
+        found=chained(domain=OFF_CHAINED),
+        asked=request(flatten=True),
+        target="vda",
+        says="start the guest",
+    ),
     Fires(code="block-job", found=inventory(jobs={"vda": "pull"}), target="vda", says="pull"),
     Fires(
         code="block-job",
@@ -217,7 +237,6 @@ FIRES = [
     Fires(code="nvram", found=inventory(domain=domain(nvram="/nv/web.fd")), level=Level.NOTE, says="/nv/web.fd"),
     Fires(code="tpm", found=inventory(domain=domain(tpm="/tpm/u")), level=Level.NOTE, says="/tpm/u"),
     # method_checks
-    Fires(code="no-such-method", asked=request(method=Method.OFFLINE), says="one of: mirror"),
     Fires(
         code="no-synchronous",
         asked=request(method=Method.SYNCHRONOUS),
@@ -341,7 +360,6 @@ NOT = [
     ("no-synchronous", request(method=Method.SYNCHRONOUS), inventory(versions=Versions(libvirt=8_000_000, qemu=1))),
     ("verify-before", request(method=Method.SNAPSHOT, verify=Verify.BEFORE), inventory()),
     ("known-bad", request(), inventory(versions=Versions(libvirt=9_000_000, qemu=7_002_000))),
-    ("no-such-method", request(method=Method.SYNCHRONOUS), inventory()),
     ("pool-inactive", request(), inventory(pools=(pool(), pool("slow"), pool("third", active=False)))),
     ("pool-type", request(), inventory(pools=(pool(type="fs"), pool("slow")))),
     ("pool-type", request(), inventory(pools=(pool(type="netfs"), pool("slow")))),

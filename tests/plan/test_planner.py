@@ -12,7 +12,7 @@ from svmove.model import DomainState, Inventory, SourceKind
 from svmove.moves import Level
 from svmove.plan import estimate
 from svmove.policy import MirrorPolicy, MovePolicy, Policy
-from svmove.requests import DiskRequest, Format
+from svmove.requests import DiskRequest, Format, Verify
 from svmove.units import GiB, MiB
 from tests.builders import MOVE, NOW, UUID, disk, domain, image, inventory, planned, pool, request
 
@@ -239,6 +239,23 @@ def test_a_limit_above_what_was_measured_does_not_make_it_faster() -> None:
     measured = replace(inventory(), past_rates={("slow", "fast"): 512.0 * MiB})
     assert planned(request(bandwidth=1024 * MiB), measured).copy_seconds == pytest.approx(2.0)
     assert planned(request(bandwidth=256 * MiB), measured).copy_seconds == pytest.approx(4.0)
+
+
+# A guest that is off
+
+OFF = domain(live=(), state=DomainState.OFF)
+
+
+def test_a_guest_that_is_off_is_moved_offline_and_proven_before_it_is_redefined() -> None:
+    plan = planned(request(), inventory(domain=OFF, scratch_free=0))
+    assert (plan.method, plan.verify, plan.why, plan.findings) == ("offline", Verify.BEFORE, "the guest is off", ())
+    assert planned(request(verify=Verify.CUTOVER), inventory(domain=OFF)).verify is Verify.BEFORE
+    assert planned(request(verify=Verify.NONE), inventory(domain=OFF)).verify is Verify.NONE
+
+
+def test_internal_snapshots_go_over_in_a_file_that_is_copied_as_it_is() -> None:
+    plan = planned(request(), inventory(domain=OFF, images={VDA: image(internal_snapshots=("s1",))}))
+    assert (plan.refused, plan.disks[0].destination.format) == (False, "qcow2")
 
 
 # The plan as a whole

@@ -164,12 +164,6 @@ def test_a_disk_that_another_guest_names_is_refused(world: World) -> None:
     assert refused(world, "first", "--to", "lab-b") == ["used-elsewhere"]
 
 
-def test_a_guest_that_is_off_is_refused(world: World) -> None:
-    world.guest("off", disk(world.image("off.qcow2")), start=False)
-
-    assert refused(world, "off", "--to", "lab-b") == ["domain-off"]
-
-
 @pytest.mark.parametrize("name", ["two words", 'it\'s "quoted"', "$(reboot); `x` & y", "Größe-データ", "a<b>&amp;c"])
 def test_names_are_only_names(world: World, name: str) -> None:
     """A guest, an image and a destination volume of that name; libvirt itself takes each of them."""

@@ -1,0 +1,208 @@
+"""Method `offline`: the guest is off. Its files are copied and proven, and then its XML names the copies.
+
+Why no byte can be lost here:
+- A lock that QEMU respects is on every source (`svmove.host.lock`), from before its first byte is copied until the XML
+  names the copies. A guest that is started meanwhile fails at the lock, and the move goes on. It can't be started onto
+  half a copy either: until all of it is proven, the XML names the sources.
+- The lock dies with svmove. So what the sources are (`Host.stamp`: which file, its length, the time of its last write)
+  is in the journal, noted under the first lock, and looked at under every later one. A guest that ran in between has
+  written, if to its journal alone: then the copy is worth nothing, and is rolled back, never gone on with.
+- The XML is written with the lock still held, its intention journalled, and is proven by reading it back. A start that
+  libvirt had begun just before, with the old XML in its hand, fails at the lock like any other, and leaves the new XML
+  for the next one. So after the XML was written it is waited for until the guest is off, or runs on the copies.
+- What can't be told after that is held, with both copies kept.
+"""
+
+from collections.abc import Iterator
+
+from svmove.errors import CopyError, HostError, HypervisorError
+from svmove.model import DomainState
+from svmove.move import allocation, media, mirror, prepare
+from svmove.move.bring import bring
+from svmove.move.context import Move
+from svmove.move.observe import Seen, Where
+from svmove.move.phases import Phase
+from svmove.requests import Verify
+
+# A start that fails at the lock takes a second or two, libvirt's clearing up included.
+_START_ENDS = 30.0
+
+
+def admit(move: Move) -> Phase:
+    """The plan may be minutes old: nothing may have changed. What the sources are now is what they must stay."""
+    seen = _locked(move)
+    for disk in move.plan.disks:
+        for key, path in disk.deletable.items():
+            move.note("stamp", key, stamp=move.world.host.stamp(path))
+    return prepare.mark(move, seen)
+
+
+def start(move: Move) -> Phase:
+    _unchanged(move)
+    return Phase.COPYING
+
+
+def copy(move: Move) -> Phase:
+    _unchanged(move)
+    for disk in move.plan.disks:
+        # The deepest first: what lies below must be there when it is looked through.
+        for key, what in reversed((disk.top | disk.frozen).items()):
+            bring(move, disk, key, what, Move.may_go_on)
+        if move.plan.verify is not Verify.NONE and not move.noted("verified", disk.target):
+            move.note("verified", disk.target, mismatches=[])
+        move.note("copied", disk.target, bytes=move.world.host.allocated(disk.destination.path))
+    allocation.allocate(move)
+    return Phase.READY
+
+
+def ready(move: Move) -> Phase:
+    _unchanged(move)
+    return Phase.CUTOVER
+
+
+def switch(move: Move) -> Phase:
+    """All disks by one definition. Raises CopyError only where the guest is proven on its sources."""
+    seen = move.observe()
+    if _strayed(seen):
+        return _take_back(move)
+    if seen.off_on_source or seen.where is Where.SOURCE:
+        if move.may_be_over:  # an svmove that died had it in mind, and did not do it
+            move.note("proven", where=Where.SOURCE, seen=str(seen))
+        _redefine(move)
+    return _settle(move)
+
+
+def commit(move: Move) -> Phase:
+    # What starts now starts from the copies; and a file that svmove itself has open is not deleted.
+    move.unlock()
+    return media.commit(move)
+
+
+def _redefine(move: Move) -> None:
+    _unchanged(move)
+    move.may_go_on()  # the last chance
+    if wrong := _replaced(move):
+        raise mirror.replaced(wrong)
+    sources = {disk.target: (disk.destination.path, disk.destination.format) for disk in move.plan.disks}
+    move.intend("redefine", sources={target: path for target, (path, _) in sources.items()})
+    for _ in range(move.world.policy.move.cutover_attempts):
+        try:
+            move.world.hypervisor.set_sources(move.plan.uuid, sources, running=False)
+        except HypervisorError as error:  # one reason is a start that is under way, and will fail
+            trouble = error
+        else:
+            return
+        seen = _rested(move)
+        if not seen.off_on_source:
+            return  # what it is then, is looked at by `_settle`
+    move.note("proven", where=Where.SOURCE, seen=str(seen))
+    raise CopyError(f"the XML can't be written: {trouble.text}", reason="redefine-failed", remedy=trouble.remedy)
+
+
+def _settle(move: Move) -> Phase:
+    """After the XML may have been written: waits until it is certain from where the guest's next start is."""
+    trouble = None
+    try:
+        _lock(move)
+        seen = _rested(move)
+        trouble = next(_changed(move), None)
+    except HostError as error:  # somebody writes to a source
+        seen, trouble = move.observe(), error.text
+    if trouble or _replaced(move) or not (seen.off_on_destination or seen.where is Where.DESTINATION):
+        move.blame("unclear", f"after the XML was to be written ({trouble or 'no error was seen'}): {seen}")
+        return Phase.HELD
+    for disk in move.pending:
+        move.note("over", disk.target)
+    move.note("proven", where=Where.DESTINATION, seen=str(seen))
+    return Phase.COMMITTED
+
+
+def _strayed(seen: Seen) -> bool:
+    """It runs on its sources, with the copies in the XML of its next start: svmove was killed, and its lock freed,
+    while a start was under way that still had the old XML."""
+    return seen.domain.live != () and all(
+        disk.live in disk.plan.sources
+        and disk.inactive in disk.plan.destinations
+        and disk.holds_source
+        and not disk.holds_destination
+        for disk in seen.disks
+    )
+
+
+def _take_back(move: Move) -> Phase:
+    """The guest goes on on its sources, and starts from them the next time."""
+    sources = {disk.target: (disk.source, disk.source_format) for disk in move.plan.disks}
+    move.intend("redefine", sources={target: path for target, (path, _) in sources.items()})
+    move.world.hypervisor.set_sources(move.plan.uuid, sources, running=True)
+    seen = move.observe()
+    if seen.where is not Where.SOURCE:
+        move.blame("unclear", f"after the XML was taken back: {seen}")
+        return Phase.HELD
+    move.note("proven", where=Where.SOURCE, seen=str(seen))
+    raise _started()
+
+
+def _locked(move: Move) -> Seen:
+    """The guest is off, on its sources, and can't be started. Raises CopyError."""
+    try:
+        _lock(move)
+    except HostError as error:
+        if move.observe().off:
+            raise CopyError(error.text, reason="source-in-use", remedy=error.remedy) from error
+        raise _started() from error
+    seen = _rested(move)
+    if seen.domain.managed_save:
+        raise CopyError("the guest has a saved state, which names the old files", reason="managed-save")
+    if not seen.off_on_source or seen.domain.state is not DomainState.OFF:
+        raise CopyError(f"the guest is not as the plan saw it: {seen}", reason="changed", remedy="plan again")
+    return seen
+
+
+def _unchanged(move: Move) -> None:
+    """Likewise, and the sources are what they were when the copy was begun. Raises CopyError."""
+    _locked(move)
+    if (trouble := next(_changed(move), None)) is not None:
+        raise CopyError(trouble, reason="source-changed", remedy="move again")
+
+
+def _lock(move: Move) -> None:
+    for disk in move.plan.disks:
+        for path in disk.deletable.values():
+            move.lock(path)
+
+
+def _rested(move: Move) -> Seen:
+    """How it looks when no start is under way any more: with the lock held, none gets anywhere but on the copies."""
+    seen = move.observe()
+
+    def rests(_event: object) -> bool:
+        nonlocal seen
+        seen = move.observe()
+        return seen.off or seen.where is Where.DESTINATION
+
+    move.await_(_START_ENDS, rests)
+    return seen
+
+
+def _changed(move: Move) -> Iterator[str]:
+    """Of each source that is not what it was, in words."""
+    for disk in move.plan.disks:
+        for key, path in disk.deletable.items():
+            noted = move.noted("stamp", key)
+            if noted is None or move.world.host.stamp(path) != noted.data["stamp"]:
+                yield f"somebody has written to {path} since it was copied, or put another file in its place"
+
+
+def _replaced(move: Move) -> list[str]:
+    """Destinations that are not the files that were made."""
+    host = move.world.host
+    made = {spec.path: move.noted("created", key) for disk in move.plan.disks for key, spec in disk.made.items()}
+    return [path for path, entry in made.items() if entry is None or host.identity(path) != entry.data["identity"]]
+
+
+def _started() -> CopyError:
+    return CopyError(
+        "the guest was started while nobody held the lock on its disks",
+        reason="guest-started",
+        remedy="move it as it runs, or shut it down and move again",
+    )
