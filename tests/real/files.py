@@ -32,6 +32,6 @@ def files_guest(world: World) -> Iterator[FilesGuest]:
     """It has done so all the time, and goes on after the test."""
     found = FilesGuest(world)
     world.lab.add_guest(FILES_GUEST)
-    until(lambda: found.lines() > 2, "the guest has made its file system", 60.0)
+    until(lambda: found.lines() > 2, "the guest has made its file system", 120.0)
     yield found
     found.writes()
