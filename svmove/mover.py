@@ -30,7 +30,8 @@ from svmove.moves import Plan, Terms
 from svmove.outcomes import Outcome, Progress
 from svmove.plan.planner import make_plan
 from svmove.policy import Policy
-from svmove.ports import Cancel, Clock, Guard, Host, Hypervisor, Listener
+from svmove.ports import Cancel, Clock, Guard, Hypervisor, Listener
+from svmove.ports_host import Host
 from svmove.redact import redact
 from svmove.requests import Request
 from svmove.units import show_duration

@@ -9,7 +9,7 @@ import pytest
 import svmove
 
 FLOORS = {
-    **dict.fromkeys(("errors", "units", "model", "ports", "clock", "policy", "policy_file", "redact"), 0),
+    **dict.fromkeys(("errors", "units", "model", "ports", "ports_host", "clock", "policy", "policy_file", "redact"), 0),
     **dict.fromkeys(("requests", "volumes", "moves", "outcomes", "decisions"), 0),
     **dict.fromkeys(("virt", "host"), 1),
     **dict.fromkeys(("plan", "journal"), 2),

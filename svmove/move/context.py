@@ -15,7 +15,8 @@ from svmove.move.phases import ENDED, NEXT, Phase
 from svmove.moves import Plan, Terms
 from svmove.outcomes import Progress
 from svmove.policy import Policy
-from svmove.ports import Cancel, Clock, Events, Guard, Host, Hypervisor, Listener
+from svmove.ports import Cancel, Clock, Events, Guard, Hypervisor, Listener
+from svmove.ports_host import Host
 from svmove.requests import Verify
 from svmove.units import show_duration
 from svmove.volumes import DiskPlan

@@ -106,11 +106,12 @@ class Converge:
         """Raises CopyError for a storage that answers, and yet nothing was copied to it for the policy's time. One that
         hangs is waited for: nothing says that it won't come back."""
         since, done = self._moved.get(target, (now, -1))
-        if job.done != done:
+        cap = self._move.terms().bandwidth
+        # From when it could have gone on: a limit that was too low for that may have been lifted just now.
+        if job.done != done or (cap is not None and cap < _LEAST_CAP):
             self._moved[target] = (now, job.done)
             return
-        cap = self._move.terms().bandwidth
-        if now - since < self._policy.standstill or not self._policy.steps or (cap is not None and cap < _LEAST_CAP):
+        if now - since < self._policy.standstill or not self._policy.steps:
             return
         self._moved[target] = (now, job.done)
         for disk in self._disks([target]):

@@ -10,7 +10,8 @@ from svmove.model import Agent, CopyWay, Disk, Domain, DomainState, Image, Inven
 from svmove.plan import estimate, granularity
 from svmove.plan.choice import REMOVABLE
 from svmove.policy import Policy
-from svmove.ports import Clock, Host, Hypervisor
+from svmove.ports import Clock, Hypervisor
+from svmove.ports_host import Host
 from svmove.requests import Request
 
 # Of a copy that is limited, even a guest that writes little may decide: looked at for so long at least (seconds).

@@ -14,7 +14,8 @@ from svmove.journal import Entry, Journal, Kind, Record
 from svmove.move import lost, throttle
 from svmove.move.phases import Phase
 from svmove.move.throttle import InForce
-from svmove.ports import Host, Hypervisor
+from svmove.ports import Hypervisor
+from svmove.ports_host import Host
 from svmove.volumes import DiskPlan
 
 

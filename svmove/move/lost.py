@@ -14,7 +14,8 @@ from svmove.move.observe import observe
 from svmove.move.phases import Phase
 from svmove.moves import Finding, Level, Plan
 from svmove.policy import Policy
-from svmove.ports import Host, Hypervisor
+from svmove.ports import Hypervisor
+from svmove.ports_host import Host
 from svmove.requests import Method, Verify
 from svmove.volumes import DiskPlan, Overlay, VolumeSpec
 

@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from svmove.errors import NotFoundError
 from svmove.model import Domain, DomainState, Mirror, Process
-from svmove.ports import Host, Hypervisor
+from svmove.ports import Hypervisor
+from svmove.ports_host import Host
 from svmove.volumes import DiskPlan
 
 

@@ -8,7 +8,7 @@ from svmove.move.phases import RESTING, Phase
 from svmove.move.quiet import thaw
 from svmove.move.standstill import release, standing_since
 from svmove.move.verify import enough_scratch
-from svmove.ports import Host
+from svmove.ports_host import Host
 
 
 def relieve(move: Move) -> bool:

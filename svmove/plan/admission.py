@@ -7,7 +7,7 @@ A check that finds nothing to object to yields nothing. `refuse` stops the move 
 from collections.abc import Callable, Iterator
 
 from svmove.moves import Finding
-from svmove.plan import disk_checks, domain_checks, method_checks, pool_checks
+from svmove.plan import chain_checks, disk_checks, domain_checks, method_checks, pool_checks
 from svmove.plan.case import Case
 
 CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
@@ -19,7 +19,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     disk_checks.unknown,
     pool_checks.pools,
     disk_checks.shapes,
-    disk_checks.layers,
+    chain_checks.layers,
     disk_checks.iothreads,
     disk_checks.jobs,
     disk_checks.configuration,

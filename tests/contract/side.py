@@ -13,7 +13,8 @@ from lxml.builder import E
 from svmove.host.command import run
 from svmove.host.local import LocalHost
 from svmove.model import Agent, Disk, DomainState, Event, EventKind, Process
-from svmove.ports import Events, Host, Hypervisor
+from svmove.ports import Events, Hypervisor
+from svmove.ports_host import Host
 from svmove.units import KiB, MiB
 from svmove.volumes import CopyOptions, VolumeSpec
 from tests import fake

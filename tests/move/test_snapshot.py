@@ -166,7 +166,7 @@ def test_a_frozen_file_that_somebody_merged_into_is_not_copied_on(tmp_path: Path
             below.write(block, over.read(block))
         drive.file, drive.path, drive.inactive = below, SOURCE, SOURCE
 
-    stage.world.before["size"] = once(merged_by_somebody)
+    stage.world.before["size"] = at_call(3, merged_by_somebody)  # when it is proven
     assert_rolled_back(stage, snapshot(stage, verify=Verify.BEFORE), "changed")
 
 

@@ -5,7 +5,8 @@ from enum import StrEnum
 from typing import Any
 
 from svmove.host.local import LocalHost
-from svmove.ports import Host, Hypervisor
+from svmove.ports import Hypervisor
+from svmove.ports_host import Host
 
 Act = Callable[[], None]
 

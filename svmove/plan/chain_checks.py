@@ -1,0 +1,86 @@
+"""Checks of what lies below a disk's top, and inside its files."""
+
+from collections.abc import Iterator
+
+from svmove.moves import Finding
+from svmove.plan.case import Case, refuse
+from svmove.plan.choice import Choice
+from svmove.plan.disk_checks import FORMATS
+from svmove.requests import Method
+
+
+def layers(case: Case) -> Iterator[Finding]:
+    """External snapshots and templates below a disk, internal snapshots in it."""
+    for choice in case.choices:
+        target = choice.disk.target
+        for layer in choice.layers:
+            if layer.source not in case.inventory.images:
+                yield refuse(
+                    "unreadable",
+                    f"{target}: qemu-img can't read {layer.source}, which lies below it",
+                    "check the file: qemu-img info -U",
+                    target,
+                )
+                continue
+            image = case.inventory.images[layer.source]
+            if layer.source_format not in FORMATS and not case.request.flatten:
+                yield refuse(
+                    "unsupported-format",
+                    f"{target}: {layer.source}, which lies below it, has format {layer.source_format}; "
+                    f"svmove moves {' and '.join(FORMATS)}",
+                    "make one file of them: --flatten",
+                    target,
+                )
+            elif image.encrypted:
+                yield refuse("encrypted", f"{target}: {layer.source}, which lies below it, is encrypted", None, target)
+            elif image.data_file is not None and not case.request.flatten:
+                yield refuse(
+                    "data-file",
+                    f"{target}: {layer.source}, which lies below it, keeps its data in {image.data_file!r}",
+                    "make one file of them: --flatten",
+                    target,
+                )
+            else:
+                yield from _internal(case, layer.source, choice)
+        if choice.layers and not case.request.flatten and choice.destination and choice.destination.format == "raw":
+            yield refuse(
+                "raw-chain",
+                f"{target} has files below it: {', '.join(choice.disk.chain)}; raw can't have any",
+                "leave --format out, or make one file of them: --flatten",
+                target,
+            )
+        if choice.layers and case.request.flatten and case.method is Method.OFFLINE:
+            yield refuse(
+                "flatten-offline",
+                f"{target} has files below it, and those of a guest that is off are copied as they are",
+                "leave --flatten out, or start the guest: then it is moved as it runs",
+                target,
+            )
+        if choice.layers and case.request.flatten and case.inventory.domain.snapshots:
+            yield refuse(
+                "flatten-snapshots",
+                f"{target}: domain {case.inventory.domain.name} has snapshots: "
+                f"{', '.join(case.inventory.domain.snapshots)}; one file can't keep them",
+                "leave --flatten out, or delete them: virsh snapshot-delete",
+                target,
+            )
+        if choice.image is not None and choice.disk.path is not None:
+            yield from _internal(case, choice.disk.path, choice)
+
+
+def _internal(case: Case, path: str, choice: Choice) -> Iterator[Finding]:
+    """A file that is copied as it is keeps them; a mirror copies what the guest sees."""
+    target, snapshots = choice.disk.target, case.inventory.images[path].internal_snapshots
+    offline = case.method is Method.OFFLINE
+    changed = choice.destination is not None and choice.destination.format != choice.disk.format
+    if not snapshots or (offline and not changed):
+        return
+    yield refuse(
+        "internal-snapshots",
+        f"{target}: {path} has internal snapshots: {', '.join(snapshots)}"
+        + ("" if offline else "; QEMU's mirror copies the disk as it is now, and none of them"),
+        "leave --format out: then the file is copied as it is, and keeps them"
+        if offline
+        else "shut the guest down: then the same command moves it",
+        target,
+    )

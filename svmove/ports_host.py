@@ -1,0 +1,151 @@
+"""What a move needs of the machine that the hypervisor runs on, as a protocol. See `svmove.ports`."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from svmove.model import CopyWay, Image, Process
+
+
+class Host(Protocol):
+    """The machine that the hypervisor runs on. Methods raise HostError."""
+
+    def can_see(self, process: Process) -> bool:
+        """Whether this user may look into the QEMU process and read its disks."""
+        ...
+
+    def image(self, path: str, format_: str) -> Image: ...
+    def process(self, uuid: str) -> Process | None:
+        """The QEMU process of a domain, found by its UUID."""
+        ...
+
+    def go_on(self, process: Process) -> bool:
+        """Lets a suspended guest go on WITHOUT libvirt, whose daemon is gone: whether it runs now."""
+        ...
+
+    def holds(self, process: Process, path: str) -> bool:
+        """Whether the process has the file (by device and inode) open."""
+        ...
+
+    def holders(self, path: str) -> tuple[int, ...]:
+        """The pids of all processes that have the file open."""
+        ...
+
+    def identity(self, path: str) -> str | None:
+        """Device and inode, or None when there is no such file."""
+        ...
+
+    def stamp(self, path: str) -> str | None:
+        """The file's identity, length, and time of its last write: what differs when somebody has written to it. None
+        when there is no such file."""
+        ...
+
+    def locked(self, path: str) -> AbstractContextManager[None]:
+        """While it is held nobody can begin to write to the image: a guest that is started onto it fails. Readers can
+        read. Freed when this process dies. Raises HostError when somebody has it open for writing."""
+        ...
+
+    def chain(self, path: str, format_: str) -> tuple[tuple[str, str], ...]:
+        """Path and format of each file below an image, nearest first, as the images say themselves."""
+        ...
+
+    def allocated(self, path: str) -> int: ...
+    def allocate(self, path: str, length: int) -> bool:
+        """Gives the file's first `length` bytes room on its file system; what is in them, and its size, stay. Also
+        while QEMU writes to it. False: this file system can't. Raises HostError, also when it is full."""
+        ...
+
+    def offload(self, source: str, folder: str) -> CopyWay:
+        """How a file could be copied into a folder, best first. Changes nothing. Raises HostError."""
+        ...
+
+    def filesystem(self, path: str) -> str | None:
+        """Which one the path lies on: equal for paths that share their free space. None: there is no such path."""
+        ...
+
+    def size(self, path: str) -> int:
+        """The file's length, or that of the block device."""
+        ...
+
+    def is_blank(self, path: str, format_: str, made_after: float) -> bool:
+        """Whether the image was made after a moment (Unix time) and nothing has ever been written into it."""
+        ...
+
+    def answers(self, path: str, seconds: float) -> bool:
+        """Whether the storage below the file answers to a read and a flush in that time; an error is an answer."""
+        ...
+
+    def free(self, path: str) -> int:
+        """Bytes free on the file system of the nearest existing folder."""
+        ...
+
+    def make_scratch(self, folder: str, files: Mapping[str, int], owner: Process) -> None:
+        """A folder that QEMU may write in, with an empty qcow2 (path → virtual bytes) for each entry."""
+        ...
+
+    def remove_scratch(self, folder: str) -> None:
+        """Idempotent. Removes the files that `make_scratch` makes, and nothing else."""
+        ...
+
+    def copy_image(
+        self,
+        source: str,
+        source_format: str,
+        destination: str,
+        destination_format: str,
+        *,
+        begin: int,
+        bandwidth: Callable[[], int | None],
+        saved: Callable[[int, int], bool],
+    ) -> CopyWay:
+        """Copies an image that nobody writes into a file that exists, from byte `begin` on. What `saved(offset, end)`
+        is told is on stable storage; when it returns False, HostError is raised."""
+        ...
+
+    def shares_all(self, source: str, destination: str) -> bool:
+        """Whether both files are proven to be equal because they are the same blocks of one file system."""
+        ...
+
+    def compare_local(
+        self,
+        source: str,
+        source_format: str,
+        destination: str,
+        destination_format: str,
+        offset: int,
+        length: int,
+        advanced: Callable[[int], bool],
+        *,
+        layer: bool,
+    ) -> int | None:
+        """As `compare`, of two images that nobody writes; `layer`: without what lies below them."""
+        ...
+
+    def extents(self, path: str, format_: str) -> tuple[tuple[int, int], ...]:
+        """What an image has itself, and no file below it, zeros that were written as well: offset, length."""
+        ...
+
+    def rebase(self, path: str, format_: str, backing: str, backing_format: str) -> None:
+        """Writes the name of the file below into the image's header, and nothing else."""
+        ...
+
+    def commit_overlay(self, path: str, format_: str) -> None:
+        """Brings an image that nobody has open into the file below it."""
+        ...
+
+    def compare(
+        self,
+        source: str,
+        format_: str,
+        socket: str,
+        export: str,
+        offset: int,
+        length: int,
+        advanced: Callable[[int], bool],
+    ) -> int | None:
+        """Compares a slice of an image with the same slice of an NBD export, bit for bit.
+
+        Returns the offset in the image of the first difference, or None. `advanced(bytes)` is called as it
+        goes on; when it returns False, UnverifiedError is raised.
+        """
+        ...
