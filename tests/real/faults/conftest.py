@@ -10,7 +10,7 @@ from svmove.journal import Journal
 from svmove.model import DomainState
 from svmove.move.outcome import of_record
 from svmove.mover import Mover
-from svmove.moves import DiskRequest, Outcome, Request, State
+from svmove.moves import DiskRequest, Method, Outcome, Request, State
 from svmove.policy import Policy
 from svmove.ports import Clock
 from tests.real.faults import record
@@ -56,12 +56,13 @@ class Scene:
         disks: tuple[str, ...] = ("vdb",),
         to: str | None = None,
         deadline: float | None = None,
+        method: Method = Method.AUTO,
     ) -> Outcome:
         """A move of vdb in which that happens at that point. 100 MiB/s: 2.6 s of copying."""
         once = Once(point, act)
         asked = tuple(DiskRequest(target=target) for target in disks)
         outcome = self.mover(once, policy, clock).move(
-            Request(domain=GUEST, to=to or self.to, disks=asked, bandwidth=bandwidth, deadline=deadline)
+            Request(domain=GUEST, to=to or self.to, disks=asked, bandwidth=bandwidth, deadline=deadline, method=method)
         )
         assert once.happened, f"the move never was {point}: {outcome}"
         return outcome
