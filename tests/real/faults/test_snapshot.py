@@ -48,7 +48,7 @@ def test_a_move_whose_svmove_is_killed_is_ended_by_one_resume(
     row("svmove killed, then svmove resume", f"{when} {call}{which}", scene.ended(result.document["move"]))
 
 
-@pytest.mark.parametrize("point", [Point.FROZEN, Point.COMPARING, Point.MERGING, Point.SWITCHED])
+@pytest.mark.parametrize("point", [Point.FROZEN, Point.COMPARING, Point.MERGING])
 def test_a_daemon_that_is_killed_and_comes_back_is_waited_for(scene: Scene, row: Ended, point: Point) -> None:
     outcome = scene.move(point, restarted(scene), method=Method.SNAPSHOT)
     assert outcome.state is State.DONE, outcome.error
