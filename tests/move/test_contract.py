@@ -2,7 +2,14 @@
 
 import pytest
 
-from tests.contract.hypervisor import CopyContract, DomainContract, ExportContract, HostContract, VolumeContract
+from tests.contract.hypervisor import (
+    CopyContract,
+    DomainContract,
+    ExportContract,
+    FreezeContract,
+    HostContract,
+    VolumeContract,
+)
 from tests.contract.side import Side, fake_side
 
 
@@ -24,6 +31,10 @@ class TestCopy(CopyContract):
 
 
 class TestExport(ExportContract):
+    pass
+
+
+class TestFreeze(FreezeContract):
     pass
 
 

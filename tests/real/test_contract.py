@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.hypervisor import CopyContract, DomainContract, ExportContract, HostContract, VolumeContract
+from tests.contract.hypervisor import (
+    CopyContract,
+    DomainContract,
+    ExportContract,
+    FreezeContract,
+    HostContract,
+    VolumeContract,
+)
 from tests.contract.side import Side, real_side
 from tests.real.world import World
 
@@ -28,6 +35,10 @@ class TestCopy(CopyContract):
 
 
 class TestExport(ExportContract):
+    pass
+
+
+class TestFreeze(FreezeContract):
     pass
 
 

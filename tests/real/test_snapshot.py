@@ -16,7 +16,7 @@ from svmove.model import DomainState
 from svmove.outcomes import Outcome, State
 from svmove.policy import Policy, SpacePolicy
 from svmove.requests import DiskRequest, Method, Request
-from svmove.units import MiB
+from svmove.units import KiB, MiB
 from tests.real.faults import storage
 from tests.real.faults.points import Wrapped
 from tests.real.world import GUEST, World, disk, finished, until
@@ -32,7 +32,7 @@ def journal_of(world: World, move: str | None = None) -> Record:
 def alone(world: World, name: str, format_: str, size: int = 32 * MiB, pool: str = "lab-a") -> Path:
     """A guest without an operating system, whose disk has data."""
     path = world.image(f"{name}.{format_}", str(size), format_, pool=pool)
-    for at, byte in ((0, 1), (size // 2, 2), (size - 64 * 1024, 3)):
+    for at, byte in ((0, 1), (size // 2, 2), (size - 64 * KiB, 3)):
         run(["qemu-io", "-f", format_, "-c", f"write -P {byte} {at} 64k", str(path)])
     world.guest(name, disk(path, "vda", format_))
     return path
@@ -273,7 +273,7 @@ def test_a_guest_that_could_not_write_into_its_overlay_goes_on_when_it_has_none_
             before = look(guest)
 
             def fill(_path: str) -> None:
-                storage.fill(pool.folder, 0)
+                storage.fill(pool.folder, 64 * KiB)
                 until(lambda: guest.domain().io_error, "the guest is paused")
 
             outcome = moved(guest, snapshot_of_vdb(guest, to="lab-a", bandwidth=16 * MiB), fill, NO_RESERVE)
@@ -288,7 +288,7 @@ def test_a_guest_that_could_not_write_into_its_overlay_goes_on_when_it_has_none_
 @pytest.mark.parametrize("format_", ["raw", "qcow2"])
 def test_on_one_file_system_no_byte_is_copied_and_the_proof_reads_none(world: World, format_: str) -> None:
     size = 64 * MiB
-    with storage.made(world, "400M", "xfs") as folder:
+    with storage.made(world, "1200M", "xfs") as folder:
         (folder / "one").mkdir()
         (folder / "two").mkdir()
         with storage.pool(world, folder / "one", "one"), storage.pool(world, folder / "two", "two"):

@@ -13,7 +13,7 @@ from svmove.mover import Mover
 from svmove.outcomes import Outcome, State
 from svmove.policy import Policy
 from svmove.ports import Clock
-from svmove.requests import DiskRequest, Request
+from svmove.requests import DiskRequest, Method, Request
 from tests.real.faults import record
 from tests.real.faults.points import Act, Once, Point, watched
 from tests.real.world import GUEST, World, until
@@ -57,12 +57,13 @@ class Scene:
         disks: tuple[str, ...] = ("vdb",),
         to: str | None = None,
         deadline: float | None = None,
+        method: Method = Method.AUTO,
     ) -> Outcome:
         """A move of vdb in which that happens at that point. 100 MiB/s: 2.6 s of copying."""
         once = Once(point, act)
         asked = tuple(DiskRequest(target=target) for target in disks)
         outcome = self.mover(once, policy, clock).move(
-            Request(domain=GUEST, to=to or self.to, disks=asked, bandwidth=bandwidth, deadline=deadline)
+            Request(domain=GUEST, to=to or self.to, disks=asked, bandwidth=bandwidth, deadline=deadline, method=method)
         )
         assert once.happened, f"the move never was {point}: {outcome}"
         return outcome

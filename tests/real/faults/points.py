@@ -19,6 +19,11 @@ class Point(StrEnum):
     PIVOTING = "in the cutover, after the pivot was asked for"
     VERIFYING = "during the verification"
     COMMITTED = "before the source is deleted"
+    # of the method snapshot
+    FROZEN = "frozen, before the copy"
+    COMPARING = "while frozen file and copy are compared"
+    MERGING = "in the merge"
+    SWITCHED = "in the merge, after its switch was asked for"
 
 
 # The call before which a move is at that point; of the hypervisor or of the host.
@@ -28,6 +33,8 @@ _BEFORE = {
     Point.PIVOTING: "begin_export",
     Point.VERIFYING: "compare",
     Point.COMMITTED: "delete_volume",
+    Point.FROZEN: "copy_image",
+    Point.COMPARING: "compare_local",
 }
 
 
@@ -37,6 +44,7 @@ class Once:
     def __init__(self, point: Point, act: Act) -> None:
         self.point, self._act, self.happened = point, act, False
         self._pivots = 0
+        self._merging = False
 
     def around(self, name: str, method: Any, args: Any, kwargs: Any) -> Any:
         self._before(name)
@@ -55,6 +63,11 @@ class Once:
     def _after(self, name: str, result: Any) -> None:
         moving = name == "job" and result is not None and result.end > 1 and result.done > 0
         if self.point is Point.COPYING and moving:
+            self._do()
+        self._merging = self._merging or name == "begin_merge"
+        if self.point is Point.MERGING and self._merging:
+            self._do()
+        if self.point is Point.SWITCHED and self._merging and name == "request_pivot":
             self._do()
 
     def _do(self) -> None:

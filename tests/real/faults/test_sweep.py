@@ -4,13 +4,15 @@ at the first look of each kind in each phase, the walk is cut off as by SIGKILL,
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from svmove.host.local import LocalHost
 from svmove.journal import Journal
 from svmove.model import DomainState
 from svmove.mover import Mover
 from svmove.outcomes import Outcome, State
 from svmove.policy import Policy
-from svmove.requests import DiskRequest, Request
+from svmove.requests import DiskRequest, Method, Request
 from svmove.virt.hypervisor import LibvirtHypervisor
 from tests.real.faults.conftest import Ended, Scene
 from tests.real.faults.points import Wrapped
@@ -19,12 +21,13 @@ from tests.real.world import GUEST
 ACTS = frozenset(
     {"begin", "write", "enter", "set_marker", "create_volume", "refresh_pool", "start_copy", "set_bandwidth"}
     | {"make_scratch", "suspend", "request_pivot", "begin_export", "resume", "end_export", "remove_scratch"}
-    | {"delete_volume", "cancel_copy"}
+    | {"delete_volume", "cancel_copy", "freeze", "copy_image", "rebase", "begin_merge", "set_sources"}
 )
 # Each is called again and again while something is awaited; the first of its phase stands for all.
 LOOKS = frozenset(
     {"domain", "job", "exports", "volume_names", "volume_at", "paths_in_use", "pools", "image", "process", "holds"}
     | {"holders", "identity", "allocated", "size", "answers", "free", "compare", "events"}
+    | {"extents", "shares_all", "compare_local"}
 )
 
 
@@ -77,21 +80,23 @@ class Sweep:
         raise CrashError(call)
 
 
-def walked(scene: Scene, sweep: Sweep) -> Outcome | None:
+def walked(scene: Scene, sweep: Sweep, method: Method) -> Outcome | None:
     """A move of vdb to the pool where it is not; None when it crashed."""
     journal = Journal(str(scene.world.cli.journal))
     hypervisor: LibvirtHypervisor = sweep.wrap(scene.world.hypervisor)
     mover = Mover(hypervisor, sweep.wrap(LocalHost()), sweep.wrap(journal), Policy())
-    request = Request(domain=GUEST, to=scene.world.other("vdb"), disks=(DiskRequest(target="vdb"),))
+    disks = (DiskRequest(target="vdb"),)
+    request = Request(domain=GUEST, to=scene.world.other("vdb"), disks=disks, method=method)
     try:
         return mover.move(request)
     except CrashError:
         return None
 
 
-def test_wherever_svmove_crashes_one_resume_ends_the_move(scene: Scene, row: Ended) -> None:
+@pytest.mark.parametrize("method", [Method.MIRROR, Method.SNAPSHOT])
+def test_wherever_svmove_crashes_one_resume_ends_the_move(scene: Scene, row: Ended, method: Method) -> None:
     whole = Sweep()
-    outcome = walked(scene, whole)
+    outcome = walked(scene, whole, method)
     assert outcome is not None
     assert outcome.state is State.DONE
     wrong: list[str] = []
@@ -101,9 +106,9 @@ def test_wherever_svmove_crashes_one_resume_ends_the_move(scene: Scene, row: End
             sweep = Sweep(name, after=after)
             scene.set()
             try:
-                outcome = walked(scene, sweep)
+                outcome = walked(scene, sweep, method)
                 assert sweep.dead, f"not reached: {outcome}"
-                _resumed(scene, row, where)
+                _resumed(scene, row, where, "" if method is Method.MIRROR else f" (method {method})")
             except AssertionError as error:
                 wrong.append(f"{where}: {str(error)[:400]}")
                 scene.world.tidy()
@@ -114,7 +119,7 @@ def test_wherever_svmove_crashes_one_resume_ends_the_move(scene: Scene, row: End
     assert not wrong, "\n".join(wrong)
 
 
-def _resumed(scene: Scene, row: Ended, where: str) -> None:
+def _resumed(scene: Scene, row: Ended, where: str, how: str) -> None:
     mover = scene.mover()
     left = mover.open_moves()
     if not left:  # before the first line of the journal, or after the last
@@ -127,4 +132,4 @@ def _resumed(scene: Scene, row: Ended, where: str) -> None:
     assert scene.world.path("vdb") == scene.destination
     assert scene.world.domain().state is DomainState.RUNNING
     assert mover.open_moves() == ()
-    row("svmove crashes, then svmove resume", where, outcome)
+    row(f"svmove crashes, then svmove resume{how}", where, outcome)
