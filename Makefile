@@ -10,7 +10,7 @@ endif
 PYTEST := .venv/bin/pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast faults lint bench lab-up lab-down clean
+.PHONY: help setup demo test test-fast faults lint bench bench-converge lab-up lab-down clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,6 +39,9 @@ lint: setup ## ruff, mypy
 
 bench: setup ## measure moves against what virsh and qemu-img take
 	$(ROOT) .venv/bin/python -m bench
+
+bench-converge: setup ## guests and disks with which virsh is never ready, and svmove ends (5 minutes)
+	$(ROOT) .venv/bin/python -m bench.converge
 
 lab-up: setup ## start the lab, or what is missing of it
 	$(ROOT) .venv/bin/svmove lab up

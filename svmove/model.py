@@ -25,6 +25,14 @@ class CopyWay(StrEnum):
     PLAIN = "plain"
 
 
+class Agent(StrEnum):
+    """The guest's own agent, which speaks for what runs inside."""
+
+    ANSWERS = "answers"
+    SILENT = "silent"  # the domain has its channel, and nobody answers there
+    ABSENT = "absent"  # no channel
+
+
 class SourceKind(StrEnum):
     FILE = "file"
     BLOCK = "block"
@@ -62,12 +70,13 @@ class Disk:
     shareable: bool = False
     transient: bool = False
     encrypted: bool = False
-    iothread: bool = False  # a thread of its own, or several
+    iothread: bool = False  # its requests are handled by a thread of their own, or its controller's are
     pool: str | None = None  # of a type='volume' source
     volume: str | None = None
     discard: str | None = None  # "unmap": what the guest discards is freed below; QEMU's default is to ignore it
     detect_zeroes: str | None = None  # "unmap": zeroes that are written become holes, if discards do
     throttled: bool = False  # it has limits of its own (<iotune>)
+    tray_open: bool = False  # of a drive whose medium the guest has ejected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +98,8 @@ class MarkedDisk:
     destination_format: str
     pool: str
     volume: str
+    overlay: str = ""  # at the source, and its copy; of method snapshot
+    overlay_destination: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +264,7 @@ class Inventory:
     offloads: Mapping[str, CopyWay] = field(default_factory=dict)
     # By pool: the file system that it lies on; several may share one.
     filesystems: Mapping[str, str] = field(default_factory=dict)
+    agent: Agent | None = None  # None: nobody has asked, since nothing needs it
 
     def pool(self, name: str) -> Pool | None:
         return next((pool for pool in self.pools if pool.name == name), None)

@@ -14,6 +14,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from svmove.clock import SystemClock
+from svmove.decisions import Decision, Way
 from svmove.errors import NotFoundError, RefusedError, SvmoveError
 from svmove.host.local import LocalHost
 from svmove.journal import Ask, Journal, Record, await_release, owner, working_on
@@ -25,11 +26,13 @@ from svmove.move.leftovers import Leftover
 from svmove.move.phases import RESTING, Phase
 from svmove.move.publish import Publisher
 from svmove.move.tasks import Task
-from svmove.moves import Decision, Outcome, Plan, Progress, Request, Terms, Way
+from svmove.moves import Plan, Terms
+from svmove.outcomes import Outcome, Progress
 from svmove.plan.planner import make_plan
 from svmove.policy import Policy
 from svmove.ports import Cancel, Clock, Guard, Host, Hypervisor, Listener
 from svmove.redact import redact
+from svmove.requests import Request
 from svmove.units import show_duration
 from svmove.virt.hypervisor import LibvirtHypervisor
 
@@ -87,7 +90,7 @@ class Mover:
         Raises what `plan` raises, all before anything is touched. What fails later is in the outcome.
         """
         plan = self.plan(request)
-        if plan.refused or not plan.disks:
+        if plan.refused or not (plan.disks or plan.media):
             return outcome.of_plan(plan)
         with self._working_on(plan.move):
             record = runner.begin(self._journal, plan, self.uri)
@@ -97,7 +100,7 @@ class Mover:
         """Plans and records a move that another process is to carry out (`resume`). The outcome has its id when
         there is something to do. Raises what `plan` raises."""
         plan = self.plan(request)
-        if plan.refused or not plan.disks:
+        if plan.refused or not (plan.disks or plan.media):
             return outcome.of_plan(plan)
         return outcome.of_record(runner.begin(self._journal, plan, self.uri))
 
@@ -180,6 +183,8 @@ class Mover:
             with listening(world, record.plan.uuid) as events:
                 held = Move(world, record, events)
                 decision.decide(held, way)
+                if way is Way.BACK:
+                    decision.one_file(held)
                 back = plan_back(held, _new_id(self._clock.now())) if way is Way.BACK else None
                 decision.carry_out(held, way)
             if back is None:

@@ -78,6 +78,8 @@ class ConvergePolicy:
     steps: tuple[Step, ...] = (Step.SUSPEND, Step.THROTTLE, Step.SYNCHRONOUS)
     # Two windows of this length after the first pass are compared. Shorter ones mistake a guest's burst for its rate.
     evidence: float = _unit(3.0, "duration")
+    # Nothing copied for so long, though the storage answers: it is too slow. At 1.5 s a write, 64 MiB take minutes.
+    standstill: float = _unit(30.0, "duration")
     # The guest's writes to a disk are never held to less than this: a database must still answer.
     floor_rate: int = _unit(MiB, "rate")
     floor_iops: int = 50
@@ -115,6 +117,16 @@ class VerifyPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentPolicy:
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
+
+    # A discard may be slow: 1 TiB of them on a busy array took minutes. What is not through then is copied.
+    trim: float = _unit(600.0, "duration")
+    # How long a cutover insists on thawing before it looks where the disks are; it is tried again later.
+    thaw: float = _unit(30.0, "duration")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """Limits of every retry in the program. Only reads and idempotent acts are retried."""
 
@@ -144,5 +156,6 @@ class Policy:
     converge: ConvergePolicy = ConvergePolicy()
     space: SpacePolicy = SpacePolicy()
     verify: VerifyPolicy = VerifyPolicy()
+    agent: AgentPolicy = AgentPolicy()
     retry: RetryPolicy = RetryPolicy()
     paths: PathPolicy = PathPolicy()

@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from svmove.model import CopyWay, Domain, Event, Image, Job, Pool, Process, Tuning, Versions, Volume
-from svmove.moves import CopyOptions, DiskPlan, Progress, VolumeSpec
+from svmove.image_port import Images
+from svmove.model import Agent, CopyWay, Domain, Event, Image, Job, Pool, Process, Tuning, Versions, Volume
+from svmove.outcomes import Progress
+from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
 
 
 class Clock(Protocol):
@@ -83,7 +85,7 @@ class Hypervisor(Protocol):
         """Returns at once; the event CANCELED tells. Idempotent: no job, no error."""
         ...
 
-    def freeze(self, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
+    def lay_over(self, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
         """From now on, all at one instant, each disk writes into its overlay (target → a volume that is based on the
         disk's file), and what was written before stands still."""
         ...
@@ -94,6 +96,24 @@ class Hypervisor(Protocol):
 
     def suspend(self, uuid: str) -> None: ...
     def resume(self, uuid: str) -> None: ...
+    def agent(self, uuid: str, seconds: float) -> Agent:
+        """Whether the guest's agent answers in that time. A frozen one does not."""
+        ...
+
+    def trim(self, uuid: str, seconds: float) -> None:
+        """All mounted file systems of the guest discard what they don't use. Raises HypervisorError, also when that
+        takes longer than `seconds`; the guest may then go on with it."""
+        ...
+
+    def freeze(self, uuid: str, seconds: float) -> int:
+        """Freezes all mounted file systems of the guest: how many. The guest must run. Raises HypervisorError, also
+        when it takes longer than `seconds` (whole ones, at least 1); then it is not known whether they are frozen."""
+        ...
+
+    def thaw(self, uuid: str, seconds: float) -> int:
+        """Undoes `freeze`: how many were frozen. The guest must run. Idempotent. Raises what `freeze` raises."""
+        ...
+
     def begin_export(self, uuid: str, scratch: Mapping[str, str], socket: str) -> None:
         """Freezes the disks named by `scratch` (target → scratch file) as they are now, behind an NBD socket."""
         ...
@@ -130,13 +150,18 @@ class Hypervisor(Protocol):
         Idempotent."""
         ...
 
+    def change_medium(self, uuid: str, target: str, path: str, format_: str, *, live: bool, config: bool) -> None:
+        """Puts another image into a CD-ROM or floppy drive, now and for the next start. Raises HypervisorError, also
+        when the guest does not give up what is in there; then the live drive was tried first."""
+        ...
+
     def events(self, uuid: str) -> AbstractContextManager[Events]: ...
     def reconnect(self) -> None:
         """Opens the connection anew, with back-off. Raises UnreachableError when the policy's time is over."""
         ...
 
 
-class Host(Protocol):
+class Host(Images, Protocol):
     """The machine that the hypervisor runs on. Methods raise HostError."""
 
     def can_see(self, process: Process) -> bool:
@@ -162,20 +187,6 @@ class Host(Protocol):
 
     def identity(self, path: str) -> str | None:
         """Device and inode, or None when there is no such file."""
-        ...
-
-    def stamp(self, path: str) -> str | None:
-        """The file's identity, length, and time of its last write: what differs when somebody has written to it. None
-        when there is no such file."""
-        ...
-
-    def locked(self, path: str) -> AbstractContextManager[None]:
-        """While it is held nobody can begin to write to the image: a guest that is started onto it fails. Readers can
-        read. Freed when this process dies. Raises HostError when somebody has it open for writing."""
-        ...
-
-    def chain(self, path: str, format_: str) -> tuple[tuple[str, str], ...]:
-        """Path and format of each file below an image, nearest first, as the images say themselves."""
         ...
 
     def allocated(self, path: str) -> int: ...
@@ -214,36 +225,6 @@ class Host(Protocol):
 
     def remove_scratch(self, folder: str) -> None:
         """Idempotent. Removes the files that `make_scratch` makes, and nothing else."""
-        ...
-
-    def copy_image(
-        self,
-        source: str,
-        source_format: str,
-        destination: str,
-        destination_format: str,
-        *,
-        begin: int,
-        bandwidth: Callable[[], int | None],
-        saved: Callable[[int, int], bool],
-    ) -> CopyWay: ...
-    def shares_all(self, source: str, destination: str) -> bool: ...
-    def compare_local(
-        self,
-        source: str,
-        source_format: str,
-        destination: str,
-        destination_format: str,
-        offset: int,
-        length: int,
-        advanced: Callable[[int], bool],
-        *,
-        layer: bool,
-    ) -> int | None: ...
-    def extents(self, path: str, format_: str) -> tuple[tuple[int, int], ...]: ...
-    def rebase(self, path: str, format_: str, backing: str, backing_format: str) -> None: ...
-    def commit_overlay(self, path: str, format_: str) -> None:
-        """Brings an image that nobody has open into the file below it."""
         ...
 
     def compare(

@@ -6,10 +6,13 @@ The guest `web` runs from pool `slow` (/pools/slow) and is to go to pool `fast` 
 from typing import Any
 
 from svmove.model import Disk, Domain, DomainState, Image, Inventory, Pool, SourceKind, Volume
-from svmove.moves import DiskPlan, Format, Outcome, Plan, Request, Seconds, State, Verify, VolumeSpec
+from svmove.moves import Plan
+from svmove.outcomes import Outcome, Seconds, State
 from svmove.plan.planner import make_plan
 from svmove.policy import Policy
+from svmove.requests import Format, Request, Verify
 from svmove.units import GiB, MiB
+from svmove.volumes import DiskPlan, VolumeSpec
 
 UUID = "6f2c8d1e-0000-4000-8000-000000000001"
 MOVE = "20240101-120000-abc123"

@@ -9,7 +9,8 @@ import pytest
 import svmove
 
 FLOORS = {
-    **dict.fromkeys(("errors", "units", "model", "moves", "policy", "policy_file", "ports", "redact", "clock"), 0),
+    **dict.fromkeys(("errors", "units", "model", "image_port", "ports", "clock", "policy", "policy_file", "redact"), 0),
+    **dict.fromkeys(("requests", "volumes", "moves", "outcomes", "decisions"), 0),
     **dict.fromkeys(("virt", "host"), 1),
     **dict.fromkeys(("plan", "journal"), 2),
     "move": 3,

@@ -8,7 +8,7 @@ from svmove.cli.documented import documented
 from svmove.cli.exits import Exit, of_outcome
 from svmove.cli.move import watched
 from svmove.cli.tasks import Id
-from svmove.moves import Outcome, State
+from svmove.outcomes import Outcome, State
 
 
 def cancel(context: typer.Context, move: Id, json: plan.Json = False) -> int:

@@ -11,8 +11,9 @@ from svmove.cli.documented import documented
 from svmove.cli.exits import Exit, of_outcome
 from svmove.cli.move import watched
 from svmove.cli.tasks import Id
+from svmove.decisions import Way
 from svmove.errors import UsageError
-from svmove.moves import Outcome, State, Way
+from svmove.outcomes import Outcome, State
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="don't ask")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="say what would be kept and lost, and do nothing")]

@@ -15,7 +15,8 @@
 from enum import IntEnum
 
 from svmove.errors import SvmoveError, UnreachableError, UsageError
-from svmove.moves import Failure, GuestOn, Method, Outcome, Seconds, State
+from svmove.outcomes import Failure, GuestOn, Outcome, Seconds, State
+from svmove.requests import Method
 
 
 class Exit(IntEnum):

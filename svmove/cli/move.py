@@ -14,7 +14,8 @@ from svmove.cli.documented import documented
 from svmove.cli.exits import Exit, of_outcome
 from svmove.cli.interrupt import interruptible
 from svmove.errors import HostError
-from svmove.moves import Outcome, Request, State
+from svmove.outcomes import Outcome, State
+from svmove.requests import Request
 
 if TYPE_CHECKING:
     from svmove.mover import Mover
@@ -39,27 +40,15 @@ def move(
     flatten: plan.Flatten = False,
     base: plan.Base = "copy",
     allocation: plan.Room = "keep",
+    trim: plan.Trim = False,
+    freeze: plan.Freeze = False,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="go on in the background, and print the id (svmove wait ID)")
     ] = False,
     json: plan.Json = False,
 ) -> int:
     """Move the disks of a running guest to another pool, and prove every byte."""
-    request = plan.request(
-        domain,
-        to,
-        disk,
-        format_,
-        bandwidth,
-        verify,
-        keep_source,
-        max_pause,
-        deadline,
-        method,
-        flatten,
-        base,
-        allocation,
-    )
+    request = plan.request(context.params)
 
     def work() -> int:
         mover = options(context).walker()

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from svmove.errors import UsageError
-from svmove.moves import Allocation, Base, DiskRequest, Format, Method, Verify
+from svmove.requests import Allocation, Base, DiskRequest, Format, Method, Verify
 
 T = TypeVar("T")
 Word = TypeVar("Word", bound=StrEnum)

@@ -1,6 +1,7 @@
 """`svmove plan`, and the options that it shares with `svmove move`."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -8,8 +9,8 @@ from svmove.cli import complete, parse
 from svmove.cli.context import options, print_json, stdout
 from svmove.cli.documented import documented
 from svmove.cli.exits import Exit
-from svmove.moves import Request
 from svmove.plan.planner import consistent
+from svmove.requests import Request
 from svmove.units import parse_duration, parse_rate
 
 Domain = Annotated[str, typer.Argument(metavar="DOMAIN", help="a running guest", autocompletion=complete.domains)]
@@ -62,39 +63,33 @@ Room = Annotated[
     str,
     typer.Option("--allocation", metavar="keep|thin|full", help="what the volumes take of their pool from the start"),
 ]
+Trim = Annotated[
+    bool, typer.Option("--trim", help="the guest trims its file systems first (agent), so that less is copied")
+]
+Freeze = Annotated[
+    bool, typer.Option("--freeze", help="the guest's file systems are frozen for the cutover (agent), and thawed")
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 
 
-def request(
-    domain: str,
-    to: str | None,
-    disks: list[str] | None,
-    format_: str,
-    bandwidth: str | None,
-    verify: str | None,
-    keep_source: bool,
-    max_pause: str | None,
-    deadline: str | None,
-    method: str,
-    flatten: bool,
-    base: str,
-    allocation: str,
-) -> Request:
-    """Raises UsageError."""
+def request(given: Mapping[str, Any]) -> Request:
+    """Of the options that `plan` and `move` share, by the names of their parameters. Raises UsageError."""
     wanted = Request(
-        domain=domain,
-        to=to,
-        disks=tuple(parse.disk(text) for text in disks or ()),
-        format=parse.format_(format_),
-        bandwidth=parse.optional(parse_rate, bandwidth),
-        verify=parse.optional(parse.verify, verify),
-        method=parse.method(method),
-        flatten=flatten,
-        base=parse.base(base),
-        keep_source=keep_source,
-        max_pause=parse.optional(parse_duration, max_pause),
-        deadline=parse.optional(parse_duration, deadline),
-        allocation=parse.allocation(allocation),
+        domain=given["domain"],
+        to=given["to"],
+        disks=tuple(parse.disk(text) for text in given["disk"] or ()),
+        format=parse.format_(given["format_"]),
+        bandwidth=parse.optional(parse_rate, given["bandwidth"]),
+        verify=parse.optional(parse.verify, given["verify"]),
+        method=parse.method(given["method"]),
+        flatten=given["flatten"],
+        base=parse.base(given["base"]),
+        keep_source=given["keep_source"],
+        max_pause=parse.optional(parse_duration, given["max_pause"]),
+        deadline=parse.optional(parse_duration, given["deadline"]),
+        allocation=parse.allocation(given["allocation"]),
+        trim=given["trim"],
+        freeze=given["freeze"],
     )
     consistent(wanted)
     return wanted
@@ -115,24 +110,12 @@ def plan(
     flatten: Flatten = False,
     base: Base = "copy",
     allocation: Room = "keep",
+    trim: Trim = False,
+    freeze: Freeze = False,
     json: Json = False,
 ) -> int:
     """Say what a move would do, how long it would take, and what speaks against it. Changes nothing."""
-    wanted = request(
-        domain,
-        to,
-        disk,
-        format_,
-        bandwidth,
-        verify,
-        keep_source,
-        max_pause,
-        deadline,
-        method,
-        flatten,
-        base,
-        allocation,
-    )
+    wanted = request(context.params)
 
     def work() -> int:
         found = options(context).mover().plan(wanted)

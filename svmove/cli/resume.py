@@ -10,7 +10,8 @@ from svmove.cli.documented import documented
 from svmove.cli.exits import Exit, of_outcome
 from svmove.cli.move import tell, walk, watched
 from svmove.errors import RefusedError, UsageError
-from svmove.moves import Method, Outcome, Seconds, State
+from svmove.outcomes import Outcome, Seconds, State
+from svmove.requests import Method
 
 if TYPE_CHECKING:
     from svmove.mover import Mover

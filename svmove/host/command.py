@@ -82,9 +82,12 @@ def holds_nothing(path: str, format_: str) -> bool:
 
 
 def own_extents(path: str, format_: str) -> list[tuple[int, int]]:
-    """What an image has itself, not by a file below it: offset, length. Raises HostError."""
-    found = json.loads(run(["qemu-img", "map", "--output=json", "-U", "-f", format_, "--", path]))
-    return [(e["start"], e["length"]) for e in found if e["depth"] == 0 and e.get("present", e["data"] or e["zero"])]
+    """What an image has itself, not by a file below it, which need not be there: offset, length. Raises HostError."""
+    alone: dict[str, object] = {"driver": format_, "file": {"driver": "file", "filename": path}}
+    if format_ != "raw":
+        alone["backing"] = None
+    found = json.loads(run(["qemu-img", "map", "--output=json", "-U", "json:" + json.dumps(alone)]))
+    return [(e["start"], e["length"]) for e in found if e.get("present", e["data"])]
 
 
 def convert_slice(
@@ -96,12 +99,14 @@ def convert_slice(
     length: int,
     *,
     bandwidth: int | None,
+    blank: bool,
 ) -> None:
-    """Brings a slice of an image that nobody writes into one that exists, and is blank there or has the same.
+    """Brings a slice of an image that nobody writes into one that exists; `blank`: which has nothing there.
 
     Raises HostError.
     """
-    argv = ["qemu-img", "convert", "-q", "-n", "-U", "-W", "-m", "8", "-T", "none", "--target-is-zero"]
+    argv = ["qemu-img", "convert", "-q", "-n", "-U", "-W", "-m", "8", "-T", "none"]
+    argv += ["--target-is-zero"] if blank else []
     argv += ["-r", str(bandwidth)] if bandwidth is not None else []
     argv += ["--image-opts", "--target-image-opts"]
     argv += [_slice_options(source, source_format, offset, length)]

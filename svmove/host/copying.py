@@ -18,9 +18,11 @@ from svmove.units import MiB
 _CHUNK = 4 * MiB
 # Between two reports, each of which waits for the disk (seconds).
 _EVERY = 0.5
-# qemu-img is started for each: 20 ms. At a low rate so little that it can be changed, or stopped, in a few seconds.
-_SLICE = 256 * MiB
-_SLICE_SECONDS = 2.0
+# Of qemu-img, which is started for each: 20 ms. While it runs nobody looks whether to go on, so a slice is to take
+# about a second.
+_FIRST_SLICE = 16 * MiB
+_MOST_SLICE = 256 * MiB
+_LEAST_SLICE = 1 * MiB
 
 Bandwidth = Callable[[], int | None]
 Saved = Callable[[int, int], bool]
@@ -73,6 +75,8 @@ class _Copy:
                 os.fsync(self._writer)
                 self._tell(self._size)
                 return CopyWay.REFLINK
+        # What an attempt that was cut off has written behind `begin` was never reported: a hole must be one here too.
+        os.ftruncate(self._writer, begin)
         os.ftruncate(self._writer, self._size)
         told, owed = time.monotonic(), 0.0
         for offset, length in _data(self._reader, begin, self._size):
@@ -83,16 +87,18 @@ class _Copy:
                 if done == 0:
                     raise HostError("the source has become shorter while it was copied")
                 at += done
-                now = time.monotonic()
                 if (rate := self._bandwidth()) is not None:
-                    owed = max(owed + done / rate - (now - began), 0.0)
-                    if owed > _EVERY / 10:
-                        time.sleep(min(owed, _EVERY))
-                        owed -= min(owed, _EVERY)
-                if now - told >= _EVERY:
-                    os.fdatasync(self._writer)
-                    self._tell(at)
-                    told = time.monotonic()
+                    owed = max(owed + done / rate - (time.monotonic() - began), 0.0)
+                while True:
+                    if time.monotonic() - told >= _EVERY:
+                        os.fdatasync(self._writer)
+                        self._tell(at)
+                        told = time.monotonic()
+                    if rate is None or owed <= _EVERY / 10:
+                        break
+                    # Not all at once: somebody may want it to stop.
+                    time.sleep(min(owed, _EVERY))
+                    owed -= min(owed, _EVERY)
         os.fsync(self._writer)
         self._tell(self._size)
         return self._way
@@ -104,9 +110,11 @@ class _Copy:
     def _chunk(self, at: int, length: int) -> int:
         if self._way is CopyWay.COPY_RANGE:
             try:
-                return os.copy_file_range(self._reader, self._writer, length, at, at)
+                if (done := os.copy_file_range(self._reader, self._writer, length, at, at)) > 0:
+                    return done
             except OSError:  # two file systems, or one that can't
-                self._way = CopyWay.PLAIN
+                pass
+            self._way = CopyWay.PLAIN
         data = os.pread(self._reader, length, at)
         written = os.pwrite(self._writer, data, at)
         os.posix_fadvise(self._reader, at, length, os.POSIX_FADV_DONTNEED)
@@ -136,19 +144,32 @@ def _convert(
 ) -> CopyWay:
     size = int(command.image_info(source, source_format)["virtual-size"])
     with open(destination, "rb") as file:  # noqa: PTH123 (a descriptor to sync with)
-        offset = begin
+        offset, wanted = begin, _FIRST_SLICE
         while offset < size:
-            rate = bandwidth()
-            length = min(_slice(rate), size - offset)
+            rate, began = bandwidth(), time.monotonic()
+            if rate is not None:
+                wanted = min(wanted, max(rate // MiB * MiB, _LEAST_SLICE))
+            length = min(wanted, size - offset)
             command.convert_slice(
-                source, source_format, destination, destination_format, offset, length, bandwidth=rate
+                source,
+                source_format,
+                destination,
+                destination_format,
+                offset,
+                length,
+                bandwidth=rate,
+                blank=begin == 0,
             )
-            os.fsync(file.fileno())  # qemu-img does not
             offset += length
+            wanted = _following(wanted, time.monotonic() - began)
+            os.fsync(file.fileno())  # qemu-img does not
             if not saved(offset, size):
                 raise HostError("the copy was stopped")
     return CopyWay.CONVERT
 
 
-def _slice(rate: int | None) -> int:
-    return _SLICE if rate is None else min(max(int(rate * _SLICE_SECONDS) // MiB, 1) * MiB, _SLICE)
+def _following(size: int, seconds: float) -> int:
+    """The size of the slice after one that took that long."""
+    if seconds < _EVERY:
+        return min(size * 2, _MOST_SLICE)
+    return max(size // 2, _LEAST_SLICE) if seconds > 4 * _EVERY else size

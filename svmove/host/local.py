@@ -229,8 +229,10 @@ class LocalHost:
         *,
         layer: bool,
     ) -> int | None:
-        left = _sliced(_node(source, source_format, layer=layer), offset, length)
-        right = _sliced(_node(destination, destination_format, layer=layer), offset, length)
+        sides = ((source, source_format), (destination, destination_format))
+        left, right = (
+            _sliced(_node(*side, layer=True) if layer else self._seen_whole(*side), offset, length) for side in sides
+        )
         found = command.compare_images(left, right, length, advanced, shared=True)
         return None if found is None else offset + found
 

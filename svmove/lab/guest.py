@@ -50,7 +50,7 @@ def domain_xml(
             (
                 E.kernel(str(boot.kernel)),
                 E.initrd(str(boot.initramfs)),
-                E.cmdline(f"{_CONSOLE} svmove.rate_iops={spec.write_iops}"),
+                E.cmdline(f"{_CONSOLE} life={spec.life} svmove.rate_iops={spec.write_iops}"),
             )
         )
     devices = E.devices(

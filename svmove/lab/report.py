@@ -47,13 +47,20 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """So many lines were written to a file since the boot, each with a sync; all were found again."""
+
+    lines: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dead:
     """The guest gave up writing."""
 
     reason: str
 
 
-Line = Boot | Sample | Clock | Dead
+Line = Boot | Sample | Clock | Files | Dead
 
 
 def parse(line: str) -> Line | None:
@@ -71,6 +78,8 @@ def parse(line: str) -> Line | None:
                 return Sample(job=job, ms=ms, writes=writes, reads=reads, errors=errors, worst_us=worst_us)
             case {"clock": int() | float() as uptime}:
                 return Clock(uptime=float(uptime))
+            case {"files": int(lines)}:
+                return Files(lines=lines)
             case {"dead": str(reason)}:
                 return Dead(reason=reason)
     except ValueError:

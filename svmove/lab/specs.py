@@ -18,6 +18,13 @@ class Format(StrEnum):
     RAW = "raw"
 
 
+class Life(StrEnum):
+    """What the guest's init does with its disks."""
+
+    FIO = "fio"  # writes to all of each disk, and verifies
+    FILES = "files"  # makes a file system on vda, deletes a file there, and goes on writing another
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskSpec:
     """A virtio disk in a volume of its own.
@@ -42,6 +49,7 @@ class GuestSpec:
     name: str
     disks: tuple[DiskSpec, ...]
     operating_system: bool = False
+    life: Life = Life.FIO
     memory: int = 64 * MiB
     # What fio writes on each disk, in blocks of 4 KiB a second; read at boot.
     write_iops: int = 50
@@ -72,4 +80,15 @@ LAB_GUEST = GuestSpec(
             extents=_FIO + _runs(256 * MiB, 3, 64 * MiB, 64 * MiB) + _runs(768 * MiB, 64, 4096, MiB - 4096),
         ),
     ),
+)
+
+# Of tests: a guest with a mounted file system, which fstrim and fsfreeze need. It has written DELETED bytes there
+# and deleted them, without a trim.
+DELETED = 24 * MiB
+FILES_GUEST = GuestSpec(
+    name="lab-files",
+    operating_system=True,
+    memory=LAB_GUEST.memory,
+    life=Life.FILES,
+    disks=(DiskSpec(target="vda", capacity=128 * MiB, format=Format.RAW),),
 )

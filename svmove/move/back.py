@@ -10,8 +10,10 @@ from svmove.errors import RefusedError
 from svmove.move.context import Move
 from svmove.move.inventory import gather
 from svmove.move.observe import Where
-from svmove.moves import DiskPlan, DiskRequest, Finding, Format, Level, Plan, Request
+from svmove.moves import Finding, Level, Plan
 from svmove.plan.planner import make_plan
+from svmove.requests import DiskRequest, Format, Request
+from svmove.volumes import DiskPlan
 
 
 def plan_back(move: Move, new: str) -> Plan | None:

@@ -7,7 +7,8 @@ from svmove.model import CopyWay
 from svmove.move import mirror
 from svmove.move.compare import Comparison, Piece, Read, slices
 from svmove.move.context import Move
-from svmove.moves import DiskPlan, Layer, Verify, VolumeSpec
+from svmove.requests import Verify
+from svmove.volumes import DiskPlan, Layer, VolumeSpec
 
 # Restarted where it was cut off: what comes after the last record is copied again (seconds).
 _RECORD = 5.0
@@ -36,7 +37,7 @@ def bring(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec], 
         move.note("proven-layer", key, by="shared extents" if shared else "comparison")
     if not layer.found and spec.backing is not None:
         host.rebase(spec.path, spec.format, spec.backing, spec.backing_format or "raw")
-    move.note("brought", key)
+    move.note("brought", key, size=host.size(spec.path))
 
 
 def _ours(move: Move, key: str, spec: VolumeSpec) -> None:
@@ -83,18 +84,21 @@ def _copy(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec], 
 
 def _prove(move: Move, disk: DiskPlan, what: tuple[Layer, VolumeSpec], go_on: GoOn) -> None:
     """Every byte, before the guest is switched. Raises CopyError for a difference."""
-    layer, spec = what
+    (layer, spec), host = what, move.world.host
     # A file that was copied as it is has more than the guest sees: its internal snapshots, its bitmaps.
     as_it_is = layer.source_format == spec.format and not layer.found
-    length = move.world.host.size(layer.source) if as_it_is else spec.capacity
+    # A layer may be smaller than what lies over it: a template that a guest's disk was made larger than.
+    length = host.size(layer.source) if as_it_is else spec.capacity
     size = -(-length // _SECTOR) * _SECTOR
+    if as_it_is and (arrived := host.size(spec.path)) != length:
+        raise _differs(what, f"{arrived} bytes instead of {length}")
+    if layer.found and (other := host.image(spec.path, spec.format).virtual_bytes) != length:
+        raise _differs(what, f"{other} bytes instead of {length}")
 
     def watch(done: dict[str, int]) -> None:
         go_on(move)
         move.say(disk.target, min(done.get(layer.source, 0), size), size, "compared")
 
-    if as_it_is and (arrived := move.world.host.size(spec.path)) != length:
-        raise _differs(what, f"{arrived} bytes instead of {length}")
     pieces = [
         Piece(key=layer.source, offset=offset, length=length, read=_reader(move, what, as_it_is=as_it_is))
         for offset, length in slices([(0, size)], move.world.policy.verify.slice)
@@ -106,11 +110,10 @@ def _prove(move: Move, disk: DiskPlan, what: tuple[Layer, VolumeSpec], go_on: Go
 
 def _differs(what: tuple[Layer, VolumeSpec], how: str) -> CopyError:
     layer, spec = what
-    return CopyError(
-        f"the copy {spec.path} differs from {layer.source}: {how}",
-        reason="copy-differs",
-        remedy="look at both storages: one of them does not keep what is written",
-    )
+    remedy = "look at both storages: one of them does not keep what is written"
+    if layer.found:
+        remedy = "it is another file of that name; copy your own: --base copy, or rename one of them"
+    return CopyError(f"{spec.path} differs from {layer.source}: {how}", reason="copy-differs", remedy=remedy)
 
 
 def _reader(move: Move, what: tuple[Layer, VolumeSpec], *, as_it_is: bool) -> Read:
@@ -126,7 +129,8 @@ def _reader(move: Move, what: tuple[Layer, VolumeSpec], *, as_it_is: bool) -> Re
             offset,
             length,
             advanced,
-            layer=spec.backing is not None,
+            # One that was found may be made in another way, and lie on another file.
+            layer=spec.backing is not None and not layer.found,
         )
 
     return read

@@ -10,12 +10,20 @@ from svmove.journal import Kind
 from svmove.model import DomainState
 from svmove.move import checkpoints, throttle
 from svmove.move.context import Move
-from svmove.move.merge import merge
+from svmove.move.merge import fold, merge
 from svmove.move.observe import Seen, Where
-from svmove.move.ownership import doubt_about_made, doubt_about_source, lie_below, used_elsewhere
+from svmove.move.ownership import (
+    doubt_about_leaving,
+    doubt_about_made,
+    doubt_about_source,
+    lie_below,
+    used_elsewhere,
+)
 from svmove.move.phases import Phase
+from svmove.move.quiet import thaw
 from svmove.move.standstill import wake
-from svmove.moves import DiskPlan, Method, VolumeSpec
+from svmove.requests import Method
+from svmove.volumes import DiskPlan, VolumeSpec
 
 
 def commit(move: Move) -> Phase:
@@ -30,15 +38,38 @@ def commit(move: Move) -> Phase:
     if move.plan.method is Method.OFFLINE:
         elsewhere |= lie_below(move, seen)
     for disk in move.plan.disks:
-        for key, spec in disk.made.items():
-            if spec.path not in disk.stays:
-                _remove_made(move, key, spec, seen, elsewhere)
         for key, path in disk.deletable.items():
             _delete_source(move, disk, key, path, seen, elsewhere)
+        _remove_overlays(move, disk, seen, elsewhere)
     for pool in {disk.destination.pool for disk in move.plan.disks}:
         _refresh(move, pool)
     _unmark(move, seen)
     return Phase.DONE
+
+
+def _remove_overlays(move: Move, disk: DiskPlan, seen: Seen, elsewhere: Mapping[str, str]) -> None:
+    """After the merge. The one at the source has what the guest wrote last there: where the source is kept, it is as
+    it was at the cutover with both alone, so the one is brought into the other, or kept beside it."""
+    if disk.overlay is None:
+        return
+    _remove_made(move, f"{disk.target}:to", disk.overlay.destination, seen, elsewhere)
+    key, spec = f"{disk.target}:from", disk.overlay.source
+    doubt = None
+    if not move.noted("adopted") and not move.noted("removed", key) and move.world.host.identity(spec.path):
+        doubt = doubt_about_leaving(move, disk, seen)
+        if doubt is None and move.world.host.identity(disk.source) is not None:
+            doubt = fold(move, disk, elsewhere)
+    if doubt is None:
+        _remove_made(move, key, spec, seen, elsewhere)
+    else:
+        _keep(move, key, spec, doubt, precious=not move.proven(disk.target))
+
+
+def leave_behind(move: Move, disks: Sequence[DiskPlan]) -> None:
+    """Of disks that another move carries back: one file at the destination, and the source as it was."""
+    seen, elsewhere = merge_all(move, disks, forward=True), used_elsewhere(move)
+    for disk in disks:
+        _remove_overlays(move, disk, seen.of([disk]), elsewhere)
 
 
 def _follow(move: Move, seen: Seen) -> None:
@@ -115,10 +146,11 @@ def hold(move: Move) -> None:
     _try(move, lambda: hypervisor.end_export(uuid, move.socket))
     _try(move, lambda: move.world.host.remove_scratch(move.scratch))
     _try(move, let_go_on)
+    _try(move, lambda: thaw(move))
     _try(move, stop_copying)
 
 
-def _try(move: Move, act: Callable[[], None]) -> None:
+def _try(move: Move, act: Callable[[], object]) -> None:
     try:
         act()
     except (UnreachableError, JournalError):
@@ -157,6 +189,9 @@ def roll_back(move: Move) -> Phase:
     if not doubtful:
         seen = merge_all(move, move.plan.disks, forward=False)
     remove_made(move, move.plan.disks, seen, doubtful=doubtful)
+    if seen.domain.io_error and any(disk.overlay is not None for disk in move.plan.disks):
+        # It was paused because it could not write into an overlay of ours; now there is none, and room again.
+        hypervisor.resume(move.plan.uuid)
     _unmark(move, seen)
     return Phase.ROLLED_BACK
 

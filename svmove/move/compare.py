@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from svmove.moves import Mismatch
+from svmove.outcomes import Mismatch
 from svmove.policy import VerifyPolicy
 from svmove.units import KiB
 

@@ -12,10 +12,13 @@ from svmove.journal import Ask, Entry, Journal, Kind, Record
 from svmove.model import Event
 from svmove.move.observe import Seen, observe
 from svmove.move.phases import ENDED, NEXT, Phase
-from svmove.moves import DiskPlan, Plan, Progress, Terms, Verify
+from svmove.moves import Plan, Terms
+from svmove.outcomes import Progress
 from svmove.policy import Policy
 from svmove.ports import Cancel, Clock, Events, Guard, Host, Hypervisor, Listener
+from svmove.requests import Verify
 from svmove.units import show_duration
+from svmove.volumes import DiskPlan
 
 _log = logging.getLogger(__name__)
 
@@ -150,9 +153,9 @@ class Move:
         """Seconds, as it is now."""
         return max(self.terms().max_pause, self.short or 0.0)
 
-    def intend(self, what: str, target: str | None = None, **data: Any) -> None:
+    def intend(self, what: str, target: str | None = None, **data: Any) -> Entry:
         """To be called BEFORE the act: whoever resumes this move knows then that it may have happened."""
-        self._write(Kind.INTENT, what, target, data)
+        return self._write(Kind.INTENT, what, target, data)
 
     def note(self, what: str, target: str | None = None, **data: Any) -> None:
         self._write(Kind.FACT, what, target, data)
@@ -215,9 +218,10 @@ class Move:
             event = self.events.next(min(tick, left))
         return True
 
-    def _write(self, kind: Kind, what: str, target: str | None, data: dict[str, Any]) -> None:
+    def _write(self, kind: Kind, what: str, target: str | None, data: dict[str, Any]) -> Entry:
         at, journal = self.world.clock.now(), self.world.journal
         _log.info("%s %s %s %s %s", self.phase, kind, what, target or "", data or "")
         journal.write(self.plan.move, at, self.phase, kind, what, target, data)
         entry = Entry(at=at, phase=self.phase, kind=kind, what=what, target=target, data=data)
         self.record = replace(self.record, entries=(*self.record.entries, entry))
+        return entry

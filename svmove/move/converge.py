@@ -18,10 +18,11 @@ from svmove.move import throttle
 from svmove.move.context import Move
 from svmove.move.outlook import Outlook, Sample, Watch
 from svmove.move.phases import Phase
-from svmove.moves import DiskPlan, Method
 from svmove.plan.method import synchronous_trouble
 from svmove.policy import AtDeadline, Step
+from svmove.requests import Method
 from svmove.units import show_duration, show_rate, show_size
+from svmove.volumes import DiskPlan
 
 # Between two samples, in seconds; one costs 1 ms of libvirt's time a disk.
 _EVERY = 0.5
@@ -29,6 +30,11 @@ _EVERY = 0.5
 _MARGIN = 1.5
 # A pause that did not suffice doubles the margin; this often, and suspending is not tried again.
 _MISSES = 3
+# Of a copy that stands still it is asked whether the storage answers at all, in so many seconds: one that takes 1.5 s
+# for a write does, one that hangs doesn't.
+_ANSWER = 5.0
+# With a limit below that, QEMU's least request (1 MiB) takes long by itself.
+_LEAST_CAP = 1 << 20
 
 
 class Converge:
@@ -44,6 +50,7 @@ class Converge:
         self._levels: dict[str, int] = {}
         self._writes: dict[str, WriteRate] = {}  # as the guest wrote before it was held back
         self._looked = float("-inf")
+        self._moved: dict[str, tuple[float, int]] = {}  # when the copy went on last, and how far it was
         self._told: set[str] = set()
         self._free: set[str] = set()  # whose writes can't be held back
         self._slow = False  # a destination, so that a suspend would hang
@@ -61,6 +68,7 @@ class Converge:
             self._left[target] = job.remaining or 0
             if target not in ready:
                 self._sample(target, job, now)
+                self._unless_too_slow(target, job, now)
         stuck = {t: seen for t, seen in self._seen.items() if t not in ready and seen.converges is False}
         for target, seen in stuck.items():
             if target not in self._told:
@@ -93,6 +101,26 @@ class Converge:
         watch.add(Sample(at=now, done=job.done, end=job.end, requests=requests, written=written))
         if (seen := watch.outlook(self._time_left())) is not None:
             self._seen[target] = seen
+
+    def _unless_too_slow(self, target: str, job: Job, now: float) -> None:
+        """Raises CopyError for a storage that answers, and yet nothing was copied to it for the policy's time. One that
+        hangs is waited for: nothing says that it won't come back."""
+        since, done = self._moved.get(target, (now, -1))
+        if job.done != done:
+            self._moved[target] = (now, job.done)
+            return
+        cap = self._move.terms().bandwidth
+        if now - since < self._policy.standstill or not self._policy.steps or (cap is not None and cap < _LEAST_CAP):
+            return
+        self._moved[target] = (now, job.done)
+        for disk in self._disks([target]):
+            if self._move.world.host.answers(disk.lands.path, _ANSWER):
+                raise CopyError(
+                    f"the copy would never be ready: nothing was copied to {disk.lands.path} for "
+                    f"{show_duration(now - since)}, though its storage answers; {show_size(job.end - done)} are left",
+                    reason="never-ready",
+                    remedy="mend that storage, or choose a faster pool",
+                )
 
     def _time_left(self) -> float | None:
         deadline = self._move.terms().deadline

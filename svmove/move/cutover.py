@@ -34,8 +34,10 @@ from svmove.move.context import Move
 from svmove.move.mirror import unless_cut, unless_replaced
 from svmove.move.observe import Seen, Where
 from svmove.move.phases import Phase
+from svmove.move.quiet import freeze, thaw
 from svmove.move.standstill import begin_export, release
-from svmove.moves import GuestOn, Verify
+from svmove.outcomes import GuestOn
+from svmove.requests import Verify
 from svmove.units import show_duration
 
 # Between two looks at what is left to drain; there is no event for it. A look takes about 1 ms.
@@ -48,6 +50,7 @@ _PROOF_WAIT = 30.0
 class _Attempt:
     requested: bool  # a pivot was asked for: only now may a disk be on its destination
     trouble: str | None = None
+    began: bool = True
 
 
 def cut_over(move: Move) -> Phase:
@@ -73,10 +76,10 @@ def _switch(move: Move, state: DomainState) -> Phase:
     for number in range(1, policy.cutover_attempts + 1):
         _await_answer(move)
         move.may_go_on()  # the last chance: what comes later is held, not rolled back
-        attempt = _attempt(move, number, suspends=state is DomainState.RUNNING)
+        attempt = _quietly(move, number, suspends=state is DomainState.RUNNING)
         if attempt.requested:
             return _settle(move, trouble=attempt.trouble)
-        if move.short is not None:  # one attempt: the guest goes on, and so does the copy
+        if move.short is not None and attempt.began:  # one attempt: the guest goes on, and so does the copy
             move.note("did-not-fit", pause=move.max_pause)
             return Phase.PREPARED
         if number < policy.cutover_attempts:
@@ -84,7 +87,7 @@ def _switch(move: Move, state: DomainState) -> Phase:
             state = move.observe().domain.state
     raise CopyError(
         f"the guest would have stood still for more than {show_duration(move.max_pause)}: {attempt.trouble}",
-        reason="pause-exceeded",
+        reason="pause-exceeded" if attempt.began else "freeze-failed",
         remedy="allow a longer pause: --max-pause, or move when the guest writes less",
     )
 
@@ -107,14 +110,27 @@ def _await_answer(move: Move) -> None:
             move.say(text=f"the storage of {disk.lands.path} does not answer: the cutover waits")
 
 
-def _attempt(move: Move, number: int, *, suspends: bool) -> _Attempt:
-    """Raises CopyError when the cutover failed before any pivot was requested."""
+def _quietly(move: Move, number: int, *, suspends: bool) -> _Attempt:
+    """With the guest's file systems frozen, if that is wanted: from before it is suspended until it goes on."""
+    began = move.world.clock.monotonic()
+    try:
+        if suspends and (trouble := freeze(move)) is not None:
+            return _Attempt(requested=False, trouble=trouble, began=False)
+        return _attempt(move, number, began, suspends=suspends)
+    finally:
+        thaw(move, insist=True)
+
+
+def _attempt(move: Move, number: int, began: float, *, suspends: bool) -> _Attempt:
+    """`began`: when the guest's writes began to stand still.
+
+    Raises CopyError when the cutover failed before any pivot was requested.
+    """
     hypervisor, clock, uuid = move.world.hypervisor, move.world.clock, move.plan.uuid
     terms = move.terms()
     move.intend("pivot", attempt=number, suspends=suspends)
     requested = False
     trouble: str | None = None
-    began = clock.monotonic()
     deadline = began + move.max_pause
     try:
         if suspends:

@@ -5,14 +5,15 @@ again, and refuses when that has changed. Nothing that was written since the cut
 that the guest runs on at their destinations go back by a move of their own, like any other.
 """
 
+from svmove.decisions import Decision, Fate, Way
 from svmove.errors import RefusedError
 from svmove.journal import Ask
 from svmove.model import DomainState
-from svmove.move.cleanup import merge_all, remove_made
+from svmove.move.cleanup import leave_behind, merge_all, remove_made
 from svmove.move.context import Move
 from svmove.move.observe import DiskSeen, Seen, Where
 from svmove.move.phases import Phase
-from svmove.moves import Decision, DiskPlan, Fate, Way
+from svmove.volumes import DiskPlan
 
 
 def decide(move: Move, way: Way) -> Decision:
@@ -45,6 +46,12 @@ def carry_out(move: Move, way: Way) -> tuple[DiskPlan, ...]:
     return ()
 
 
+def one_file(move: Move) -> None:
+    """Disks that are to be moved back are planned as they will be then: without an overlay. Raises CopyError."""
+    seen = move.observe()
+    merge_all(move, [d.plan for d in seen.disks if not seen.off and d.where is Where.DESTINATION], forward=True)
+
+
 def _forward(move: Move, seen: Seen, disk: DiskSeen) -> Fate:
     source, destination = disk.plan.source, disk.plan.destination.path
     if seen.off:
@@ -60,6 +67,8 @@ def _forward(move: Move, seen: Seen, disk: DiskSeen) -> Fate:
                 return Fate(target=disk.target, keeps=(destination,), loses=(source,), text=text)
             text = f"stays on its destination, which was {verified}; the source is kept"
             return Fate(target=disk.target, keeps=(destination, source), loses=(), text=text)
+        case Where.SOURCE if disk.plan.overlay is not None and move.noted("merged", disk.target):
+            raise _refused(move, seen, "what was frozen of the source has changed since it was copied", Way.BACK)
         case Where.SOURCE if disk.destination_is_ours and not move.noted("adopted"):
             text = "is copied again, and goes over as in any move"
             return Fate(target=disk.target, keeps=(source, destination), loses=(), text=text)
@@ -153,7 +162,7 @@ def _go_back(move: Move, seen: Seen) -> tuple[DiskPlan, ...]:
     if not move.await_(move.world.policy.move.cancel_wait, ended):
         raise RefusedError(f"a copy can't be cancelled: {move.observe()}", remedy="look, then again")
     remove_made(move, targets, merge_all(move, targets, forward=False))
-    merge_all(move, over, forward=True)
+    leave_behind(move, over)
     for plan in over:
         move.note("source-kept", plan.target, text=f"{plan.source} was kept: the move went back from its destination")
     return over

@@ -6,14 +6,18 @@ from dataclasses import replace
 
 from svmove.errors import HostError, HypervisorError
 from svmove.journal import Journal
-from svmove.model import CopyWay, Disk, Domain, Image, Inventory, Job, Pool, Volume, WriteRate
-from svmove.moves import Request
+from svmove.model import Agent, CopyWay, Disk, Domain, DomainState, Image, Inventory, Job, Pool, Volume, WriteRate
 from svmove.plan import estimate, granularity
+from svmove.plan.choice import REMOVABLE
 from svmove.policy import Policy
 from svmove.ports import Clock, Host, Hypervisor
+from svmove.requests import Request
 
 # Of a copy that is limited, even a guest that writes little may decide: looked at for so long at least (seconds).
 _LEAST_LOOK = 0.2
+
+# An agent that runs answers within milliseconds, also under TCG.
+_PATIENCE = 5.0
 
 
 def gather(
@@ -60,6 +64,7 @@ def gather(
         scratch_free=host.free(scratch),
         jobs=_jobs(domain.uuid, meant, hypervisor) if domain.live else {},
         can_read_host=can_read,
+        agent=_agent(domain, hypervisor) if request.trim or request.freeze else None,
         filesystems=_filesystems(pools, wanted, host),
         offloads=_offloads(meant, request, pools, host) if can_read and domain.live else {},
         writes=written.rates([disk.target for disk in meant], _expected(request, policy, past_rates), policy),
@@ -131,6 +136,11 @@ class _Written:
         return found
 
 
+def _agent(domain: Domain, hypervisor: Hypervisor) -> Agent:
+    running = domain.state is DomainState.RUNNING
+    return hypervisor.agent(domain.uuid, _PATIENCE) if running else Agent.SILENT
+
+
 def _volumes(disks: Sequence[Disk], hypervisor: Hypervisor) -> dict[str, Volume]:
     found = {}
     for disk in disks:
@@ -143,7 +153,7 @@ def _volumes(disks: Sequence[Disk], hypervisor: Hypervisor) -> dict[str, Volume]
 def _images(disks: Sequence[Disk], host: Host) -> dict[str, Image]:
     found = {}
     for disk in disks:
-        if disk.path and disk.device == "disk":
+        if disk.path and disk.device in ("disk", *REMOVABLE):
             for path, format_ in ((disk.path, disk.format), *zip(disk.chain, disk.chain_formats, strict=True)):
                 with suppress(HostError):  # admission says which disk has no image that can be read
                     found[path] = host.image(path, format_)

@@ -14,8 +14,8 @@ from svmove.journal import Entry, Journal, Kind, Record
 from svmove.move import lost, throttle
 from svmove.move.phases import Phase
 from svmove.move.throttle import InForce
-from svmove.moves import DiskPlan
 from svmove.ports import Host, Hypervisor
+from svmove.volumes import DiskPlan
 
 
 class LeftoverKind(StrEnum):
@@ -82,7 +82,7 @@ def _identities_in_use(hypervisor: Hypervisor, host: Host) -> dict[str, str]:
 
 
 def _volumes(record: Record, host: Host, used: dict[str, str]) -> Iterator[Leftover]:
-    for disk in record.plan.disks:
+    for disk in (*record.plan.disks, *record.plan.media):
         for key, spec in disk.made.items():
             kept = record.last(Kind.FACT, "destination-kept", key)
             if kept is not None and record.last(Kind.FACT, "removed", key) is None:

@@ -5,15 +5,18 @@ So whatever is decided, nothing of an adopted move is ever deleted.
 """
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 from svmove.errors import HostError
 from svmove.journal import Journal, Kind, Record
 from svmove.model import Domain, MarkedDisk
 from svmove.move.observe import observe
 from svmove.move.phases import Phase
-from svmove.moves import DiskPlan, Finding, Level, Method, Plan, Verify, VolumeSpec
+from svmove.moves import Finding, Level, Plan
 from svmove.policy import Policy
 from svmove.ports import Host, Hypervisor
+from svmove.requests import Method, Verify
+from svmove.volumes import DiskPlan, Overlay, VolumeSpec
 
 
 def find(hypervisor: Hypervisor, move: str | None = None) -> tuple[Domain, ...]:
@@ -39,7 +42,7 @@ def adopt(
         move=domain.marker,
         domain=domain.name,
         uuid=domain.uuid,
-        method=Method.MIRROR,
+        method=Method.SNAPSHOT if any(disk.overlay is not None for disk in disks) else Method.MIRROR,
         disks=disks,
         there=(),
         verify=Verify.NONE,
@@ -59,8 +62,10 @@ def adopt(
 
     write(Kind.INTENT, "adopt", None)
     write(Kind.FACT, "adopted", None)
-    for target, identity in made.items():
-        write(Kind.FACT, "created", target, identity=identity)
+    for key, identity in made.items():
+        write(Kind.FACT, "created", key, identity=identity)
+    if plan.method is Method.SNAPSHOT:
+        write(Kind.INTENT, "lay-over", None)  # as far as anybody knows
     seen = observe(hypervisor, host, plan.uuid, disks, made)
     text = f"the journal of this move was lost; its marker in the domain's metadata tells: {seen}"
     write(Kind.ERROR, "journal-lost", None, text=text, remedy=None)
@@ -86,19 +91,36 @@ def _plan(hypervisor: Hypervisor, disk: MarkedDisk) -> DiskPlan:
         copy_bytes=0,
         bandwidth=None,
         delete_source=False,
+        overlay=_overlay(disk) if disk.overlay and disk.overlay_destination else None,
+    )
+
+
+def _overlay(disk: MarkedDisk) -> Overlay:
+    def over(path: str, below: str, format_: str) -> VolumeSpec:
+        # Its pool and capacity are for making it, and for deleting it, which is not done.
+        name = PurePosixPath(path).name
+        return VolumeSpec(
+            pool="", name=name, path=path, format="qcow2", capacity=0, backing=below, backing_format=format_
+        )
+
+    return Overlay(
+        source=over(disk.overlay, disk.source, disk.source_format),
+        destination=over(disk.overlay_destination, disk.destination, disk.destination_format),
     )
 
 
 def _destinations_in_use(host: Host, plan: Plan) -> Mapping[str, str]:
-    """Target → identity of each destination that the guest's QEMU itself has open."""
+    """Key → identity of each destination that the guest's QEMU itself has open."""
     try:
         process = host.process(plan.uuid)
         return {
-            disk.target: identity
+            key: identity
             for disk in plan.disks
+            for key, spec in disk.made.items()
             if process is not None
-            and host.holds(process, disk.destination.path)
-            and (identity := host.identity(disk.destination.path)) is not None
+            and spec.path in disk.destinations
+            and host.holds(process, spec.path)
+            and (identity := host.identity(spec.path)) is not None
         }
     except HostError:
         return {}

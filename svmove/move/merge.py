@@ -9,11 +9,13 @@ to switch is in the journal before it is asked for, and when the guest went off 
 nothing is merged any more: which file is the newer one can't be told, and the move is held.
 """
 
-from svmove.errors import CopyError, HypervisorError
+from collections.abc import Mapping
+
+from svmove.errors import CopyError, HostError, HypervisorError
 from svmove.model import Domain, DomainState, Event
 from svmove.move.context import Move
 from svmove.move.observe import DiskSeen
-from svmove.moves import DiskPlan, VolumeSpec
+from svmove.volumes import DiskPlan, VolumeSpec
 
 # An event can be lost, so the XML is looked at this often (seconds).
 _TICK = 0.5
@@ -45,6 +47,9 @@ class _Merge:
             if disk.live != self.over.path:
                 raise self._trouble(disk)
             if not disk.merges:
+                found = domain.disk(self.disk.target)
+                if found is None or found.chain[:1] != (self.below,):
+                    raise self._trouble(disk)  # QEMU would merge it into another file
                 self.move.intend("merge", self.disk.target, over=self.over.path, below=self.below)
                 self.move.world.hypervisor.begin_merge(self.move.plan.uuid, self.disk.target)
             if self._await_ready():
@@ -106,25 +111,41 @@ class _Merge:
         named = disk.live == self.below and (disk.inactive == self.below or not disk.persistent)
         return named and disk.mirror is None and self.below in disk.held and self.over.path not in disk.held
 
+    def _may_hold_writes(self) -> bool:
+        """Whether the guest may have written into the overlay. By what it has: a freeze that was asked for may have
+        happened without anybody's having seen it, and one that libvirt forgot too."""
+        if not self.move.intended("lay-over") or self.move.world.host.identity(self.over.path) is None:
+            return False
+        return bool(self.move.world.host.extents(self.over.path, self.over.format))
+
     def _merged(self) -> None:
-        if self._begun("merge") and not self._over():
+        if (self._begun("merge") or self._begun("commit")) and not self._over():
             self.move.note("merged", self.disk.target, over=self.over.path, below=self.below)
 
     def _off(self, domain: Domain, disk: DiskSeen) -> None:
         """The guest is off: qemu-img merges, under QEMU's own lock, and the next start is from the file below."""
         host, target = self.move.world.host, self.disk.target
         gone = domain.state is DomainState.GONE
-        if disk.inactive != self.over.path and not gone:
+        named = disk.inactive == self.over.path
+        if self._over() or not (named or self._may_hold_writes()):
             return
-        if self._over() or not self.move.noted("frozen", target) or host.identity(self.over.path) is None:
-            return
+        if not (named or gone):
+            # libvirt writes that after a switch; and we, after qemu-img.
+            if disk.inactive == self.below and (self._begun("switch") or self._begun("commit")):
+                self._merged()
+                return
+            raise CopyError(
+                f"the guest is off, {self.over.path} has what it wrote, and its next start is not from there: {disk}",
+                reason="unclear",
+                remedy=f"start it from {self.over.path} (virsh edit) if nothing newer was written to {self.below}",
+            )
         if self._begun("switch"):
             raise CopyError(
                 f"the guest went off while {self.over.path} was merged into {self.below}, and it can't be told "
                 f"which of them is the newer one: {disk}",
                 reason="unclear",
             )
-        self.move.intend("merge", target, over=self.over.path, below=self.below)
+        self.move.intend("commit", target, over=self.over.path, below=self.below)
         host.commit_overlay(self.over.path, self.over.format)
         if not gone:
             sources = {target: (self.below, self.format)}
@@ -155,3 +176,27 @@ def merge(move: Move, disk: DiskPlan, *, forward: bool) -> None:
         _Merge(move, disk, disk.overlay.destination, spec.path, spec.format).run()
     else:
         _Merge(move, disk, disk.overlay.source, disk.source, disk.source_format).run()
+
+
+def fold(move: Move, disk: DiskPlan, elsewhere: Mapping[str, str]) -> str | None:
+    """A source that is kept is made one file, as it was at the cutover; nobody uses it any more. Idempotent.
+
+    Returns why it can't be. `elsewhere`: identity of each file that somebody else names → who.
+    """
+    overlay, host = disk.overlay, move.world.host
+    if overlay is None or move.noted("folded", disk.target):
+        return None
+    for key, path in ((f"{disk.target}:from", overlay.source.path), (disk.target, disk.source)):
+        known = move.noted("source", key) or move.noted("created", key)
+        identity = host.identity(path)
+        if known is None or identity != known.data["identity"]:
+            return f"{path} is not the file that it was"
+        if identity in elsewhere or host.holders(path):
+            return f"somebody uses {path}, and what was written last is here"
+    move.intend("fold", disk.target, over=overlay.source.path, below=disk.source)
+    try:
+        host.commit_overlay(overlay.source.path, overlay.source.format)
+    except HostError as error:
+        return f"it has what was written to {disk.source} last: {error.text}"
+    move.note("folded", disk.target)
+    return None

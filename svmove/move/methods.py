@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
-from svmove.move import cleanup, cutover, mirror, offline, prepare, snapshot, verify
+from svmove.move import cleanup, cutover, media, mirror, offline, prepare, snapshot, verify
 from svmove.move.context import Move
 from svmove.move.phases import Phase
-from svmove.moves import Method, Plan
+from svmove.moves import Plan
+from svmove.requests import Method
 
 Step = Callable[[Move], Phase]
 
@@ -17,7 +18,7 @@ _MIRROR: Mapping[Phase, Step] = {
     Phase.READY: verify.ready_to_verify,
     Phase.CUTOVER: cutover.cut_over,
     Phase.VERIFYING: verify.verify,
-    Phase.COMMITTED: cleanup.commit,
+    Phase.COMMITTED: media.commit,
     Phase.ROLLING_BACK: cleanup.roll_back,
 }
 
@@ -35,6 +36,13 @@ _OFFLINE: Mapping[Phase, Step] = {
     Phase.ROLLING_BACK: cleanup.roll_back,
 }
 
+# Nothing but media: no block job, no cutover.
+_MEDIA: Mapping[Phase, Step] = {
+    Phase.PLANNED: media.admit,
+    Phase.ADMITTED: media.move_alone,
+    Phase.ROLLING_BACK: media.let_go,
+}
+
 STEPS: Mapping[Method, Mapping[Phase, Step]] = {
     Method.MIRROR: _MIRROR,
     Method.SYNCHRONOUS: _MIRROR,
@@ -44,5 +52,7 @@ STEPS: Mapping[Method, Mapping[Phase, Step]] = {
 
 
 def steps(plan: Plan) -> Mapping[Phase, Step]:
+    if not plan.disks:
+        return _MEDIA
     found = STEPS[plan.method]
     return _SNAPSHOT if found is _MIRROR and any(disk.frozen for disk in plan.disks) else found

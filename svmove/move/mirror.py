@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from svmove.errors import CopyError, HostError, HypervisorError
 from svmove.model import Event, EventKind, Job
-from svmove.move import converge, throttle
+from svmove.move import converge, room, throttle
 from svmove.move.allocation import allocate
 from svmove.move.context import Move
 from svmove.move.converge import Converge
 from svmove.move.governor import LOOK, Governor, buffer_for
 from svmove.move.observe import DiskSeen, Seen
 from svmove.move.phases import Phase
-from svmove.moves import CopyOptions, DiskPlan
+from svmove.volumes import CopyOptions, DiskPlan
 
 # A lost event must not hang a move: readiness is also read from the XML this often (seconds).
 _LOOK_AGAIN = 5.0
@@ -155,8 +155,16 @@ def unless_cut(move: Move) -> None:
         if spec.format == "raw":
             least = spec.capacity
         if size < least:
-            raise CopyError(f"somebody has cut {spec.path} off at {size} bytes", reason="destination-replaced")
+            raise _cut(spec.path, size)
         move.lengths[disk.target] = size
+        for key, (_, below) in disk.frozen.items():  # which nobody writes to any more
+            brought = move.noted("brought", key)
+            if brought is not None and (size := move.world.host.size(below.path)) < brought.data.get("size", 0):
+                raise _cut(below.path, size)
+
+
+def _cut(path: str, size: int) -> CopyError:
+    return CopyError(f"somebody has cut {path} off at {size} bytes", reason="destination-replaced")
 
 
 def stopped() -> CopyError:
@@ -170,6 +178,7 @@ def replaced(paths: Sequence[str]) -> CopyError:
 
 
 def _heed(move: Move, event: Event, ready: set[str]) -> None:
+    room.heed(move, event)
     match event.kind:
         case EventKind.READY if event.target is not None:
             ready.add(event.target)
@@ -209,6 +218,7 @@ def _report(move: Move, ready: set[str], governor: Governor | None, watched: Con
     left: dict[str, int] = {}
     jobs: dict[str, Job] = {}
     unless_cut(move)
+    room.enough(move)
     for disk in move.pending:
         job = move.world.hypervisor.job(move.plan.uuid, disk.target)
         if job is not None and job.remaining is not None:

@@ -10,8 +10,8 @@ from enum import StrEnum
 
 from svmove.errors import NotFoundError
 from svmove.model import Domain, DomainState, Mirror, Process
-from svmove.moves import DiskPlan
 from svmove.ports import Host, Hypervisor
+from svmove.volumes import DiskPlan
 
 
 class Where(StrEnum):
@@ -70,7 +70,7 @@ class DiskSeen:
     def merges(self) -> bool:
         """An overlay of ours is being merged into the file below it."""
         overlay = self.plan.overlay
-        # At its very end libvirt's XML has the job's file still, and its kind no more.
+        # At its end, before it names the file below as the disk's, libvirt shows the mirror without a job for a moment.
         if overlay is None or self.mirror is None or self.mirror.job not in ("active-commit", ""):
             return False
         return (self.live, self.mirror.path) in (

@@ -17,12 +17,12 @@ from collections.abc import Iterator
 
 from svmove.errors import CopyError, HostError, HypervisorError
 from svmove.model import DomainState
-from svmove.move import allocation, cleanup, mirror, prepare
+from svmove.move import allocation, media, mirror, prepare
 from svmove.move.bring import bring
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
 from svmove.move.phases import Phase
-from svmove.moves import Verify
+from svmove.requests import Verify
 
 # A start that fails at the lock takes a second or two, libvirt's clearing up included.
 _START_ENDS = 30.0
@@ -75,7 +75,7 @@ def switch(move: Move) -> Phase:
 def commit(move: Move) -> Phase:
     # What starts now starts from the copies; and a file that svmove itself has open is not deleted.
     move.unlock()
-    return cleanup.commit(move)
+    return media.commit(move)
 
 
 def _redefine(move: Move) -> None:

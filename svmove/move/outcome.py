@@ -1,22 +1,17 @@
 """A move's record → what is told of it. Pure: the journal is the only source."""
 
+import shlex
+from collections.abc import Iterator
+
 from svmove.errors import SvmoveError
 from svmove.journal import Kind, Record
+from svmove.move import media
 from svmove.move.phases import Phase
-from svmove.moves import (
-    DiskOutcome,
-    DiskPlan,
-    Failure,
-    Finding,
-    GuestOn,
-    Level,
-    Mismatch,
-    Outcome,
-    Plan,
-    Seconds,
-    State,
-    Verify,
-)
+from svmove.move.quiet import frozen_since
+from svmove.moves import Finding, Level, Plan
+from svmove.outcomes import DiskOutcome, Failure, GuestOn, Mismatch, Outcome, Seconds, State
+from svmove.requests import Verify
+from svmove.volumes import DiskPlan
 
 _STATES = {
     Phase.DONE: State.DONE,
@@ -54,7 +49,8 @@ def of_record(record: Record, *, stopped_by: SvmoveError | None = None) -> Outco
         method=plan.method,
         disks=tuple(_disk(record, disk) for disk in plan.disks),
         seconds=_seconds(record),
-        findings=plan.findings + _measures(record) + _leftovers(record),
+        findings=plan.findings + _inside(record) + _measures(record) + _leftovers(record),
+        media=media.outcomes(record),
         error=None if phase in (Phase.DONE, Phase.HANDED_OVER) else _failure(record, phase, stopped_by),
     )
 
@@ -79,6 +75,7 @@ def of_plan(plan: Plan) -> Outcome:
 
 def _disk(record: Record, disk: DiskPlan) -> DiskOutcome:
     copied = record.last(Kind.FACT, "copied", disk.target)
+    trimmed = record.last(Kind.FACT, "trimmed", disk.target)
     verified = record.last(Kind.FACT, "verified", disk.target)
     mismatches = tuple(Mismatch(**extent) for extent in verified.data["mismatches"]) if verified else ()
     return DiskOutcome(
@@ -94,6 +91,7 @@ def _disk(record: Record, disk: DiskPlan) -> DiskOutcome:
         verified=record.plan.verify is not Verify.NONE and verified is not None and not mismatches,
         mismatches=mismatches,
         on=_on(record, disk.target),
+        trimmed_bytes=trimmed.data["bytes"] if trimmed else 0,
     )
 
 
@@ -114,8 +112,8 @@ def _seconds(record: Record) -> Seconds:
     def between(begin: str, end: str) -> float:
         return max(entered[end] - entered[begin], 0.0) if begin in entered and end in entered else 0.0
 
-    # "woken": of a guest whose svmove had died.
-    paused = record.all(Kind.FACT, "paused") + record.all(Kind.FACT, "woken")
+    # "woken": of a guest whose svmove had died. "thawed": it ran, but its writes stood still from the freeze on.
+    paused = [entry for what in ("paused", "woken", "thawed") for entry in record.all(Kind.FACT, what)]
     last = record.entries[-1].at if record.entries else record.plan.created
     return Seconds(
         total=max(last - record.plan.created, 0.0),
@@ -137,6 +135,34 @@ def _measures(record: Record) -> tuple[Finding, ...]:
         for kind, what, code, text in told
         for target in dict.fromkeys(entry.target for entry in record.all(kind, what))
     )
+
+
+def _inside(record: Record) -> tuple[Finding, ...]:
+    """What the guest's agent did not do."""
+    found = []
+    trim = record.last(Kind.FACT, "trim-done")
+    if trim is not None and trim.data["trouble"] is not None:
+        text = f"the guest did not trim its file systems: {trim.data['trouble']}"
+        found.append(Finding(level=Level.WARN, code="trim-failed", text=text))
+    if frozen_since(record) is not None:
+        text = "the guest's file systems may be frozen still: its agent did not answer"
+        remedy = f"virsh domfsthaw {shlex.quote(record.plan.domain)}"
+        found.append(Finding(level=Level.WARN, code="still-frozen", text=text, remedy=remedy))
+    return (*found, *_drives(record))
+
+
+def _drives(record: Record) -> Iterator[Finding]:
+    for medium in record.plan.media:
+        told = record.last(Kind.FACT, "medium-stays", medium.target)
+        if told is not None:
+            words = ("virsh", "change-media", record.plan.domain, medium.target, "PATH", "--live", "--config")
+            yield Finding(
+                level=Level.WARN,
+                code="medium-stays",
+                text=f"{medium.target}: {told.data['text']}",
+                remedy=f"move again, or by hand: {shlex.join(words)}",
+                target=medium.target,
+            )
 
 
 def _leftovers(record: Record) -> tuple[Finding, ...]:

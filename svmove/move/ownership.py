@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
-from svmove.moves import DiskPlan, Method, Verify, VolumeSpec
+from svmove.requests import Method, Verify
+from svmove.volumes import DiskPlan, VolumeSpec
 
 
 def used_elsewhere(move: Move) -> dict[str, str]:
@@ -24,13 +25,8 @@ def doubt_about_source(
     move: Move, disk: DiskPlan, key: str, path: str, seen: Seen, elsewhere: Mapping[str, str]
 ) -> str | None:
     """Why a file of the disk's source may not be deleted after a commit. `key`: of `DiskPlan.deletable`."""
-    if seen.off:
-        if not _starts_from_copies(move, seen):
-            return "the guest is off, so it can't be proven which copy it uses"
-    elif seen.where is not Where.DESTINATION:
-        return f"the guest is not proven on its destinations: {seen}"
-    if move.plan.verify is not Verify.NONE and not (move.proven(disk.target) or move.noted("waived", disk.target)):
-        return "its copy is not proven to be equal"
+    if (doubt := doubt_about_leaving(move, disk, seen)) is not None:
+        return doubt
     known = move.noted("source", key)
     identity = move.world.host.identity(path)
     if known is None or identity is None or identity != known.data["identity"]:
@@ -39,6 +35,18 @@ def doubt_about_source(
     if stamp is not None and move.world.host.stamp(path) != stamp.data["stamp"]:
         return "somebody has written to it since it was copied"
     return _used(move, path, identity, seen, elsewhere)
+
+
+def doubt_about_leaving(move: Move, disk: DiskPlan, seen: Seen) -> str | None:
+    """Why the source may be needed yet."""
+    if seen.off:
+        if not _starts_from_copies(move, seen):
+            return "the guest is off, so it can't be proven which copy it uses"
+    elif seen.where is not Where.DESTINATION:
+        return f"the guest is not proven on its destinations: {seen}"
+    if move.plan.verify is not Verify.NONE and not (move.proven(disk.target) or move.noted("waived", disk.target)):
+        return "its copy is not proven to be equal"
+    return None
 
 
 def _starts_from_copies(move: Move, seen: Seen) -> bool:

@@ -21,7 +21,8 @@ class Phase(StrEnum):
 
 NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.PLANNED: frozenset({Phase.ADMITTED, Phase.ROLLING_BACK}),
-    Phase.ADMITTED: frozenset({Phase.PREPARED, Phase.ROLLING_BACK}),
+    # DONE: of a move that has no disks, but only media in drives, of which no source is deleted.
+    Phase.ADMITTED: frozenset({Phase.PREPARED, Phase.ROLLING_BACK, Phase.DONE}),
     # HELD: what fails in a second round, when other disks are on their destinations already.
     Phase.PREPARED: frozenset({Phase.COPYING, Phase.ROLLING_BACK, Phase.HELD}),
     # PREPARED: a mirror that would never be ready is begun again, with synchronous writes.

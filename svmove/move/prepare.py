@@ -8,7 +8,8 @@ from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
 from svmove.move.ownership import doubt_about_unrecorded, used_elsewhere
 from svmove.move.phases import Phase
-from svmove.moves import VolumeSpec
+from svmove.move.trim import trim
+from svmove.volumes import VolumeSpec
 
 
 def admit(move: Move) -> Phase:
@@ -33,15 +34,17 @@ def mark(move: Move, seen: Seen) -> Phase:
 
 
 def prepare(move: Move) -> Phase:
+    trim(move)
     for disk in move.plan.disks:
         for key, spec in disk.made.items():
             move.may_go_on()
             if move.noted("created", key) is None:
-                _create(move, key, spec)
+                create(move, key, spec)
     return Phase.PREPARED
 
 
-def _create(move: Move, key: str, spec: VolumeSpec) -> None:
+def create(move: Move, key: str, spec: VolumeSpec) -> None:
+    """The volume of that key in the journal, or takes the one that an svmove made before it died. Raises."""
     host = move.world.host
     if (identity := host.identity(spec.path)) is not None:
         _adopt(move, key, spec, identity)

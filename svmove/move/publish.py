@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 
 from svmove.journal import Figures, Journal
-from svmove.moves import Progress
+from svmove.outcomes import Progress
 from svmove.ports import Clock, Listener
 
 # Often enough for a person who watches; a write takes 0.1 ms, since it does not wait for the disk.

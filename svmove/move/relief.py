@@ -4,7 +4,8 @@ from svmove.errors import UnverifiedError
 from svmove.journal import Journal, Kind, working_on
 from svmove.move import throttle
 from svmove.move.context import Move
-from svmove.move.phases import Phase
+from svmove.move.phases import RESTING, Phase
+from svmove.move.quiet import thaw
 from svmove.move.standstill import release, standing_since
 from svmove.move.verify import enough_scratch
 from svmove.ports import Host
@@ -13,19 +14,20 @@ from svmove.ports import Host
 def relieve(move: Move) -> bool:
     """One look; whether nothing more needs to be watched.
 
-    A guest that svmove suspended is woken; one whose writes it holds back has its own limits again. While the export
-    is there, the scratch space is watched, and the export ended before it runs short.
+    A guest that svmove suspended is woken, and one that it froze is thawed; one whose writes it holds back has its own
+    limits again. While the export is there, the scratch space is watched, and the export ended before it runs short.
 
     Raises UnreachableError, HypervisorError, HostError, JournalError.
     """
     hypervisor, uuid = move.world.hypervisor, move.plan.uuid
     if move.phase in (Phase.CUTOVER, Phase.VERIFYING):
         release(move, hypervisor.domain(uuid))
+    thawed = thaw(move)
     throttle.release(move)
     if move.phase not in (Phase.CUTOVER, Phase.VERIFYING):
-        return True
+        return thawed or move.phase in RESTING
     if not hypervisor.exports(uuid, move.socket):
-        return True
+        return thawed
     try:
         enough_scratch(move)
     except UnverifiedError as error:
@@ -33,12 +35,13 @@ def relieve(move: Move) -> bool:
         hypervisor.end_export(uuid, move.socket)
         if hypervisor.domain(uuid).io_error:
             hypervisor.resume(uuid)
-        return True
+        return thawed
     return False
 
 
 def brake(journal: Journal, host: Host, move: str, now: float) -> None:
-    """Without libvirt, whose daemon died as well: a guest that svmove suspended goes on by QEMU's own monitor.
+    """Without libvirt, whose daemon died as well: a guest that svmove suspended goes on by QEMU's own monitor. One
+    that it froze must wait for `relieve`, since nobody reaches its agent.
 
     Raises RefusedError when a process works on the move, NotFoundError, JournalError, HostError.
     """

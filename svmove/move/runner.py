@@ -6,7 +6,9 @@ from svmove.move import cleanup, throttle
 from svmove.move.context import Move, World, listening
 from svmove.move.methods import steps
 from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
-from svmove.moves import Method, Plan
+from svmove.move.quiet import frozen_since, thaw
+from svmove.moves import Plan
+from svmove.requests import Method
 
 # A daemon that answers and goes away again each time is not worth a hundred tries.
 _RECONNECTS = 10
@@ -50,9 +52,10 @@ class Walk:
             while move.phase not in RESTING:
                 move.say()
                 suffers = move.phase in _GUARDED and move.plan.method is not Method.OFFLINE
-                suffers = suffers or throttle.in_force(move.record) != ()
+                suffers = suffers or bool(throttle.in_force(move.record) or frozen_since(move.record))
                 move.world.guard(move.plan.move if suffers else None)
                 try:
+                    thaw(move)  # what an svmove that died has frozen; in the cutover the guest goes on first
                     following = steps(move.plan)[move.phase](move)
                 except (UnreachableError, JournalError):
                     raise

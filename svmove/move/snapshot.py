@@ -7,7 +7,7 @@ copy of the data.
 
 from svmove.errors import CopyError
 from svmove.model import EventKind
-from svmove.move import mirror
+from svmove.move import mirror, room
 from svmove.move.bring import bring
 from svmove.move.context import Move
 from svmove.move.observe import Where
@@ -27,26 +27,41 @@ def freeze(move: Move) -> Phase:
         made = move.noted("created", f"{disk.target}:from")
         if made is None or move.world.host.identity(overlay.source.path) != made.data["identity"]:
             raise mirror.replaced([overlay.source.path])
+        if move.world.host.extents(overlay.source.path, overlay.source.format):
+            # What it has would hide what the disk's file has now.
+            raise CopyError(f"{overlay.source.path} has been written to already: {disk}", reason="unclear")
         wanted[disk.target] = overlay.source
     move.may_go_on()
     if wanted:
-        move.intend("freeze", overlays={target: spec.path for target, spec in wanted.items()})
-        move.world.hypervisor.freeze(move.plan.uuid, wanted)
+        move.intend("lay-over", overlays={target: spec.path for target, spec in wanted.items()})
+        move.world.hypervisor.lay_over(move.plan.uuid, wanted)
     for disk in move.observe().of(move.pending).disks:
-        if disk.plan.overlay is not None and not move.noted("frozen", disk.target):
+        if disk.plan.overlay is not None and not move.noted("laid-over", disk.target):
             if disk.live != disk.plan.overlay.source.path or disk.where is not Where.SOURCE:
                 raise CopyError(f"it can't be told whether the disk was frozen: {disk}", reason="unclear")
-            move.note("frozen", disk.target)
+            move.note("laid-over", disk.target)
     return Phase.COPYING
 
 
 def copy(move: Move) -> Phase:
+    _still_frozen(move)
     for disk in move.pending:
         # The deepest first: what lies below must be there when it is looked through.
         for key, (layer, spec) in reversed(disk.frozen.items()):
             bring(move, disk, key, (layer, spec), _go_on)
+    _still_frozen(move)
     _mirrors(move)
     return mirror.copy(move)
+
+
+def _still_frozen(move: Move) -> None:
+    """Somebody may have merged an overlay meanwhile, and then what was copied is old. Raises CopyError."""
+    seen = move.observe().of(move.pending)
+    if seen.off:
+        raise mirror.stopped()
+    for disk in seen.disks:
+        if disk.plan.overlay is not None and (disk.live != disk.plan.leaves or disk.where is not Where.SOURCE):
+            raise CopyError(f"the disk is not on its overlay any more: {disk}", reason="changed")
 
 
 def _mirrors(move: Move) -> None:
@@ -65,6 +80,8 @@ def _mirrors(move: Move) -> None:
 def _go_on(move: Move) -> None:
     """While something is copied or compared out of process. Raises."""
     move.may_go_on()
+    room.enough(move)
     while (event := move.events.next(0)) is not None:
+        room.heed(move, event)
         if event.kind is EventKind.STOPPED:
             raise mirror.stopped()

@@ -7,7 +7,8 @@ from svmove.journal import Record
 from svmove.model import Domain, DomainState, Event
 from svmove.move.context import Move
 from svmove.move.observe import Where
-from svmove.moves import Verify
+from svmove.move.quiet import thaw
+from svmove.requests import Verify
 
 # At least so long, even if it stands still for longer than was promised already: without its export the move would be
 # held. Pivots take 20 to 40 ms, and libvirt's XML a moment more.
@@ -33,6 +34,7 @@ def wake(move: Move, domain: Domain) -> bool:
         return False
     move.world.hypervisor.resume(move.plan.uuid)
     move.note("woken", seconds=max(move.world.clock.now() - began, 0.0))
+    thaw(move, insist=True)
     return True
 
 

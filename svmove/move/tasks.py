@@ -58,7 +58,8 @@ def _of_summary(
         state = TaskState.RUNNING
     else:
         state = TaskState.HELD if phase is Phase.HELD else TaskState.LEFT
-    disks = tuple(disk.target for disk in journal.read(summary.move).plan.disks)
+    plan = journal.read(summary.move).plan
+    disks = tuple(disk.target for disk in (*plan.disks, *plan.media))
     figures = None
     if state is TaskState.LEFT and phase in (Phase.COPYING, Phase.READY) and summary.uri == uri and hypervisor:
         figures = _of_jobs(hypervisor, summary.uuid, disks)  # QEMU goes on without svmove

@@ -19,8 +19,10 @@ from svmove.move.cutover import onward
 from svmove.move.observe import Where
 from svmove.move.phases import Phase
 from svmove.move.standstill import scratch_files
-from svmove.moves import DiskPlan, Mismatch, Verify
+from svmove.outcomes import Mismatch
+from svmove.requests import Verify
 from svmove.units import show_size
+from svmove.volumes import DiskPlan
 
 # Of a disk whose frozen part is proven; each costs the start of a qemu-img, 20 ms.
 _RANGES = 64

@@ -5,9 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from svmove.model import Inventory
-from svmove.moves import Finding, Level, Method, Request, Verify
+from svmove.moves import Finding, Level
 from svmove.plan.choice import Choice
 from svmove.policy import Policy
+from svmove.requests import Method, Request, Verify
+from svmove.volumes import DiskPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +21,7 @@ class Case:
     verify: Verify
     choices: tuple[Choice, ...]  # without those that are already there
     max_pause: float  # seconds
+    media: tuple[DiskPlan, ...] = ()
     deadline: float | None = None
     copy_seconds: float = 0.0
     granularities: Mapping[str, int | None] = field(default_factory=dict)  # by target; None: QEMU's choice

@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from svmove.model import Disk, Image, Inventory, Pool, Volume
-from svmove.moves import Allocation, DiskRequest, Finding, Format, Layer, Level, Request, VolumeSpec
+from svmove.moves import Finding, Level
 from svmove.plan.layers import layers, on
+from svmove.requests import Allocation, DiskRequest, Format, Request
+from svmove.volumes import Layer, VolumeSpec
 
 # QEMU counts in sectors, and rounds a raw file's odd tail up.
 _SECTOR = 512
+# Drives whose medium can be changed; plan/media.py has what becomes of it.
+REMOVABLE = ("cdrom", "floppy")
 _SUFFIXES = {".raw": "raw", ".img": "raw", ".qcow2": "qcow2", ".qcow": "qcow2"}
 
 
@@ -46,8 +50,9 @@ class Choice:
 
 def choose(request: Request, inventory: Inventory) -> tuple[tuple[Choice, ...], tuple[Finding, ...]]:
     """The disks of the request, and what is to be said about those that are left out or don't exist."""
+    disks = [disk for disk in inventory.domain.disks if disk.device not in REMOVABLE]
     if not request.disks:
-        asked = [DiskRequest(target=disk.target) for disk in inventory.domain.disks]
+        asked = [DiskRequest(target=disk.target) for disk in disks]
         choices = [_choice(one, request, inventory, named=False) for one in asked]
         left_out = {c.disk.target: why for c in choices if (why := _immovable(c.disk)) is not None}
         findings = tuple(
@@ -55,14 +60,12 @@ def choose(request: Request, inventory: Inventory) -> tuple[tuple[Choice, ...], 
             for target, (level, code, text) in left_out.items()
         )
         return tuple(c for c in choices if c.disk.target not in left_out), findings
-    known = {disk.target for disk in inventory.domain.disks}
+    known = {disk.target for disk in disks}
     return tuple(_choice(one, request, inventory, named=True) for one in request.disks if one.target in known), ()
 
 
 def _immovable(disk: Disk) -> tuple[Level, str, str] | None:
     """Why a disk that nobody named is left where it is."""
-    if disk.device in ("cdrom", "floppy"):
-        return Level.NOTE, disk.device, f"a {disk.device} is not moved"
     if disk.transient:
         return Level.WARN, "transient-disk", "it is <transient/>, its writes are thrown away at the end"
     if disk.shareable:

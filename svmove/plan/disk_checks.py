@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 from svmove.model import SourceKind
-from svmove.moves import Allocation, Finding, Level, Method
+from svmove.moves import Finding, Level
 from svmove.plan.case import Case, nearest, refuse
 from svmove.plan.choice import Choice, fully_allocated
+from svmove.requests import Allocation, Method, Verify
 
 FORMATS = ("raw", "qcow2")
+_NBD_KEEPS_TO_ITS_THREAD = 9_000_000
 
 
 def unknown(case: Case) -> Iterator[Finding]:
@@ -83,6 +85,25 @@ def layers(case: Case) -> Iterator[Finding]:
                     "check the file: qemu-img info -U",
                     target,
                 )
+                continue
+            image = case.inventory.images[layer.source]
+            if layer.source_format not in FORMATS and not case.request.flatten:
+                yield refuse(
+                    "unsupported-format",
+                    f"{target}: {layer.source}, which lies below it, has format {layer.source_format}; "
+                    f"svmove moves {' and '.join(FORMATS)}",
+                    "make one file of them: --flatten",
+                    target,
+                )
+            elif image.encrypted:
+                yield refuse("encrypted", f"{target}: {layer.source}, which lies below it, is encrypted", None, target)
+            elif image.data_file is not None and not case.request.flatten:
+                yield refuse(
+                    "data-file",
+                    f"{target}: {layer.source}, which lies below it, keeps its data in {image.data_file!r}",
+                    "make one file of them: --flatten",
+                    target,
+                )
             else:
                 yield from _internal(case, layer.source, choice)
         if choice.layers and not case.request.flatten and choice.destination and choice.destination.format == "raw":
@@ -90,13 +111,6 @@ def layers(case: Case) -> Iterator[Finding]:
                 "raw-chain",
                 f"{target} has files below it: {', '.join(choice.disk.chain)}; raw can't have any",
                 "leave --format out, or make one file of them: --flatten",
-                target,
-            )
-        if choice.layers and case.request.flatten and case.method is Method.OFFLINE:
-            yield refuse(
-                "flatten-offline",
-                f"{target} has files below it, and those of a guest that is off are copied as they are",
-                "leave --flatten out, or start the guest: then it is moved as it runs",
                 target,
             )
         if choice.layers and case.request.flatten and case.inventory.domain.snapshots:
@@ -127,6 +141,23 @@ def _internal(case: Case, path: str, choice: Choice) -> Iterator[Finding]:
         else "shut the guest down: then the same command moves it",
         target,
     )
+
+
+def iothreads(case: Case) -> Iterator[Finding]:
+    """QEMU's NBD server before 9.0 aborts, and the guest with it, when a reader of a disk in an iothread hangs up:
+    `nbd_blockdev_client_closed: Assertion qemu_in_main_thread()`, seen with 7.2 at the end of each comparison."""
+    if case.verify is Verify.NONE or case.inventory.versions.qemu >= _NBD_KEEPS_TO_ITS_THREAD:
+        return
+    for choice in case.choices:
+        if choice.disk.iothread:
+            yield refuse(
+                "iothread",
+                f"{choice.disk.target} has an iothread, and comparing what it has been copied to would crash the "
+                "guest: QEMU before 9.0 can't export such a disk to a reader",
+                "--verify none --keep-source, and compare when the guest is off; or update QEMU to 9.0, and restart "
+                "the guest",
+                choice.disk.target,
+            )
 
 
 def jobs(case: Case) -> Iterator[Finding]:
@@ -194,6 +225,14 @@ def told(case: Case) -> Iterator[Finding]:
                 code="read-only",
                 text=f"{target} is read-only, perhaps a template of others: {choice.disk.path} is kept afterwards",
                 remedy="remove it yourself when nobody needs it",
+                target=target,
+            )
+        if case.request.trim and choice.disk.discard != "unmap":
+            yield Finding(
+                level=Level.NOTE,
+                code="no-discard",
+                text=f"{target} does not pass discards on, so --trim frees nothing there",
+                remedy="set discard='unmap' on its <driver>; it counts from the guest's next start",
                 target=target,
             )
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from svmove.model import DomainState
-from svmove.moves import Finding, Level, Method
+from svmove.model import Agent, DomainState
+from svmove.moves import Finding, Level
 from svmove.plan.case import Case, refuse
+from svmove.requests import Method
 from svmove.units import show_duration
 
 
@@ -59,7 +60,31 @@ def permission(case: Case) -> Iterator[Finding]:
         )
 
 
+def agent(case: Case) -> Iterator[Finding]:
+    """What is asked of the guest itself needs somebody in there to ask."""
+    asked = [option for option, wanted in (("--trim", case.request.trim), ("--freeze", case.request.freeze)) if wanted]
+    found, name = case.inventory.agent, case.inventory.domain.name
+    if not asked or found is Agent.ANSWERS:
+        return
+    if found is Agent.ABSENT:
+        why = f"domain {name} has no channel for one"
+        remedy = "add <channel> org.qemu.guest_agent.0 and install qemu-guest-agent in the guest"
+    else:
+        why = f"that of {name} does not answer"
+        remedy = "start qemu-guest-agent in the guest, and virsh resume it if it is paused"
+    options = " and ".join(asked)
+    yield refuse("no-agent", f"{options}: the guest's agent is needed, and {why}", f"{remedy}; or leave {options} out")
+
+
 def pause(case: Case) -> Iterator[Finding]:
+    if case.request.freeze and case.max_pause < 1.0 + case.policy.move.pivot_reserve:
+        yield refuse(
+            "pause-too-short",
+            f"with --freeze a pause of {show_duration(case.max_pause)} can't be promised: libvirt waits for the "
+            "guest's agent in whole seconds",
+            "allow 1500ms or more: --max-pause, or leave --freeze out",
+        )
+        return
     if case.max_pause <= case.policy.move.pivot_reserve:
         yield refuse(
             "pause-too-short",

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from svmove.model import Versions
-from svmove.moves import Finding, Level, Method
+from svmove.moves import Finding, Level
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice
+from svmove.requests import Method
 from svmove.units import KiB
 
 _LIVE = frozenset({Method.MIRROR, Method.SYNCHRONOUS, Method.SNAPSHOT})  # each runs a mirror job

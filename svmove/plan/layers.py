@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from svmove.model import Disk, Inventory, Pool
-from svmove.moves import Base, DiskPlan, Layer, Overlay, Request, VolumeSpec
+from svmove.requests import Base, Request
+from svmove.volumes import DiskPlan, Layer, Overlay, VolumeSpec
 
 
 def layers(disk: Disk, request: Request, inventory: Inventory, pool: Pool | None) -> tuple[Layer, ...]:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from svmove.model import CopyWay, Disk, DomainState, Inventory, SourceKind, Versions
-from svmove.moves import DiskPlan, Method, Request, Verify
 from svmove.plan import known_bad
 from svmove.plan.choice import Choice
 from svmove.plan.granularity import COARSE, dirties
 from svmove.plan.known_bad import Harm, version
 from svmove.policy import Policy
+from svmove.requests import Method, Request, Verify
 from svmove.units import GiB, show_rate, show_size
+from svmove.volumes import DiskPlan
 
 # What this version can carry out (`svmove.move.methods.STEPS`, a floor above; a test holds them together).
 AVAILABLE: tuple[Method, ...] = (Method.MIRROR, Method.SYNCHRONOUS, Method.SNAPSHOT, Method.OFFLINE)
@@ -209,7 +210,8 @@ def _no_room(facts: Facts) -> str | None:
         if choice.volume is not None:
             needed[choice.volume.pool] = needed.get(choice.volume.pool, 0.0) + written
     for name, written in needed.items():
-        pool, room = facts.inventory.pool(name), round(written) + facts.policy.space.reserve
+        # What is in the overlays is written once more when they are merged, on the way back.
+        pool, room = facts.inventory.pool(name), 2 * round(written) + facts.policy.space.reserve
         if pool is not None and pool.available < room:
             return (
                 f"pool {name} has {show_size(pool.available)} available for the overlays; needed are {show_size(room)}"

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from svmove.moves import Finding, Method, Verify
+from svmove.moves import Finding
 from svmove.plan import known_bad
 from svmove.plan import method as methods
 from svmove.plan.case import Case, refuse
+from svmove.requests import Method, Verify
 
 
 def method(case: Case) -> Iterator[Finding]:
@@ -18,6 +19,17 @@ def method(case: Case) -> Iterator[Finding]:
         )
     elif case.method is Method.SNAPSHOT and case.no_snapshot is not None:
         yield refuse("no-snapshot", case.no_snapshot, "use --method mirror, and --verify cutover")
+
+
+def flatten(case: Case) -> Iterator[Finding]:
+    for choice in case.choices:
+        if choice.layers and case.request.flatten and case.method is Method.OFFLINE:
+            yield refuse(
+                "flatten-offline",
+                f"{choice.disk.target} has files below it, and those of a guest that is off are copied as they are",
+                "leave --flatten out, or start the guest: then it is moved as it runs",
+                choice.disk.target,
+            )
 
 
 def proof(case: Case) -> Iterator[Finding]:

@@ -6,14 +6,17 @@ from dataclasses import replace
 
 from svmove.errors import UsageError
 from svmove.model import Inventory
-from svmove.moves import DiskPlan, Finding, Level, Method, Plan, Request
+from svmove.moves import Finding, Level, Plan
 from svmove.plan import admission, estimate
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice, choose
 from svmove.plan.granularity import granularity_for
 from svmove.plan.layers import once, overlay
+from svmove.plan.media import choose_media
 from svmove.plan.method import Facts, choose_method, snapshot_possible
 from svmove.policy import Policy
+from svmove.requests import Method, Request
+from svmove.volumes import DiskPlan
 
 
 def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: str, now: float) -> Plan:
@@ -46,6 +49,8 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
     verify = chosen.verify(request.verify)
     if chosen.method is Method.SNAPSHOT:
         disks = _with_overlays(disks, inventory, move)
+    media = choose_media(request, inventory, bandwidth)
+    findings += media.findings
     case = Case(
         request=request,
         inventory=inventory,
@@ -53,6 +58,7 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         method=chosen.method,
         verify=verify,
         choices=to_move,
+        media=media.plans,
         max_pause=max_pause,
         deadline=deadline,
         copy_seconds=copy_seconds,
@@ -60,7 +66,11 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         no_snapshot=snapshot_possible(facts),
     )
     findings += admission.judge(case)
-    if inventory.domain.disks and not choices and not any(f.level is Level.REFUSE for f in findings):
+    if (
+        inventory.domain.disks
+        and not (choices or media.plans or media.there)
+        and not any(f.level is Level.REFUSE for f in findings)
+    ):
         findings += (
             Finding(
                 level=Level.REFUSE,
@@ -75,7 +85,7 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         uuid=inventory.domain.uuid,
         method=chosen.method,
         disks=disks,
-        there=tuple(choice.disk.target for choice in choices if choice.there),
+        there=(*(choice.disk.target for choice in choices if choice.there), *media.there),
         verify=verify,
         max_pause=max_pause,
         granularity=policy.mirror.granularity,
@@ -86,6 +96,9 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         created=now,
         deadline=deadline,
         why=chosen.why,
+        trim=request.trim,
+        freeze=request.freeze,
+        media=media.plans,
     )
 
 

@@ -3,9 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from svmove.moves import Finding, Level, Method, Verify, VolumeSpec
+from svmove.moves import Finding, Level
 from svmove.plan.case import Case, nearest, refuse
+from svmove.requests import Method, Verify
 from svmove.units import show_size
+from svmove.volumes import VolumeSpec
 
 POOL_TYPES = ("dir", "fs", "netfs")
 
@@ -88,6 +90,11 @@ def space(case: Case) -> Iterator[Finding]:
             )
             copied = [layer for layer in choice.layers if layer.destination is not None and not layer.found]
             needed[place] += sum(layer.copy_bytes for layer in copied)
+    for medium in case.media:
+        if medium.destination.name not in case.inventory.names.get(medium.destination.pool, frozenset()):
+            place = case.inventory.filesystems.get(medium.destination.pool, f"pool {medium.destination.pool}")
+            pools[place].add(medium.destination.pool)
+            needed[place] += medium.copy_bytes
     for place, size in needed.items():
         known = [pool for name in sorted(pools[place]) if (pool := case.inventory.pool(name)) is not None]
         if not known or not all(pool.active for pool in known):

@@ -4,12 +4,14 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from svmove.decisions import Decision
 from svmove.journal import Record
 from svmove.model import Disk, Domain, Image, Pool, Volume
 from svmove.move.leftovers import Leftover
 from svmove.move.outcome import of_record
 from svmove.move.tasks import Task
-from svmove.moves import Decision, Finding, Outcome, Plan, Terms
+from svmove.moves import Finding, Plan, Terms
+from svmove.outcomes import Outcome
 
 SCHEMA = 1
 
@@ -24,6 +26,7 @@ def move(outcome: Outcome) -> dict[str, Any]:
         "disks": [dataclasses.asdict(disk) for disk in outcome.disks],
         "seconds": {key: round(value, 4) for key, value in dataclasses.asdict(outcome.seconds).items()},
         "findings": findings(outcome.findings),
+        "media": [dataclasses.asdict(medium) for medium in outcome.media],
         "error": None if outcome.error is None else dataclasses.asdict(outcome.error),
     }
 
@@ -106,12 +109,14 @@ def plan(plan: Plan) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "domain": plan.domain,
-        "state": "refused" if plan.refused else "planned" if plan.disks else "already-there",
+        "state": "refused" if plan.refused else "planned" if plan.disks or plan.media else "already-there",
         "method": plan.method,
         "why": plan.why,
         "verify": plan.verify,
         "max_pause": plan.max_pause,
         "deadline": plan.deadline,
+        "trim": plan.trim,
+        "freeze": plan.freeze,
         "disks": [
             {
                 "target": disk.target,
@@ -127,6 +132,16 @@ def plan(plan: Plan) -> dict[str, Any]:
                 "delete_source": disk.delete_source,
             }
             for disk in plan.disks
+        ],
+        "media": [
+            {
+                "target": medium.target,
+                "pool_to": medium.destination.pool,
+                "source": medium.source,
+                "destination": medium.destination.path,
+                "copy_bytes": medium.copy_bytes,
+            }
+            for medium in plan.media
         ],
         "there": list(plan.there),
         "estimate": {"bytes": plan.copy_bytes, "seconds": round(plan.copy_seconds, 1)},

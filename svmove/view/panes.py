@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from svmove.decisions import Decision
 from svmove.journal import Entry, Figures, Kind, Record
 from svmove.move.leftovers import Leftover
 from svmove.move.outcome import of_record
 from svmove.move.tasks import Task, TaskState
-from svmove.moves import Decision
 from svmove.units import show_duration, show_rate
 from svmove.view import tables
 

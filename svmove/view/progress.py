@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.text import Text
 
 from svmove.journal import Notice
-from svmove.moves import Progress
+from svmove.outcomes import Progress
 from svmove.units import show_rate, show_size
 
 # Often enough to see that it lives, seldom enough for a log file.

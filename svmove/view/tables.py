@@ -7,7 +7,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from svmove.moves import Failure, Finding, Level, Method, Outcome, Plan, State, Verify
+from svmove.moves import Finding, Level, Plan
+from svmove.outcomes import Failure, GuestOn, Outcome, State
+from svmove.requests import Method, Verify
 from svmove.units import show_duration, show_rate, show_size
 
 _STYLES = {Level.REFUSE: "bold red", Level.WARN: "yellow", Level.NOTE: "cyan"}
@@ -55,6 +57,11 @@ def outcome(found: Outcome) -> RenderableType:
                 right=("copied", "seconds", "pause"),
             )
         )
+    for medium in found.media:
+        path = medium.destination if medium.on is GuestOn.DESTINATION else medium.source
+        parts.append(Text(f"{medium.target}: {path} in the drive"))
+    if trimmed := sum(disk.trimmed_bytes for disk in found.disks):
+        parts.append(Text(f"trimmed: {show_size(trimmed)}, which were not copied"))
     parts.extend(_findings(found.findings))
     said = Text(found.state.value, style=_STATES[found.state])
     if found.move:
@@ -115,8 +122,14 @@ def plan(found: Plan) -> RenderableType:
                 + (f", pause at most {show_duration(found.max_pause)}" if found.method is not Method.OFFLINE else "")
                 + (f", cutover within {show_duration(found.deadline)}" if found.deadline is not None else "")
                 + f", verification: {found.verify}"
+                + (", trimmed first" if found.trim else "")
+                + (", frozen for the cutover" if found.freeze else "")
             )
         )
+    parts.extend(
+        Text(f"{medium.target}: {medium.source} in the drive is changed for a copy in {medium.destination.pool}")
+        for medium in found.media
+    )
     if found.there:
         parts.append(Text(f"already there: {', '.join(found.there)}"))
     parts.extend(_findings(found.findings))

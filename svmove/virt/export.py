@@ -6,7 +6,7 @@ from typing import Any
 
 import libvirt
 
-from svmove.virt import xml
+from svmove.virt import documents, xml
 from svmove.virt.connection import Connection
 
 
@@ -14,7 +14,7 @@ def begin(connection: Connection, uuid: str, scratch: Mapping[str, str], socket:
     def ask(c: Any) -> None:
         domain = c.lookupByUUIDString(uuid)
         # The scratch files exist: formatting them here would lengthen the guest's pause.
-        domain.backupBegin(xml.backup(scratch, socket), None, libvirt.VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL)
+        domain.backupBegin(documents.backup(scratch, socket), None, libvirt.VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL)
 
     connection.once(ask)
 

@@ -7,13 +7,13 @@ from typing import Any
 import libvirt
 
 from svmove.errors import HypervisorError, NotFoundError
-from svmove.model import Domain, DomainState, Job, Pool, Tuning, Versions, Volume
-from svmove.moves import CopyOptions, DiskPlan, VolumeSpec
+from svmove.model import Agent, Domain, DomainState, Job, Pool, Tuning, Versions, Volume
 from svmove.policy import RetryPolicy
-from svmove.virt import checkpoints, export, jobs, snapshots, throttle, xml
+from svmove.virt import agent, checkpoints, documents, export, jobs, media, snapshots, throttle, usage, xml
 from svmove.virt.connection import Connection, unless_unsupported
 from svmove.virt.events import EventQueue, subscribed
 from svmove.virt.storage import pool_record, volume_path, volume_record
+from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
 
 _STATES = {
     libvirt.VIR_DOMAIN_RUNNING: DomainState.RUNNING,
@@ -87,25 +87,7 @@ class LibvirtHypervisor:
         )
 
     def paths_in_use(self, *, besides: str, ours: Collection[str] = ()) -> Mapping[str, str]:
-        def read(c: Any) -> dict[str, str]:
-            used: dict[str, str] = {}
-            for domain in c.listAllDomains():
-                if domain.UUIDString() == besides:
-                    continue
-                for flags in (0, libvirt.VIR_DOMAIN_XML_INACTIVE):
-                    with suppress(libvirt.libvirtError):  # gone since it was listed, or transient
-                        described = xml.parse(domain.XMLDesc(flags))
-                        for path in xml.paths(described, lambda p, v: volume_path(c, p, v)):
-                            used[path] = f"domain {domain.name()}"
-            for pool in c.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
-                for volume in pool.listAllVolumes():
-                    with suppress(libvirt.libvirtError):  # deleted since it was listed
-                        below = xml.parse(volume.XMLDesc()).findtext("backingStore/path")
-                        if below and volume.path() not in ours:
-                            used[below] = f"volume {volume.name()} of pool {pool.name()}, which is based on it,"
-            return used
-
-        return self._connection.ask(read)
+        return self._connection.ask(lambda c: usage.by_domains(c, besides) | usage.by_volumes(c, ours))
 
     def set_marker(self, uuid: str, move: str | None, disks: Sequence[DiskPlan] = ()) -> None:
         def write(c: Any) -> None:
@@ -154,6 +136,23 @@ class LibvirtHypervisor:
     def forget_checkpoint(self, uuid: str, name: str, targets: Collection[str]) -> None:
         checkpoints.forget(self._connection, uuid, name, targets)
 
+    def change_medium(self, uuid: str, target: str, path: str, format_: str, *, live: bool, config: bool) -> None:
+        media.change(self._connection, uuid, target, path, format_, live=live, config=config)
+
+    # The guest's agent
+
+    def agent(self, uuid: str, seconds: float) -> Agent:
+        return agent.state(self._connection, uuid, seconds)
+
+    def trim(self, uuid: str, seconds: float) -> None:
+        agent.trim(self._connection, uuid, seconds)
+
+    def freeze(self, uuid: str, seconds: float) -> int:
+        return agent.freeze(self._connection, uuid, seconds)
+
+    def thaw(self, uuid: str, seconds: float) -> int:
+        return agent.thaw(self._connection, uuid, seconds)
+
     # Pools and volumes
 
     def pools(self) -> tuple[Pool, ...]:
@@ -181,7 +180,9 @@ class LibvirtHypervisor:
         mapped = spec.full and spec.format == "qcow2" and spec.backing is None
         flags = libvirt.VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA if mapped else 0
         return self._connection.once(
-            lambda c: volume_record(spec.pool, c.storagePoolLookupByName(spec.pool).createXML(xml.volume(spec), flags))
+            lambda c: volume_record(
+                spec.pool, c.storagePoolLookupByName(spec.pool).createXML(documents.volume(spec), flags)
+            )
         )
 
     def delete_volume(self, pool: str, name: str, path: str) -> None:
@@ -222,8 +223,8 @@ class LibvirtHypervisor:
     def request_pivot(self, uuid: str, target: str) -> None:
         jobs.request_pivot(self._connection, uuid, target)
 
-    def freeze(self, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
-        jobs.freeze(self._connection, uuid, overlays)
+    def lay_over(self, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
+        jobs.lay_over(self._connection, uuid, overlays)
 
     def begin_merge(self, uuid: str, target: str) -> None:
         jobs.begin_merge(self._connection, uuid, target)

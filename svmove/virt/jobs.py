@@ -6,9 +6,9 @@ from typing import Any
 import libvirt
 
 from svmove.model import Job
-from svmove.moves import CopyOptions, VolumeSpec
-from svmove.virt import xml
+from svmove.virt import documents, xml
 from svmove.virt.connection import Connection
+from svmove.volumes import CopyOptions, VolumeSpec
 
 _KINDS = {
     libvirt.VIR_DOMAIN_BLOCK_JOB_TYPE_PULL: "pull",
@@ -33,7 +33,7 @@ def start_copy(connection: Connection, uuid: str, target: str, destination: Volu
         flags |= libvirt.VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES
     if options.shallow:
         flags |= libvirt.VIR_DOMAIN_BLOCK_COPY_SHALLOW
-    described = xml.copy_destination(destination)
+    described = documents.copy_destination(destination)
     connection.once(lambda c: c.lookupByUUIDString(uuid).blockCopy(target, described, parameters, flags))
 
 
@@ -62,7 +62,7 @@ def cancel(connection: Connection, uuid: str, target: str) -> None:
     connection.ask(lambda c: c.lookupByUUIDString(uuid).blockJobAbort(target, flags))
 
 
-def freeze(connection: Connection, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
+def lay_over(connection: Connection, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
     flags = (
         libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
         | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
@@ -72,7 +72,7 @@ def freeze(connection: Connection, uuid: str, overlays: Mapping[str, VolumeSpec]
 
     def snapshot(c: Any) -> None:
         domain = c.lookupByUUIDString(uuid)
-        domain.snapshotCreateXML(xml.overlays(xml.parse(domain.XMLDesc(0)), overlays), flags)
+        domain.snapshotCreateXML(documents.overlays(xml.parse(domain.XMLDesc(0)), overlays), flags)
 
     connection.once(snapshot)
 

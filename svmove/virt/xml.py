@@ -1,4 +1,4 @@
-"""Domain XML read, and the XML that libvirt is given, built with lxml so that no name can break it."""
+"""Domain XML read and changed, with lxml, so that no name can break it."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
@@ -8,7 +8,7 @@ from lxml.builder import E
 
 from svmove.errors import HypervisorError
 from svmove.model import Disk, MarkedDisk, Mirror, SourceKind
-from svmove.moves import DiskPlan, VolumeSpec
+from svmove.volumes import DiskPlan
 
 MARKER_URI = "https://svmove.org/xmlns/domain/1"
 MARKER_KEY = "svmove"
@@ -25,10 +25,16 @@ def parse(text: str) -> etree._Element:
 
 def disks(domain: etree._Element, volume_path: VolumePath) -> tuple[Disk, ...]:
     """The <disk> elements of a domain; `volume_path(pool, volume)` resolves those of type='volume'."""
-    return tuple(_disk(element, volume_path) for element in domain.iterfind("devices/disk"))
+    controllers = {
+        controller.get("index")
+        for controller in domain.iterfind("devices/controller[@type='scsi']")
+        if _has_iothread(controller.find("driver"))
+    }
+    return tuple(_disk(element, volume_path, controllers) for element in domain.iterfind("devices/disk"))
 
 
-def _disk(element: etree._Element, volume_path: VolumePath) -> Disk:
+def _disk(element: etree._Element, volume_path: VolumePath, controllers: Collection[str | None]) -> Disk:
+    """`controllers`: the indices of the SCSI controllers that have an iothread."""
     source, target, driver = element.find("source"), element.find("target"), element.find("driver")
     kind, path = _source(element, volume_path)
     pool = source.get("pool") if source is not None else None
@@ -48,13 +54,19 @@ def _disk(element: etree._Element, volume_path: VolumePath) -> Disk:
         shareable=element.find("shareable") is not None,
         transient=element.find("transient") is not None,
         encrypted=element.find("source/encryption") is not None or element.find("encryption") is not None,
-        iothread=_get(driver, "iothread") is not None or element.find("driver/iothreads") is not None,
+        iothread=_has_iothread(driver)
+        or (_get(target, "bus") == "scsi" and _get(element.find("address"), "controller") in controllers),
         pool=pool,
         volume=volume,
         discard=_get(driver, "discard"),
         detect_zeroes=_get(driver, "detect_zeroes"),
         throttled=element.find("iotune") is not None,
+        tray_open=_get(target, "tray") == "open",
     )
+
+
+def _has_iothread(driver: etree._Element | None) -> bool:
+    return driver is not None and (driver.get("iothread") is not None or driver.find("iothreads") is not None)
 
 
 def _source(element: etree._Element, volume_path: VolumePath) -> tuple[SourceKind, str | None]:
@@ -124,7 +136,7 @@ def checkpoint_without(text: str, targets: Collection[str]) -> str | None:
         if disk.get("name") in targets:
             disk.set("checkpoint", "no")
             disk.attrib.pop("bitmap", None)
-    return _text(checkpoint) if checkpoint_targets(checkpoint) else None
+    return serialized(checkpoint) if checkpoint_targets(checkpoint) else None
 
 
 def tpm(domain: etree._Element, default: str) -> str | None:
@@ -133,6 +145,11 @@ def tpm(domain: etree._Element, default: str) -> str | None:
         if backend.get("type") == "emulator":
             return _get(backend.find("source"), "path") or default  # the element is libvirt 10.10's
     return None
+
+
+def has_agent(domain: etree._Element) -> bool:
+    targets = domain.iterfind("devices/channel/target")
+    return any(target.get("name") == "org.qemu.guest_agent.0" for target in targets)
 
 
 def marker(domain: etree._Element) -> str | None:
@@ -153,36 +170,57 @@ def marker_element(move: str, disks: Sequence[DiskPlan]) -> str:
     described = [
         E.disk(
             target=disk.target,
-            source=_xmlable(disk.source),
+            source=xmlable(disk.source),
             source_format=disk.source_format,
-            destination=_xmlable(disk.destination.path),
+            destination=xmlable(disk.destination.path),
             destination_format=disk.destination.format,
-            pool=_xmlable(disk.destination.pool),
-            volume=_xmlable(disk.destination.name),
+            pool=xmlable(disk.destination.pool),
+            volume=xmlable(disk.destination.name),
+            **_marked_overlay(disk),
         )
         for disk in disks
     ]
-    return _text(E.move(*described, id=move))
+    return serialized(E.move(*described, id=move))
+
+
+def _marked_overlay(disk: DiskPlan) -> dict[str, str]:
+    if disk.overlay is None:
+        return {}
+    return {
+        "overlay": xmlable(disk.overlay.source.path),
+        "overlay_destination": xmlable(disk.overlay.destination.path),
+    }
 
 
 def with_sources(text: str, sources: Mapping[str, tuple[str, str]]) -> str:
     """A domain's XML with other files below its disks: target → (path, format)."""
     domain = parse(text)
     for target, (path, format_) in sources.items():
-        disk = next((d for d in domain.iterfind("devices/disk") if _get(d.find("target"), "dev") == target), None)
-        if disk is None:
-            raise HypervisorError(f"the domain has no disk {target}")
-        for name in ("source", "backingStore"):
-            for element in disk.findall(name):
-                disk.remove(element)
-        disk.set("type", "file")
-        disk.insert(0, E.source(file=_xmlable(path)))
-        driver = disk.find("driver")
-        if driver is None:
-            driver = E.driver(name="qemu")
-            disk.insert(0, driver)
-        driver.set("type", format_)
-    return _text(domain)
+        _put(domain, target, path, format_)
+    return serialized(domain)
+
+
+def drive_with(text: str, target: str, path: str, format_: str) -> str:
+    """The <disk> of a domain's XML with another medium in it."""
+    return serialized(_put(parse(text), target, path, format_))
+
+
+def _put(domain: etree._Element, target: str, path: str, format_: str) -> etree._Element:
+    """Another file below a disk. Raises HypervisorError."""
+    disk = next((d for d in domain.iterfind("devices/disk") if _get(d.find("target"), "dev") == target), None)
+    if disk is None:
+        raise HypervisorError(f"the domain has no disk {target}")
+    for name in ("source", "backingStore"):
+        for element in disk.findall(name):
+            disk.remove(element)
+    disk.set("type", "file")
+    disk.insert(0, E.source(file=xmlable(path)))
+    driver = disk.find("driver")
+    if driver is None:
+        driver = E.driver(name="qemu")
+        disk.insert(0, driver)
+    driver.set("type", format_)
+    return disk
 
 
 def paths(domain: etree._Element, volume_path: VolumePath) -> set[str]:
@@ -197,87 +235,14 @@ def paths(domain: etree._Element, volume_path: VolumePath) -> set[str]:
     return found | {path for path in boot if path}
 
 
-def copy_destination(spec: VolumeSpec) -> str:
-    """The <disk> that virDomainBlockCopy wants; type='volume' is not translated there, so it names the file."""
-    return _text(
-        E.disk(
-            E.source(file=_xmlable(spec.path)),
-            E.driver(name="qemu", type=spec.format),
-            type="file",
-            device="disk",
-        )
-    )
-
-
-def overlays(domain: etree._Element, wanted: Mapping[str, VolumeSpec]) -> str:
-    """A snapshot of some disks of a domain into existing overlays. A disk that it does not name would be taken too."""
-    disks = []
-    for element in domain.iterfind("devices/disk"):
-        target = _get(element.find("target"), "dev") or ""
-        if (spec := wanted.get(target)) is None:
-            disks.append(E.disk(name=target, snapshot="no"))
-        else:
-            source = E.source(file=_xmlable(spec.path))
-            disks.append(E.disk(E.driver(type=spec.format), source, name=target, snapshot="external", type="file"))
-    return _text(E.domainsnapshot(E.disks(*disks)))
-
-
 def redirected(text: str, moved: Mapping[str, str]) -> str | None:
     """A snapshot's XML with new paths in place of old ones, wherever it names a file; None when it names none."""
     snapshot, found = parse(text), False
     for element in snapshot.iter("source"):
         if (path := element.get("file")) is not None and path in moved:
-            element.set("file", _xmlable(moved[path]))
+            element.set("file", xmlable(moved[path]))
             found = True
-    return _text(snapshot) if found else None
-
-
-def volume(spec: VolumeSpec) -> str:
-    target = E.target(E.format(type=spec.format))
-    if spec.format == "qcow2":
-        if spec.compat is not None:
-            target.append(E.compat(spec.compat))
-        if spec.cluster_bytes is not None:
-            target.append(E.clusterSize(str(spec.cluster_bytes), unit="B"))
-        features = E.features()
-        if spec.lazy_refcounts:
-            features.append(E.lazy_refcounts())
-        if spec.extended_l2:
-            features.append(E.extended_l2())
-        target.append(features)
-    return _text(
-        E.volume(
-            E.name(_xmlable(spec.name)),
-            E.capacity(str(spec.capacity), unit="B"),
-            E.allocation("0", unit="B"),
-            target,
-            *_backing(spec),
-        )
-    )
-
-
-def _backing(spec: VolumeSpec) -> list[etree._Element]:
-    if spec.backing is None:
-        return []
-    format_ = E.format(type=spec.backing_format or "raw")
-    return [E.backingStore(E.path(_xmlable(spec.backing)), format_)]
-
-
-def backup(scratch: Mapping[str, str], socket: str) -> str:
-    """A pull-mode backup that exports each disk of `scratch` under its target's name."""
-    exported = [
-        E.disk(
-            E.driver(type="qcow2"),
-            E.scratch(file=_xmlable(path)),
-            name=_xmlable(target),
-            backup="yes",
-            type="file",
-            exportname=target,
-        )
-        for target, path in scratch.items()
-    ]
-    server = E.server(transport="unix", socket=_xmlable(socket))
-    return _text(E.domainbackup(server, E.disks(*exported), mode="pull"))
+    return serialized(snapshot) if found else None
 
 
 def backup_socket(text: str) -> str | None:
@@ -286,7 +251,7 @@ def backup_socket(text: str) -> str | None:
     return None if server is None else server.get("socket")
 
 
-def _xmlable(text: str) -> str:
+def xmlable(text: str) -> str:
     try:
         E.probe(text)
     except ValueError as error:
@@ -296,5 +261,5 @@ def _xmlable(text: str) -> str:
     return text
 
 
-def _text(element: etree._Element) -> str:
+def serialized(element: etree._Element) -> str:
     return etree.tostring(element, encoding="unicode")

@@ -23,7 +23,7 @@ from svmove.errors import (
     UnreachableError,
     UsageError,
 )
-from svmove.moves import Failure, GuestOn, State
+from svmove.outcomes import Failure, GuestOn, State
 from tests.builders import outcome
 from tests.fake import refuse
 from tests.move.stage import Stage

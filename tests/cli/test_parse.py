@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from svmove.cli import parse
 from svmove.errors import UsageError
-from svmove.moves import DiskRequest, Format
+from svmove.requests import DiskRequest, Format
 
 
 @pytest.mark.parametrize(

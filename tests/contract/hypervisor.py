@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from svmove.errors import HostError, HypervisorError, NotFoundError, NotReadyError, SvmoveError, UnverifiedError
-from svmove.model import DomainState, EventKind, Tuning
-from svmove.moves import CopyOptions, VolumeSpec
+from svmove.model import Agent, DomainState, EventKind, Tuning
+from svmove.volumes import CopyOptions, VolumeSpec
 from tests.builders import disk_plan
 from tests.contract.side import SLOW, Side, awaited
 
@@ -26,7 +26,8 @@ class DomainContract:
         assert (domain.uuid, domain.state, domain.persistent) == (side.uuid, DomainState.RUNNING, True)
         assert (domain.marker, domain.marked, domain.job, domain.io_error) == (None, (), "", False)
         assert [(d.target, d.path, d.format, d.mirror) for d in domain.live] == [
-            (target, side.path(target), "qcow2", None) for target in ("vda", "vdb")
+            *((target, side.path(target), "qcow2", None) for target in ("vda", "vdb")),
+            ("sda", side.cd, "raw", None),
         ]
         assert [(d.target, d.path) for d in domain.inactive] == [(d.target, d.path) for d in domain.live]
 
@@ -37,7 +38,7 @@ class DomainContract:
             side.off()
             awaited(events, EventKind.STOPPED)
         domain = side.hypervisor.domain(side.uuid)
-        assert (domain.state, domain.live, len(domain.inactive)) == (DomainState.OFF, (), 2)
+        assert (domain.state, domain.live, len(domain.inactive)) == (DomainState.OFF, (), 3)
         side.until(lambda: side.host.process(side.uuid) is None)
         assert side.host.holders(path) == ()
 
@@ -95,7 +96,29 @@ class DomainContract:
         if not running:
             side.hypervisor.set_sources(side.uuid, sources, running=False)
         inactive = {disk.target: disk.path for disk in side.hypervisor.domain(side.uuid).inactive}
-        assert inactive == {"vda": made.path, "vdb": kept}
+        assert inactive == {"vda": made.path, "vdb": kept, "sda": side.cd}
+
+    def test_a_guest_whose_agent_nobody_runs_is_silent_and_can_not_be_asked(self, side: Side) -> None:
+        assert side.hypervisor.agent(side.uuid, 1.0) is Agent.SILENT
+        for ask in (side.hypervisor.trim, side.hypervisor.freeze, side.hypervisor.thaw):
+            with pytest.raises(HypervisorError):
+                ask(side.uuid, 1.0)
+        side.hypervisor.suspend(side.uuid)
+        with pytest.raises(HypervisorError):
+            side.hypervisor.thaw(side.uuid, 1.0)
+
+    def test_a_medium_is_changed_now_and_for_the_next_start_each_alone(self, side: Side) -> None:
+        first, (second, third) = side.cd, (side.more_cds())
+        side.hypervisor.change_medium(side.uuid, "sda", second, "raw", live=True, config=False)
+        assert side.drive() == (second, first)
+        assert side.host.holds(side.process(), second)
+        side.hypervisor.change_medium(side.uuid, "sda", third, "raw", live=False, config=True)
+        assert side.drive() == (second, third)
+        side.hypervisor.change_medium(side.uuid, "sda", first, "raw", live=True, config=True)
+        assert side.drive() == (first, first)
+        with pytest.raises(HypervisorError):
+            side.hypervisor.change_medium(side.uuid, "sda", "/nowhere.iso", "raw", live=True, config=True)
+        assert side.drive() == (first, first)
 
     def test_a_checkpoint_forgets_a_disk_once_or_twice_and_goes_with_its_last_one(self, side: Side) -> None:
         side.checkpoint("c1")
@@ -415,6 +438,31 @@ class HostContract:
         assert side.host.filesystem(side.folder) is not None
         assert side.host.filesystem(side.folder) == side.host.filesystem(side.folder)
         assert side.host.filesystem(side.folder + "/none") is None
+
+    def test_a_file_is_copied_into_one_that_is_there_and_both_are_the_same_until_one_is_changed(
+        self, side: Side
+    ) -> None:
+        one, other = side.more_cds()
+        size = side.host.image(one, "raw").virtual_bytes
+
+        def copy(source: str, destination: str, *, go_on: bool = True) -> None:
+            side.host.copy_image(
+                source, "raw", destination, "raw", begin=0, bandwidth=lambda: None, saved=lambda _offset, _end: go_on
+            )
+
+        def difference(left: str, right: str) -> int | None:
+            return side.host.compare_local(left, "raw", right, "raw", 0, size, lambda _size: True, layer=False)
+
+        assert difference(one, other) == 0
+        with pytest.raises(HostError):
+            copy(one, other, go_on=False)
+        copy(one, other)
+        assert difference(one, other) is None
+        for wrong in ((one, "/nowhere"), ("/nowhere", other)):
+            with pytest.raises(HostError):
+                copy(*wrong)
+            with pytest.raises(HostError):
+                difference(*wrong)
 
     def test_storage_answers_and_has_room(self, side: Side) -> None:
         assert side.host.answers(side.path(), 5.0)

@@ -8,12 +8,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lxml.builder import E
+
 from svmove.host.command import run
 from svmove.host.local import LocalHost
-from svmove.model import Disk, DomainState, Event, EventKind, Process
-from svmove.moves import CopyOptions, VolumeSpec
+from svmove.model import Agent, Disk, DomainState, Event, EventKind, Process
 from svmove.ports import Events, Host, Hypervisor
 from svmove.units import KiB, MiB
+from svmove.volumes import CopyOptions, VolumeSpec
 from tests import fake
 from tests.builders import UUID, spec
 from tests.real.world import World, disk, until
@@ -24,7 +26,8 @@ SLOW = 32 * KiB
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """A running guest with two disks of data, vda and vdb, that does not write; a pool that they can go to."""
+    """A running guest with two disks of data, vda and vdb, that does not write, a CD in sda, and a channel for an agent
+    that it does not run; a pool that they can go to."""
 
     hypervisor: Hypervisor
     host: Host
@@ -39,6 +42,14 @@ class Side:
     spoil: Callable[[str, int], None]  # changes a byte of an image that nobody has open
     sleep: Callable[[float], None]
     checkpoint: Callable[[str], None]  # of both disks
+    cd: str  # in the drive
+    more_cds: Callable[[], tuple[str, str]]  # other images, that differ
+
+    def drive(self) -> tuple[str | None, str | None]:
+        """What is in sda, live and for the next start."""
+        inactive = self.hypervisor.domain(self.uuid).inactive_disk("sda")
+        assert inactive is not None
+        return self.live("sda").path, inactive.path
 
     def spec(self, target: str = "vda") -> VolumeSpec:
         name = f"{self.name}-{target}.qcow2"
@@ -86,8 +97,14 @@ def awaited(events: Events, kind: EventKind, target: str | None = None) -> Event
 
 
 def fake_side() -> Side:
-    world = fake.World("vda", "vdb")
-    world.writes = False
+    world = fake.World("vda", "vdb", "sda")
+    world.writes, world.agent = False, Agent.SILENT
+
+    def more_cds() -> tuple[str, str]:
+        one, other = "/pools/slow/one.iso", "/pools/slow/other.iso"
+        world.make_file(one).blocks = [8] * fake.BLOCKS
+        world.make_file(other)
+        return one, other
 
     def spoil(path: str, at: int) -> None:
         file, block = world.files[path], at // fake.BLOCK
@@ -107,6 +124,8 @@ def fake_side() -> Side:
         spoil=spoil,
         sleep=world.pass_time,
         checkpoint=lambda name: world.checkpoints.update({name: {"vda", "vdb"}}),
+        cd="/pools/slow/sda.iso",
+        more_cds=more_cds,
     )
 
 
@@ -116,7 +135,10 @@ def real_side(world: World) -> Iterator[Side]:
     paths = {target: world.image(f"contract-{target}.qcow2", str(capacity)) for target in ("vda", "vdb")}
     for path in paths.values():
         run(["qemu-io", "-c", f"write -P 7 0 {capacity}", str(path)])
-    name = world.guest("contract", *(disk(path, target) for target, path in paths.items()))
+    cd = world.image("contract.iso", "1M", "raw")
+    channel = E.channel(E.target(type="virtio", name="org.qemu.guest_agent.0"), type="unix")
+    drive = disk(cd, "sda", "raw", device="cdrom", bus="sata")
+    name = world.guest("contract", *(disk(path, target) for target, path in paths.items()), drive, channel)
     hypervisor = world.hypervisor
     uuid = world.domain(name).uuid
 
@@ -134,6 +156,11 @@ def real_side(world: World) -> Iterator[Side]:
         described.write_text(f"<domaincheckpoint><name>{made}</name></domaincheckpoint>")
         world.virsh("checkpoint-create", name, described)
 
+    def more_cds() -> tuple[str, str]:
+        one, other = world.image("one.iso", "1M", "raw"), world.image("other.iso", "1M", "raw")
+        run(["qemu-io", "-f", "raw", "-c", "write -P 8 0 1M", str(one)])
+        return str(one), str(other)
+
     process = LocalHost().process(uuid)
     assert process is not None
     yield Side(
@@ -150,6 +177,8 @@ def real_side(world: World) -> Iterator[Side]:
         spoil=spoil,
         sleep=time.sleep,
         checkpoint=checkpoint,
+        cd=str(cd),
+        more_cds=more_cds,
     )
     with suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGKILL)  # virsh destroy takes a second

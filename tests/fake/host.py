@@ -13,7 +13,7 @@ from svmove.model import (
     Process,
 )
 from svmove.moves import Plan
-from tests.fake.world import BLOCK, BLOCKS, QEMU, World, counted
+from tests.fake.world import BLOCK, BLOCKS, QEMU, ViolationError, World, counted
 
 
 class FakeHost:
@@ -30,7 +30,7 @@ class FakeHost:
     def image(self, path: str, format_: str) -> Image:
         if path not in self.world.files:
             raise HostError(f"{path}: No such file or directory")
-        size = BLOCKS * BLOCK
+        size = len(self.world.files[path].blocks) * BLOCK
         return Image(format=format_, virtual_bytes=size, allocated_bytes=size, cluster_bytes=65536, compat="1.1")
 
     @counted
@@ -159,7 +159,11 @@ class FakeHost:
         bandwidth: Callable[[], int | None],
         saved: Callable[[int, int], bool],
     ) -> CopyWay:
+        if source not in self.world.files or destination not in self.world.files:
+            raise HostError("No such file or directory")
         found, made = self.world.files[source], self.world.files[destination]
+        if made.identity in self.world.held():
+            raise ViolationError(f"{destination} was copied to, but QEMU holds it")
         for block in range(begin // BLOCK, BLOCKS):
             made.blocks[block] = found.blocks[block]
             made.own |= {block} & found.own
@@ -185,6 +189,8 @@ class FakeHost:
         *,
         layer: bool,
     ) -> int | None:
+        if source not in self.world.files or destination not in self.world.files:
+            raise HostError("qemu-img compare: No such file or directory")
         for at in range(offset, offset + length, BLOCK):
             if not advanced(min(BLOCK, offset + length - at)):
                 raise UnverifiedError("stopped")

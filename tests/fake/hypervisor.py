@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from svmove.errors import HypervisorError, NotFoundError, NotReadyError
 from svmove.model import (
+    Agent,
     Checkpoint,
     Disk,
     Domain,
@@ -21,8 +22,8 @@ from svmove.model import (
     Versions,
     Volume,
 )
-from svmove.moves import CopyOptions, DiskPlan, VolumeSpec
 from svmove.units import GiB, KiB
+from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
 from tests.fake.events import FakeEvents
 from tests.fake.world import BLOCK, BLOCKS, Copying, Drive, World, counted
 
@@ -67,8 +68,11 @@ class FakeHypervisor:
             state=world.state,
             io_error=world.io_error,
             persistent=True,
-            live=() if off else tuple(self._live(drive) for drive in world.drives.values()),
-            inactive=tuple(self._disk(drive.target, drive.inactive, None) for drive in world.drives.values()),
+            live=() if off else (*map(self._live, world.drives.values()), *self._media(live=True)),
+            inactive=(
+                *(self._disk(drive.target, drive.inactive, None) for drive in world.drives.values()),
+                *self._media(live=False),
+            ),
             checkpoints=tuple(
                 Checkpoint(name=name, targets=tuple(sorted(targets))) for name, targets in world.checkpoints.items()
             ),
@@ -76,6 +80,18 @@ class FakeHypervisor:
             marker=world.marker,
             marked=world.marked,
         )
+
+    def _media(self, *, live: bool) -> Iterator[Disk]:
+        for medium in self.world.media.values():
+            yield Disk(
+                target=medium.target,
+                device="cdrom",
+                kind=SourceKind.FILE,
+                path=medium.path if live else medium.inactive,
+                format="raw",
+                read_only=True,
+                tray_open=live and medium.tray_open,
+            )
 
     def _live(self, drive: Drive) -> Disk:
         copying, mirror = drive.mirror, None
@@ -88,7 +104,19 @@ class FakeHypervisor:
 
     def _disk(self, target: str, path: str, mirror: Mirror | None) -> Disk:
         format_ = self.world.files[path].format if path in self.world.files else "qcow2"
-        return Disk(target=target, device="disk", kind=SourceKind.FILE, path=path, format=format_, mirror=mirror)
+        below = self.world.files[path].chain()[1:] if path in self.world.files else []
+        chain = tuple(name for file in below for name, other in self.world.files.items() if other is file)
+        return Disk(
+            target=target,
+            device="disk",
+            kind=SourceKind.FILE,
+            path=path,
+            format=format_,
+            mirror=mirror,
+            chain=chain,
+            chain_formats=tuple(self.world.files[name].format for name in chain),
+            discard="unmap",
+        )
 
     @counted
     def paths_in_use(self, *, besides: str, ours: Collection[str] = ()) -> Mapping[str, str]:
@@ -155,7 +183,7 @@ class FakeHypervisor:
             drive.mirror.dirty = set(drive.file.own)
 
     @counted
-    def freeze(self, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
+    def lay_over(self, uuid: str, overlays: Mapping[str, VolumeSpec]) -> None:
         self._known(uuid)
         for target, spec in overlays.items():
             drive, file = self._drive(target), self.world.files[spec.path]
@@ -176,6 +204,8 @@ class FakeHypervisor:
     @counted
     def job(self, uuid: str, target: str) -> Job | None:
         self._known(uuid)
+        if target in self.world.media:
+            return None
         mirror = self._drive(target).mirror
         if mirror is None:
             return None
@@ -246,6 +276,61 @@ class FakeHypervisor:
         self.world.state, self.world.io_error = DomainState.RUNNING, False
 
     @counted
+    def change_medium(self, uuid: str, target: str, path: str, format_: str, *, live: bool, config: bool) -> None:
+        self._known(uuid)
+        medium = self.world.media[target]
+        if path not in self.world.files:
+            raise HypervisorError(f"{path}: No such file or directory")
+        if live:
+            if medium.locked:
+                raise HypervisorError(f"tray of disk '{target}' is locked")
+            medium.path, medium.file = path, self.world.files[path]
+        if config:
+            medium.inactive = path
+
+    @counted
+    def agent(self, uuid: str, seconds: float) -> Agent:
+        if self.world.time < self.world.busy_until:
+            self.world.pass_time(seconds)
+            return Agent.SILENT
+        answers = self.world.state is DomainState.RUNNING and not self.world.frozen
+        return Agent.SILENT if self.world.agent is Agent.ANSWERS and not answers else self.world.agent
+
+    def _told(self, uuid: str, seconds: float) -> None:
+        self._known(uuid)
+        if self.world.state is not DomainState.RUNNING:
+            raise HypervisorError("domain is not running")
+        if self.world.agent is not Agent.ANSWERS:
+            self.world.pass_time(seconds)
+            raise HypervisorError("Guest agent is not responding")
+
+    @counted
+    def trim(self, uuid: str, seconds: float) -> None:
+        self._told(uuid, seconds)
+        for drive in self.world.drives.values():
+            for block in self.world.unused:
+                drive.file.blocks[block] = drive.truth[block] = 0
+        if self.world.trim_takes > seconds:
+            self.world.busy_until = self.world.time + self.world.trim_takes
+            self.world.pass_time(seconds)
+            raise HypervisorError("Guest agent is not responding: guest agent command timed out")
+
+    @counted
+    def freeze(self, uuid: str, seconds: float) -> int:
+        self._told(uuid, seconds)
+        if self.world.frozen:
+            raise HypervisorError("the agent is in frozen state")
+        self.world.frozen = True
+        self.world.pass_time(self.world.freeze_takes)
+        return 1
+
+    @counted
+    def thaw(self, uuid: str, seconds: float) -> int:
+        self._told(uuid, seconds)
+        was, self.world.frozen = self.world.frozen, False
+        return int(was)
+
+    @counted
     def begin_export(self, uuid: str, scratch: Mapping[str, str], socket: str) -> None:
         if self.world.export is not None:
             raise HypervisorError("backup already in progress")
@@ -279,6 +364,8 @@ class FakeHypervisor:
                 destination_format=disk.destination.format,
                 pool=disk.destination.pool,
                 volume=disk.destination.name,
+                overlay=disk.overlay.source.path if disk.overlay else "",
+                overlay_destination=disk.overlay.destination.path if disk.overlay else "",
             )
             for disk in disks
         )

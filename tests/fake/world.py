@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from svmove.errors import HypervisorError
 from svmove.model import (
+    Agent,
     DomainState,
     Event,
     EventKind,
@@ -140,6 +141,19 @@ class Drive:
     credit: float = 1.0  # writes that its limits allow now
 
 
+@dataclass(eq=False)
+class Medium:
+    """What a CD-ROM drive has, and how its guest takes a change of that."""
+
+    target: str
+    path: str | None
+    inactive: str | None
+    file: File | None  # that QEMU has open
+    truth: list[int]
+    locked: bool = False
+    tray_open: bool = False
+
+
 class World:
     """All that there is beside svmove, which is why it outlives a crash of it."""
 
@@ -176,14 +190,28 @@ class World:
         self.used_by: dict[str, str] = {}  # path → another domain
         self.events: deque[Event] | None = None
         self.reconnects = 0
+        self.agent = Agent.ANSWERS
+        self.frozen = False  # the guest's file systems: it runs, and does not write
+        self.freeze_takes = 0.0
+        self.trim_takes = 0.0
+        self.busy_until = 0.0  # the agent, which does one thing after the other
+        self.unused: tuple[int, ...] = ()  # blocks that a trim frees
         self.xml_lags = False  # libvirt never writes the inactive XML after a pivot
-        self.drives = {target: self._drive(target) for target in targets or ("vda",)}
+        disks = [target for target in targets or ("vda",) if not target.startswith("sd")]
+        self.drives = {target: self._drive(target) for target in disks}
+        self.media = {target: self._medium(target) for target in targets if target.startswith("sd")}
 
     def _drive(self, target: str) -> Drive:
         path = f"/pools/slow/web-{target}.qcow2"
         file = self.make_file(path)
         file.blocks = [number + 1 for number in range(BLOCKS)]
         return Drive(target=target, path=path, inactive=path, file=file, truth=list(file.blocks))
+
+    def _medium(self, target: str) -> Medium:
+        path = f"/pools/slow/{target}.iso"
+        file = self.make_file(path)
+        file.blocks, file.format = [7] * BLOCKS, "raw"
+        return Medium(target=target, path=path, inactive=path, file=file, truth=list(file.blocks))
 
     # What a test looks at or does
 
@@ -194,6 +222,7 @@ class World:
     def stop_guest(self) -> None:
         self.state = DomainState.OFF
         self.export = None
+        self.frozen = False
         for drive in self.drives.values():
             drive.mirror = drive.old = None
             drive.path = drive.inactive
@@ -227,14 +256,14 @@ class World:
         for drive in self.drives.values():
             files = [drive.file, drive.old, drive.mirror.file if drive.mirror else None]
             found |= {file.identity for top in files if top is not None for file in top.chain()}
-        return found
+        return found | {medium.file.identity for medium in self.media.values() if medium.file is not None}
 
     def pass_time(self, seconds: float) -> None:
         self.time += seconds
         for drive in self.drives.values():
             self._settle(drive)
             self._mirror(drive)
-        if self.state is DomainState.RUNNING and self.writes:
+        if self.state is DomainState.RUNNING and self.writes and not self.frozen:
             for _ in range(self.writes_at_once):
                 self._write(seconds / self.writes_at_once)
 
@@ -296,6 +325,9 @@ class World:
             named = {drive.inactive} | (set() if self.state is DomainState.OFF else {drive.path})
             if any(file in self.files[name].chain() for name in named if name in self.files):
                 raise ViolationError(f"{path} was deleted, but the guest's XML names it")
+        for medium in self.media.values():
+            if path in (medium.path, medium.inactive):
+                raise ViolationError(f"{path} was deleted, but it is in the drive")
 
     def check_copies(self) -> None:
         """Each disk's file has a name, and all that the guest ever wrote."""
@@ -304,6 +336,10 @@ class World:
                 raise ViolationError(f"{drive.target}: the guest's file has lost its name")
             if drive.file.content() != drive.truth:
                 raise ViolationError(f"{drive.target}: the guest has lost what it wrote")
+        for medium in self.media.values():
+            for path in {medium.path, medium.inactive} - {None}:
+                if path not in self.files or self.files[path].blocks != medium.truth:
+                    raise ViolationError(f"{medium.target}: {path} is not what was in the drive")
 
 
 def refuse(text: str) -> Callable[[], None]:

@@ -236,3 +236,23 @@ def test_a_scratch_file_has_the_size_that_it_was_asked_for(tmp_path: Path) -> No
     path = tmp_path / "-o,a.qcow2"
     command.create_qcow2(str(path), 8 * MiB)
     assert json.loads(command.run(["qemu-img", "info", "--output=json", str(path)]))["virtual-size"] == 8 * MiB
+
+
+def test_a_file_is_the_same_as_its_copy_and_a_copy_that_is_stopped_says_so(tmp_path: Path) -> None:
+    host, one = LocalHost(), raw(tmp_path / "-one.iso")
+    other, spoilt = tmp_path / "other.iso", raw(tmp_path / "spoilt.iso", at=MiB)
+    other.write_bytes(bytes(SIZE))
+
+    def copy(saved: bool) -> None:
+        host.copy_image(
+            str(one), "raw", str(other), "raw", begin=0, bandwidth=lambda: 64 * MiB, saved=lambda _offset, _end: saved
+        )
+
+    def difference(path: Path) -> int | None:
+        return host.compare_local(str(one), "raw", str(path), "raw", 0, SIZE, lambda _size: True, layer=False)
+
+    with pytest.raises(HostError, match="stopped"):
+        copy(saved=False)
+    copy(saved=True)
+    assert one.read_bytes() == other.read_bytes()
+    assert (difference(other), difference(spoilt)) == (None, MiB)

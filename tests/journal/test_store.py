@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from svmove.errors import JournalError, NotFoundError, RefusedError
 from svmove.journal import Journal, Kind, default_url
-from svmove.moves import Finding, Level, Plan, Verify
+from svmove.moves import Finding, Level, Plan
+from svmove.requests import Verify
 from tests.builders import MOVE, UUID, disk_plan, plan, spec
 
 URI = "qemu:///system"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from svmove.model import DomainState
-from svmove.moves import GuestOn, Outcome, State
+from svmove.outcomes import GuestOn, Outcome, State
 from tests.fake import World
 from tests.move.stage import Stage
 

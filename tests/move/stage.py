@@ -10,8 +10,10 @@ from svmove.model import DomainState
 from svmove.move import runner
 from svmove.move.phases import RESTING, Phase
 from svmove.mover import Mover
-from svmove.moves import Outcome, Plan, Progress, Verify
+from svmove.moves import Plan
+from svmove.outcomes import Outcome, Progress
 from svmove.policy import Policy
+from svmove.requests import Verify
 from tests.builders import request
 from tests.fake import FakeClock, FakeHost, FakeHypervisor, Faults, FaultyJournal, World
 
@@ -96,6 +98,7 @@ class Stage:
         expected = DomainState.OFF if self.off else DomainState.RUNNING
         assert world.state is expected, "a guest that was running stands still"
         assert world.locked == set()
+        assert not world.frozen, "a guest that is left frozen can't write any more"
         world.check_copies()
         self.check_proofs(move)
         assert world.export is None, "an export was left, whose scratch file grows until the guest is paused"
@@ -108,9 +111,15 @@ class Stage:
         assert world.marker is None
         assert all(drive.mirror is None for drive in world.drives.values())
         known = {f"/pools/{pool}/web-{target}.qcow2" for pool in ("slow", "fast") for target in world.drives}
+        for target, medium in world.media.items():
+            known |= {f"/pools/slow/{target}.iso", medium.path or "", medium.inactive or ""}
         extra = [path for path in world.files if path not in known and not any(path in text for text in kept.values())]
         assert extra == [], "a file without an owner"
         on = "fast" if phase is Phase.DONE else "slow"
+        for target, medium in world.media.items():
+            stays = record.last(Kind.FACT, "medium-stays", target) is not None
+            assert stays or {medium.path, medium.inactive} == {f"/pools/{on}/{target}.iso"}
+            assert f"/pools/slow/{target}.iso" in world.files, "a medium was deleted"
         for target, drive in world.drives.items():
             assert {drive.path, drive.inactive} == {f"/pools/{on}/web-{target}.qcow2"}
             other = self.sources() if phase is Phase.DONE else self.destinations()

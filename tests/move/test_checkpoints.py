@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from svmove.moves import Allocation, DiskRequest, Format, State
+from svmove.outcomes import State
+from svmove.requests import Allocation, DiskRequest, Format
 from tests.fake import CrashError, Faults, refuse
 from tests.move.stage import Stage
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from svmove.moves import Outcome, State
+from svmove.outcomes import Outcome, State
 from tests.fake import refuse
 from tests.move.harm import assert_held, once
 from tests.move.stage import Stage

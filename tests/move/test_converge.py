@@ -7,7 +7,7 @@ import pytest
 from svmove.errors import HypervisorError
 from svmove.journal import Ask
 from svmove.model import DomainState, Versions
-from svmove.moves import Outcome, State
+from svmove.outcomes import Outcome, State
 from svmove.policy import AtDeadline, ConvergePolicy, Policy, Step
 from tests.fake import CrashError, FakeHypervisor, Faults
 from tests.move.harm import assert_rolled_back
@@ -140,6 +140,22 @@ def test_a_destination_that_does_not_answer_is_neither_suspended_for_nor_made_sy
     stage.world.hangs = True
     assert_rolled_back(stage, stage.move(), "never-ready")
     assert stage.world.pauses == []
+
+
+def test_a_destination_that_answers_and_takes_nothing_is_given_up_early(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.per_tick = 0
+    outcome = stage.move()
+    assert_rolled_back(stage, outcome, "never-ready")
+    assert 30 <= stage.world.time < 32
+    assert outcome.error is not None
+    assert "though its storage answers" in outcome.error.text
+
+
+def test_a_destination_that_hangs_is_waited_for(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.per_tick, stage.world.hangs = 0, True
+    assert_rolled_back(stage, stage.move(deadline=200.0), "deadline-exceeded")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from svmove.errors import InterruptedMoveError
 from svmove.model import DomainState, Event, EventKind
-from svmove.moves import State
+from svmove.outcomes import State
 from svmove.units import MiB
 from tests.fake import Copying, World, refuse
 from tests.move.harm import assert_rolled_back, at_call, once, stall

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from svmove.errors import UnreachableError
 from svmove.model import DomainState
-from svmove.moves import GuestOn, State
+from svmove.outcomes import GuestOn, State
 from svmove.policy import MovePolicy, Policy
 from tests.fake import refuse
 from tests.move.harm import assert_held, assert_rolled_back, once, stall

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from svmove.decisions import Way
 from svmove.errors import NotFoundError, RefusedError
 from svmove.model import DomainState
 from svmove.mover import Mover
-from svmove.moves import State, Way
+from svmove.outcomes import State
 from tests.fake import CrashError, FakeClock, FakeHost, FakeHypervisor, Faults, refuse
 from tests.move.stage import Stage
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from svmove.model import DomainState
-from svmove.moves import DiskRequest, State, Verify
+from svmove.outcomes import State
 from svmove.policy import Policy, VerifyPolicy
+from svmove.requests import DiskRequest, Verify
 from tests.builders import request
 from tests.fake import BLOCK, FakeClock, World
 from tests.move.stage import Stage

@@ -6,7 +6,7 @@ import pytest
 
 from svmove.errors import NotFoundError
 from svmove.move.tasks import TaskState
-from svmove.moves import State
+from svmove.outcomes import State
 from tests.fake import CrashError, FaultyJournal
 from tests.move.stage import Stage
 

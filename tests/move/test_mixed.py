@@ -8,7 +8,8 @@ import pytest
 from svmove.errors import HypervisorError
 from svmove.model import DomainState
 from svmove.move.phases import Phase
-from svmove.moves import GuestOn, Outcome, State, Verify
+from svmove.outcomes import GuestOn, Outcome, State
+from svmove.requests import Verify
 from tests.fake import Copying, CrashError, Faults
 from tests.move.stage import Stage
 

@@ -9,7 +9,8 @@ import pytest
 from svmove.errors import HypervisorError
 from svmove.journal import Ask, Kind
 from svmove.model import CopyWay, Domain, DomainState
-from svmove.moves import Method, State, Verify
+from svmove.outcomes import State
+from svmove.requests import Method, Verify
 from tests.builders import request
 from tests.fake import BLOCK, CrashError, FakeHost, FakeHypervisor, Faults
 from tests.move.harm import assert_held, assert_rolled_back, at_call, once

@@ -16,7 +16,9 @@ from svmove.move.compare import merged as merged_extents
 from svmove.move.methods import STEPS
 from svmove.move.observe import DiskSeen, Seen, Where
 from svmove.move.phases import BEFORE_CUTOVER, ENDED, NEXT, RESTING, Phase
-from svmove.moves import Finding, GuestOn, Level, Method, Mismatch, State, Verify
+from svmove.moves import Finding, Level
+from svmove.outcomes import GuestOn, Mismatch, State
+from svmove.requests import Method, Verify
 from svmove.units import KiB, MiB
 from tests.builders import MOVE, NOW, disk_plan, domain, plan
 

@@ -20,10 +20,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from svmove.decisions import Way
 from svmove.errors import RefusedError, SvmoveError
 from svmove.model import DomainState, Event, EventKind
 from svmove.move.phases import RESTING, Phase
-from svmove.moves import Plan, Verify, Way
+from svmove.moves import Plan
+from svmove.requests import Verify
 from tests.fake import CrashError, Faults, World
 from tests.move.stage import Stage
 from tests.move.test_crashes import fail, lose
@@ -158,15 +160,16 @@ _run = st.dictionaries(st.integers(1, 170), _what, max_size=4)
 @given(
     runs=st.lists(_run, min_size=1, max_size=3),
     ways=st.lists(st.sampled_from(Way), min_size=3, max_size=3),
-    disks=st.sampled_from([("vda",), ("vda", "vdb")]),
+    disks=st.sampled_from([("vda",), ("vda", "vdb"), ("vda", "sda")]),
     proof=st.sampled_from(Verify),
+    freeze=st.booleans(),
 )
 def test_whatever_happens_every_move_ends_and_nothing_is_lost(
-    runs: list[dict[int, str]], ways: list[Way], disks: tuple[str, ...], proof: Verify
+    runs: list[dict[int, str]], ways: list[Way], disks: tuple[str, ...], proof: Verify, freeze: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(Path(folder), *disks, uuid=next(_uuids))
-        plan = stage.plan(verify=proof)
+        plan = stage.plan(verify=proof, freeze=freeze)
         for number, due in enumerate(runs):
             stage.world.faults = Schedule(world=stage.world, due=due)
             with suppress(CrashError, SvmoveError):
@@ -232,6 +235,9 @@ def _check(stage: Stage) -> None:
             assert drive.file.blocks == drive.truth
     assert world.export is None
     assert world.scratch == {}
+    told = [stage.mover().recorded(summary.move).findings for summary in stage.journal.moves(ended=True)]
+    still = any(finding.code == "still-frozen" for findings in told for finding in findings)
+    assert still or not world.frozen, "the guest can't write, and nobody says so"
     for summary in stage.journal.moves(ended=True):
         stage.check_proofs(summary.move)
         phase = Phase(summary.phase)

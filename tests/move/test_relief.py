@@ -1,6 +1,7 @@
 """A guest whose svmove died where it would suffer from that is looked after, and nothing else is touched."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from svmove.journal import working_on
 from svmove.model import DomainState
 from svmove.move import runner
 from svmove.move.relief import brake
-from svmove.moves import State
+from svmove.outcomes import State
 from tests.fake import CrashError, FakeHost
 from tests.move.stage import Stage
 
@@ -22,10 +23,14 @@ def exported(stage: Stage) -> bool:
     return stage.world.export is not None
 
 
-def killed(folder: Path, call: str) -> tuple[Stage, str]:
+def killed(folder: Path, call: str, **asked: Any) -> tuple[Stage, str]:
     """svmove died just after its first `call`."""
     stage = Stage(folder)
-    plan = stage.plan()
+    return stage, kill(stage, call, **asked)
+
+
+def kill(stage: Stage, call: str, **asked: Any) -> str:
+    plan = stage.plan(**asked)
 
     def die() -> None:
         stage.world.faults.dead = True
@@ -35,7 +40,7 @@ def killed(folder: Path, call: str) -> tuple[Stage, str]:
         stage.run(plan)
     stage.world.before = {}
     stage.world.faults.dead = False
-    return stage, plan.move
+    return plan.move
 
 
 @pytest.mark.parametrize("call", ["suspend", "request_pivot", "begin_export"])

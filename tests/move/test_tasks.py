@@ -9,7 +9,7 @@ from svmove.errors import HypervisorError, RefusedError
 from svmove.journal import Ask, Figures, working_on
 from svmove.move.leftovers import LeftoverKind
 from svmove.move.tasks import TaskState
-from svmove.moves import State
+from svmove.outcomes import State
 from tests.fake import CrashError, refuse
 from tests.move.stage import Stage
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from svmove.errors import RefusedError
-from svmove.moves import State, Terms
+from svmove.moves import Terms
+from svmove.outcomes import State
 from svmove.units import KiB, MiB
 from tests.fake import BLOCK, CrashError, Faults
 from tests.move.stage import Stage

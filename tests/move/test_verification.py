@@ -7,7 +7,7 @@ import pytest
 
 from svmove.errors import InterruptedMoveError
 from svmove.model import DomainState, Event, EventKind
-from svmove.moves import GuestOn, State
+from svmove.outcomes import GuestOn, State
 from svmove.policy import SpacePolicy
 from tests.fake import BLOCK, World, refuse
 from tests.move.harm import assert_held, once

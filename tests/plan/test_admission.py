@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 import svmove.plan
-from svmove.model import Checkpoint, DomainState, Inventory, Mirror, SourceKind, Versions
-from svmove.moves import Allocation, Base, DiskRequest, Finding, Format, Level, Method, Request, Verify
+from svmove.model import Agent, Checkpoint, DomainState, Inventory, Mirror, SourceKind, Versions
+from svmove.moves import Finding, Level
 from svmove.plan.admission import CHECKS
 from svmove.policy import MovePolicy, Policy, SpacePolicy
+from svmove.requests import Allocation, Base, DiskRequest, Format, Method, Request, Verify
 from svmove.units import GiB, MiB
 from tests.builders import disk, domain, image, inventory, planned, pool, request
 
@@ -63,11 +64,65 @@ FIRES = [
     Fires(code="domain-job", found=inventory(domain=domain(job="backup")), says="a backup runs"),
     Fires(code="no-permission", found=inventory(can_read_host=False, images={}), says="sudo"),
     Fires(code="pause-too-short", asked=request(max_pause=0.25), says="250 ms"),
+    Fires(code="pause-too-short", asked=request(max_pause=1.2, freeze=True), found=inventory(agent=Agent.ANSWERS)),
+    Fires(
+        code="no-agent", asked=request(freeze=True), found=inventory(agent=Agent.SILENT), says="start qemu-guest-agent"
+    ),
+    Fires(
+        code="no-agent",
+        asked=request(trim=True),
+        found=inventory(disk(discard="unmap"), agent=Agent.ABSENT),
+        says="channel",
+    ),
     Fires(code="deadline-short", asked=request(deadline=1.0), says="--deadline", level=Level.WARN),
     # disk_checks
     Fires(code="no-such-disk", asked=named(DiskRequest(target="vdb")), target="vdb", says="vda"),
-    Fires(code="cdrom", found=inventory(disk(device="cdrom")), asked=named(), target="vda"),
-    Fires(code="floppy", found=inventory(disk(device="floppy")), asked=named(), target="vda"),
+    # media
+    Fires(code="cdrom", found=inventory(disk(device="cdrom", path=None)), asked=named(), target="vda", says="empty"),
+    Fires(
+        code="cdrom",
+        found=inventory(disk(device="cdrom", read_only=True, tray_open=True)),
+        asked=named(),
+        target="vda",
+        says="ejected",
+    ),
+    Fires(
+        code="cdrom",
+        found=inventory(disk(device="cdrom", read_only=True, kind=SourceKind.NETWORK)),
+        asked=named(),
+        target="vda",
+        says="not on a file",
+    ),
+    Fires(
+        code="cdrom",
+        found=inventory(disk(device="cdrom", read_only=True, chain=("/base",))),
+        asked=named(),
+        target="vda",
+        says="one plain file",
+    ),
+    Fires(
+        code="cdrom",
+        found=inventory(disk(device="cdrom", read_only=True), images={}),
+        asked=named(),
+        target="vda",
+        says="can't read",
+    ),
+    Fires(
+        code="bad-name",
+        found=inventory(disk(device="cdrom", read_only=True)),
+        asked=named(DiskRequest(target="vda", name="a/b")),
+        target="vda",
+    ),
+    Fires(code="floppy", found=inventory(disk(device="floppy")), asked=named(), target="vda", says="write to it"),
+    Fires(
+        code="no-discard",
+        asked=request(trim=True),
+        found=inventory(agent=Agent.ANSWERS),
+        level=Level.NOTE,
+        target="vda",
+        says="discard='unmap'",
+    ),
+    Fires(code="iothread", found=inventory(disk(iothread=True)), target="vda", says="--verify none"),
     Fires(code="lun", found=inventory(disk(device="lun")), target="vda", says="passed through"),
     Fires(code="transient-disk", found=inventory(disk(transient=True)), asked=named(), target="vda"),
     Fires(code="shareable", found=inventory(disk(shareable=True)), asked=named(), target="vda"),
@@ -220,6 +275,20 @@ FIRES = [
         code="not-verified", asked=request(verify=Verify.NONE, keep_source=True), level=Level.WARN, says="not compared"
     ),
     Fires(code="no-scratch", found=inventory(scratch_free=GiB - 1), says="paths.scratch"),
+    # of what lies below a disk
+    Fires(
+        code="unsupported-format",
+        found=chained(domain=domain(disk(chain=(BASE,), chain_formats=("vmdk",)))),
+        target="vda",
+        says="--flatten",
+    ),
+    Fires(code="encrypted", found=chained(images={VDA: image(), BASE: image(encrypted=True)}), target="vda"),
+    Fires(
+        code="data-file",
+        found=chained(images={VDA: image(), BASE: image(data_file="/pools/slow/data.raw")}),
+        target="vda",
+        says="data.raw",
+    ),
     # choice: what nobody named
     Fires(
         code="cdrom", found=inventory(disk(), disk("sda", device="cdrom", path=None)), level=Level.NOTE, target="sda"
@@ -230,7 +299,7 @@ FIRES = [
     # planner
     Fires(
         code="nothing-to-move",
-        found=inventory(disk("sda", device="cdrom")),
+        found=inventory(disk("sda", device="cdrom", path=None)),
         also=frozenset({"cdrom"}),
     ),
 ]
@@ -251,6 +320,13 @@ NOT = [
     ("flatten-snapshots", request(), chained(domain=domain(CHAINED, snapshots=("before",)))),
     ("name-taken", request(base=Base.FIND), chained(names={"fast": frozenset({"base.qcow2"})})),
     ("pause-too-short", request(max_pause=0.251), inventory()),
+    ("pause-too-short", request(freeze=True), inventory(agent=Agent.ANSWERS)),
+    ("no-agent", request(freeze=True), inventory(agent=Agent.ANSWERS)),
+    ("no-agent", request(), inventory(agent=Agent.ABSENT)),
+    ("iothread", request(), inventory(disk(iothread=True), versions=Versions(libvirt=10_000_000, qemu=9_000_000))),
+    ("iothread", request(verify=Verify.NONE), inventory(disk(iothread=True))),
+    ("no-discard", request(), inventory()),
+    ("no-discard", request(trim=True), inventory(disk(discard="unmap"), agent=Agent.ANSWERS)),
     ("deadline-short", request(deadline=3600.0), inventory()),
     ("name-taken", request(), inventory(domain=domain(marker="m-1"), names={"fast": frozenset({"web-vda.qcow2"})})),
     ("no-permission", request(), inventory(domain=domain(live=(), state=DomainState.OFF), can_read_host=False)),
@@ -296,6 +372,11 @@ NOT = [
     ("no-scratch", request(), inventory(scratch_free=GiB)),
     ("no-scratch", request(verify=Verify.NONE), inventory(scratch_free=0)),
     ("no-scratch", request(to="slow"), inventory(scratch_free=0)),
+    (
+        "data-file",
+        request(flatten=True),
+        chained(images={VDA: image(), BASE: image(data_file="/pools/slow/data.raw")}),
+    ),
     ("nothing-to-move", request(to="slow"), inventory()),
     ("nothing-to-move", request(), inventory(domain=domain(live=(), state=DomainState.OFF))),
 ]
@@ -374,7 +455,7 @@ def test_every_refusal_but_a_few_says_what_to_do() -> None:
         for one in planned(case.asked, case.found, case.policy).findings
         if one.level is Level.REFUSE and one.remedy is None
     }
-    assert without <= {"unsupported-format", "nothing-to-move"}
+    assert without <= {"unsupported-format", "nothing-to-move", "encrypted"}
 
 
 def _codes_in_the_source() -> set[str]:

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from svmove.model import Disk, Versions
-from svmove.moves import Level, Method
+from svmove.moves import Level
 from svmove.plan import known_bad
 from svmove.plan.known_bad import FAULTS, Component, Fault, version
+from svmove.requests import Method
 from svmove.units import MiB
 from tests.builders import disk, domain, image, inventory, planned, request
 

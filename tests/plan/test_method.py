@@ -7,8 +7,8 @@ import pytest
 
 from svmove.model import Checkpoint, CopyWay, DomainState, Inventory, Pool, Versions, WriteRate
 from svmove.move.methods import STEPS
-from svmove.moves import DiskRequest, Format, Method, Verify
 from svmove.plan import method
+from svmove.requests import DiskRequest, Format, Method, Verify
 from svmove.units import GiB, KiB, MiB
 from tests.builders import disk, domain, image, inventory, planned, pool, request
 
@@ -155,13 +155,13 @@ def test_a_snapshot_that_is_not_possible_is_refused_when_asked_for_and_never_cho
 
 @pytest.mark.usefixtures("with_snapshots")
 def test_an_overlay_has_room_for_what_the_guest_writes_while_the_base_is_copied() -> None:
-    """1 GiB at 200 MiB/s are 5.12 s, in which 6.25 MiB/s are 32 MiB; 256 MiB are the reserve."""
+    """1 GiB at 200 MiB/s are 5.12 s, in which 6.25 MiB/s are 32 MiB, twice; 256 MiB are the reserve."""
 
     def room(available: int) -> tuple[Pool, ...]:
         return (pool("fast"), pool("slow", available=available))
 
-    enough = inventory(versions=GOOD, writes=CALM, pools=room(289 * MiB))
-    short = replace(enough, pools=room(287 * MiB))
+    enough = inventory(versions=GOOD, writes=CALM, pools=room(321 * MiB))
+    short = replace(enough, pools=room(319 * MiB))
     refused = [planned(request(verify=Verify.BEFORE), found).refused for found in (enough, short)]
     assert refused == [False, True]
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from svmove.errors import UsageError
 from svmove.model import DomainState, Inventory, SourceKind
-from svmove.moves import DiskRequest, Format, Level, Verify
+from svmove.moves import Level
 from svmove.plan import estimate
 from svmove.policy import MirrorPolicy, MovePolicy, Policy
+from svmove.requests import DiskRequest, Format, Verify
 from svmove.units import GiB, MiB
 from tests.builders import MOVE, NOW, UUID, disk, domain, image, inventory, planned, pool, request
 

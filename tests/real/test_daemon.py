@@ -9,7 +9,8 @@ import pytest
 
 from svmove.lab import Lab
 from svmove.lab.watch import Watch
-from svmove.moves import DiskRequest, Request, State
+from svmove.outcomes import State
+from svmove.requests import DiskRequest, Request
 from tests.real.faults.points import Once, Point, watched
 from tests.real.world import GUEST, World, copying, finished, until
 

@@ -89,26 +89,6 @@ def test_too_little_space_is_refused_and_only_the_destinations_counts(world: Wor
     assert (result.code, result.codes) == (3, ["no-space"])
 
 
-def test_a_cdrom_stays_and_is_refused_when_named(world: World) -> None:
-    iso = world.image("cd.iso", "1M", "raw")
-    world.guest(
-        "drives",
-        disk(world.image("drives.qcow2")),
-        disk(iso, "sda", "raw", device="cdrom", bus="sata", readonly=""),
-        disk(world.image("fd.img", "1440K", "raw"), "fda", "raw", device="floppy", bus="fdc"),
-    )
-
-    assert refused(world, "drives", "--to", "lab-b", "--disk", "sda") == ["cdrom"]
-    assert refused(world, "drives", "--to", "lab-b", "--disk", "fda") == ["floppy"]
-    result = world.cli.move("drives", "--to", "lab-b")
-
-    assert (result.code, world.where("drives")) == (0, {"vda": "lab-b", "sda": "lab-a", "fda": "lab-a"})
-    assert {(f["level"], f["code"], f["target"]) for f in result.document["findings"]} == {
-        ("note", "cdrom", "sda"),
-        ("note", "floppy", "fda"),
-    }
-
-
 def test_a_shareable_disk_is_refused(world: World) -> None:
     world.guest("shared", disk(world.image("shared.img", "8M", "raw"), format_="raw", shareable=""))
 

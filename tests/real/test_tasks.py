@@ -4,7 +4,8 @@ import signal
 from pathlib import Path
 
 from svmove.errors import HypervisorError
-from svmove.moves import DiskRequest, Request, State
+from svmove.outcomes import State
+from svmove.requests import DiskRequest, Request
 from tests.real.faults.points import Once, Point, watched
 from tests.real.world import GUEST, World, copying, finished, until
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from svmove.cli.exits import Exit, of_outcome
 from svmove.errors import HypervisorError
-from svmove.moves import Mismatch, Request, State, Verify
+from svmove.outcomes import Mismatch, State
 from svmove.policy import MovePolicy, Policy, SpacePolicy, VerifyPolicy
+from svmove.requests import Request, Verify
 from svmove.units import KiB, MiB
 from svmove.virt.hypervisor import LibvirtHypervisor
 from tests.real.world import World, disk

@@ -22,9 +22,10 @@ from svmove.lab.errors import LabError
 from svmove.lab.specs import LAB_GUEST
 from svmove.model import Domain, DomainState
 from svmove.mover import Mover
-from svmove.moves import Request, State
+from svmove.outcomes import State
 from svmove.policy import Policy
 from svmove.ports import Hypervisor
+from svmove.requests import Request
 from svmove.virt.hypervisor import LibvirtHypervisor
 
 GUEST = "lab-guest"
@@ -205,16 +206,18 @@ class World:
         self.virsh("pool-refresh", pool)
         return path
 
-    def guest(self, name: str, *disks: etree._Element, start: bool = True) -> str:
+    def guest(self, name: str, *devices: etree._Element, start: bool = True, iothreads: int = 0) -> str:
         """A guest without an operating system, that sits in its firmware."""
         element = E.domain(
             E.name(name),
             E.memory("64", unit="MiB"),
             E.vcpu("1"),
             E.os(E.type("hvm", arch="x86_64")),
-            E.devices(E.controller(type="usb", model="none"), E.memballoon(model="none"), *disks),
+            E.devices(E.controller(type="usb", model="none"), E.memballoon(model="none"), *devices),
             type="qemu",
         )
+        if iothreads:
+            element.append(E.iothreads(str(iothreads)))
         self.virsh.define("define", element)
         if start:
             self.virsh("start", name)

@@ -4,18 +4,9 @@ import json
 from dataclasses import replace
 
 from svmove.model import Mirror, Volume
-from svmove.moves import (
-    DiskOutcome,
-    Failure,
-    Finding,
-    GuestOn,
-    Level,
-    Mismatch,
-    Outcome,
-    Seconds,
-    State,
-    Verify,
-)
+from svmove.moves import Finding, Level
+from svmove.outcomes import DiskOutcome, Failure, GuestOn, Mismatch, Outcome, Seconds, State
+from svmove.requests import Verify
 from svmove.view import document
 from tests.builders import MOVE, disk, domain, image, outcome, planned, pool, request
 
@@ -63,6 +54,7 @@ def test_the_document_of_a_move_is_exactly_this() -> None:
                 "verified": False,
                 "mismatches": [{"offset": 0, "length": 512}],
                 "on": "unknown",
+                "trimmed_bytes": 0,
             }
         ],
         "seconds": {"total": 1.2346, "copy": 1.0, "pause": 0.0421, "verify": 0.1},
@@ -70,6 +62,7 @@ def test_the_document_of_a_move_is_exactly_this() -> None:
             {"level": "warn", "code": "source-kept", "text": "kept", "remedy": "look", "target": "vda"},
             {"level": "warn", "code": "source-kept", "text": "kept", "remedy": None, "target": None},
         ],
+        "media": [],
         "error": {"code": "mismatch", "text": "differ", "guest_on": "destination", "remedy": "look"},
     }
     assert expected == json.loads(json.dumps(document.move(FULL)))
@@ -95,6 +88,9 @@ def test_the_document_of_a_plan_has_these_keys() -> None:
         "verify",
         "max_pause",
         "deadline",
+        "media",
+        "trim",
+        "freeze",
         "why",
         "disks",
         "there",

@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from svmove.moves import Failure, Finding, GuestOn, Level, Mismatch, Outcome, Plan, Progress, State, Verify
+from svmove.moves import Finding, Level, Plan
+from svmove.outcomes import Failure, GuestOn, MediumOutcome, Mismatch, Outcome, Progress, State
+from svmove.requests import Verify
 from svmove.view import tables
 from svmove.view.progress import ProgressView
 from tests.builders import disk_plan, outcome, plan, planned, request, spec
@@ -85,6 +87,18 @@ def test_a_refused_plan_says_so() -> None:
 def test_a_plan_says_what_becomes_of_each_source() -> None:
     assert "deleted" in text(tables.plan(planned()))
     assert "kept" in text(tables.plan(planned(request(keep_source=True))))
+
+
+def test_what_was_trimmed_and_what_is_in_each_drive_are_told() -> None:
+    there = MediumOutcome(
+        target="sda", pool_to="fast", source="/a.iso", destination="/b.iso", on=GuestOn.DESTINATION, found=True
+    )
+    here = replace(there, target="sdb", on=GuestOn.SOURCE)
+    printed = text(tables.outcome(outcome(disks=(replace(DISK, trimmed_bytes=3 << 20),), media=(there, here))))
+    assert "trimmed: 3.0 MiB" in printed
+    assert "sda: /b.iso" in printed
+    assert "sdb: /a.iso" in printed
+    assert "trimmed" not in text(tables.outcome(outcome(disks=(DISK,))))
 
 
 def progress(phase: str, target: str | None = None, done: int = 0, end: int = 0, said: str | None = None) -> Progress:

@@ -9,7 +9,7 @@ from lxml import etree
 
 from svmove.errors import HypervisorError
 from svmove.model import Disk, Mirror, SourceKind
-from svmove.virt import xml
+from svmove.virt import documents, xml
 from tests.builders import disk_plan, spec
 
 UGLY = "'\"<&>;$ `\\]]>\n\t größe \u2028 😀 <!-- -->&amp;"
@@ -39,6 +39,31 @@ def test_a_plain_disk_is_read() -> None:
         bus="virtio",
         serial="S1",
     )
+
+
+def test_what_a_disk_does_with_discards_and_an_open_tray_are_read() -> None:
+    assert disk("<driver discard='unmap'/>").discard == "unmap"
+    assert disk("<driver/>").discard is None
+    (open_,) = disks("<disk type='file' device='cdrom'><target dev='sda' tray='open'/></disk>")
+    assert open_.tray_open
+
+
+@pytest.mark.parametrize(
+    ("inner", "iothread"),
+    [
+        ("<disk><driver iothread='1'/><target dev='vda'/></disk>", True),
+        ("<disk><driver><iothreads><iothread id='1'/></iothreads></driver><target dev='vda'/></disk>", True),
+        ("<disk><driver/><target dev='vda'/></disk>", False),
+        ("<controller type='scsi' index='1'><driver iothread='2'/></controller>"
+         "<disk><target dev='sda' bus='scsi'/><address type='drive' controller='1'/></disk>", True),
+        ("<controller type='scsi' index='1'><driver iothread='2'/></controller>"
+         "<disk><target dev='sda' bus='scsi'/><address type='drive' controller='0'/></disk>", False),
+        ("<controller type='scsi' index='0'><driver iothread='2'/></controller>"
+         "<disk><target dev='sda' bus='sata'/><address type='drive' controller='0'/></disk>", False),
+    ],
+)  # fmt: skip
+def test_a_disk_with_an_iothread_or_on_a_controller_with_one_is_known(inner: str, iothread: bool) -> None:
+    assert disks(inner)[0].iothread is iothread
 
 
 @pytest.mark.parametrize(
@@ -153,7 +178,7 @@ def carried(build: Any, path: str, attribute: str | None, name: str) -> None:
 @example("\uffff")
 @example("\r\n")
 def test_a_path_is_carried_or_refused_in_a_copy(name: str) -> None:
-    carried(lambda path: xml.copy_destination(spec(path=path)), "source", "file", name)
+    carried(lambda path: documents.copy_destination(spec(path=path)), "source", "file", name)
 
 
 @given(NAMES)
@@ -161,26 +186,26 @@ def test_a_path_is_carried_or_refused_in_a_copy(name: str) -> None:
 @example("\x1b[2J")
 @example("\r\n")
 def test_a_name_is_carried_or_refused_in_a_volume(name: str) -> None:
-    carried(lambda given_: xml.volume(spec(name=given_)), "name", None, name)
+    carried(lambda given_: documents.volume(spec(name=given_)), "name", None, name)
 
 
 @given(NAMES)
 @example(UGLY)
 @example("\x00")
 def test_scratch_files_are_carried_or_refused_in_a_backup(name: str) -> None:
-    carried(lambda path: xml.backup({"vda": path}, "/s"), "disks/disk/scratch", "file", name)
+    carried(lambda path: documents.backup({"vda": path}, "/s"), "disks/disk/scratch", "file", name)
 
 
 @given(NAMES)
 @example("\x00")
 def test_a_socket_is_carried_or_refused_in_a_backup(name: str) -> None:
-    carried(lambda socket: xml.backup({"vda": "/x"}, socket), "server", "socket", name)
+    carried(lambda socket: documents.backup({"vda": "/x"}, socket), "server", "socket", name)
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["C"]), max_size=30))
 @example("/srv/a&b's <scratch>/nbd.sock")
 def test_the_socket_of_a_backup_is_read_again(socket: str) -> None:
-    assert socket == xml.backup_socket(xml.backup({"vda": "/x"}, socket))
+    assert socket == xml.backup_socket(documents.backup({"vda": "/x"}, socket))
 
 
 def test_a_push_backup_has_no_socket() -> None:
@@ -191,14 +216,14 @@ def test_a_push_backup_has_no_socket() -> None:
 @example(UGLY)
 @example("\x01")
 def test_a_target_is_carried_or_refused_in_a_backup(name: str) -> None:
-    carried(lambda target: xml.backup({target: "/x"}, "/s"), "disks/disk", "exportname", name)
+    carried(lambda target: documents.backup({target: "/x"}, "/s"), "disks/disk", "exportname", name)
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["C"]), max_size=30))
 @example(UGLY.replace("\n", "").replace("\t", ""))
 def test_what_is_written_is_read_again(name: str) -> None:
     """A path that libvirt is given as a destination is the one that its live XML names later."""
-    built = xml.copy_destination(spec(path=f"/pools/fast/{name}"))
+    built = documents.copy_destination(spec(path=f"/pools/fast/{name}"))
     found = xml.disks(xml.parse(f"<domain><devices>{built}</devices></domain>"), lambda _p, _v: None)[0]
     assert (found.path, found.format, found.kind) == (f"/pools/fast/{name}", "qcow2", SourceKind.FILE)
 
@@ -227,12 +252,12 @@ def test_a_domain_of_nobody_has_no_marker() -> None:
 
 
 def test_a_copy_names_the_format_so_that_nothing_is_probed() -> None:
-    found = etree.fromstring(xml.copy_destination(spec(format="raw")))
+    found = etree.fromstring(documents.copy_destination(spec(format="raw")))
     assert (found.get("type"), found.find("driver").get("type")) == ("file", "raw")  # type: ignore[union-attr]
 
 
 def test_the_options_of_a_qcow2_volume_are_written() -> None:
-    text = xml.volume(spec(cluster_bytes=2**21, compat="1.1", extended_l2=True, lazy_refcounts=True))
+    text = documents.volume(spec(cluster_bytes=2**21, compat="1.1", extended_l2=True, lazy_refcounts=True))
     found = etree.fromstring(text)
     assert found.findtext("target/compat") == "1.1"
     assert found.findtext("target/clusterSize") == str(2**21)
@@ -241,12 +266,40 @@ def test_the_options_of_a_qcow2_volume_are_written() -> None:
 
 
 def test_a_raw_volume_has_no_options_of_qcow2() -> None:
-    found = etree.fromstring(xml.volume(spec(format="raw", compat="1.1", lazy_refcounts=True)))
+    found = etree.fromstring(documents.volume(spec(format="raw", compat="1.1", lazy_refcounts=True)))
     assert [element.tag for element in found.iterfind("target/*")] == ["format"]
 
 
 def test_a_backup_exports_each_disk_under_its_target() -> None:
-    found = etree.fromstring(xml.backup({"vda": "/s/a", "vdb": "/s/b"}, "/s/nbd"))
+    found = etree.fromstring(documents.backup({"vda": "/s/a", "vdb": "/s/b"}, "/s/nbd"))
     assert found.get("mode") == "pull"
     exported = [(one.get("name"), one.get("exportname"), one.get("backup")) for one in found.iterfind("disks/disk")]
     assert exported == [("vda", "vda", "yes"), ("vdb", "vdb", "yes")]
+
+
+def test_an_agent_is_there_when_the_domain_has_its_channel() -> None:
+    def has(name: str) -> bool:
+        return xml.has_agent(
+            xml.parse(f"<domain><devices><channel><target name='{name}'/></channel></devices></domain>")
+        )
+
+    assert has("org.qemu.guest_agent.0")
+    assert not has("com.redhat.spice.0")
+
+
+@given(path=NAMES)
+@example(path=UGLY)
+def test_a_drive_gets_another_medium_and_keeps_all_else(path: str) -> None:
+    drive = (
+        "<disk type='volume' device='cdrom'><source pool='p' volume='v' index='2'/><backingStore/>"
+        "<driver name='qemu' type='raw'/><target dev='sda' bus='sata'/><readonly/><alias name='sata0-0-0'/></disk>"
+    )
+    text = f"<domain><devices><disk><target dev='vda'/></disk>{drive}</devices></domain>"
+    try:
+        found = xml.parse(xml.drive_with(text, "sda", path, "qcow2"))
+    except HypervisorError:
+        return  # what XML can't carry is refused
+    assert (found.get("type"), found.get("device")) == ("file", "cdrom")
+    assert [dict(source.attrib) for source in found.iterfind("source")] == [{"file": path}]
+    assert found.find("backingStore") is None
+    assert {child.tag for child in found} == {"source", "driver", "target", "readonly", "alias"}

@@ -10,9 +10,10 @@ from svmove.journal import Journal
 from svmove.model import DomainState
 from svmove.move.outcome import of_record
 from svmove.mover import Mover
-from svmove.moves import DiskRequest, Outcome, Request, State
+from svmove.outcomes import Outcome, State
 from svmove.policy import Policy
 from svmove.ports import Clock
+from svmove.requests import DiskRequest, Request
 from tests.real.faults import record
 from tests.real.faults.points import Act, Once, Point, watched
 from tests.real.world import GUEST, World, until

@@ -72,17 +72,27 @@ def loop(image: Path) -> Iterator[str]:
             run(["losetup", "--detach", device])
 
 
+_MAKE = {
+    "ext4": ["mkfs.ext4", "-q", "-F", "-m", "0"],
+    "xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"],
+    "btrfs": ["mkfs.btrfs", "-q"],
+}
+
+
 @contextmanager
-def small(world: World, size: str, name: str = "faulty") -> Iterator[Pool]:
-    """A pool on an ext4 of that size."""
+def made(world: World, size: str, kind: str = "ext4", name: str = "faulty") -> Iterator[Path]:
+    """A file system of that size and kind, mounted."""
     image = world.folder / f"{name}.img"
     run(["truncate", "-s", size, image])
-    run(["mkfs.ext4", "-q", "-F", image])
-    with (
-        loop(image) as device,
-        filesystem(world, device, world.folder / name) as folder,
-        pool(world, folder, name) as p,
-    ):
+    run([*_MAKE[kind], image])
+    with loop(image) as device, filesystem(world, device, world.folder / name) as folder:
+        yield folder
+
+
+@contextmanager
+def small(world: World, size: str, name: str = "faulty", kind: str = "ext4") -> Iterator[Pool]:
+    """A pool on a file system of that size."""
+    with made(world, size, kind, name) as folder, pool(world, folder, name) as p:
         yield p
 
 

@@ -15,7 +15,7 @@ import pytest
 from svmove.host.local import LocalHost
 from svmove.lab.watch import Watch
 from svmove.model import DomainState
-from svmove.moves import Outcome, State
+from svmove.outcomes import Outcome, State
 from svmove.policy import Policy, RetryPolicy
 from tests.real.faults.conftest import Ended, Scene
 from tests.real.faults.points import Act, Point

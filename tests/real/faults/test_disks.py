@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from svmove.moves import DiskOutcome, GuestOn, Outcome, State
+from svmove.outcomes import DiskOutcome, GuestOn, Outcome, State
 from svmove.policy import MovePolicy, Policy
 from tests.real.faults.conftest import Ended, Scene
 from tests.real.faults.points import Point

@@ -7,7 +7,7 @@ import pytest
 
 from svmove.lab.errors import LabError
 from svmove.model import DomainState
-from svmove.moves import State
+from svmove.outcomes import State
 from tests.real.faults.conftest import Ended, Scene
 from tests.real.faults.points import Act, Point
 from tests.real.world import GUEST, until

@@ -12,7 +12,7 @@ import pytest
 from svmove.lab.watch import Watch
 from svmove.model import DomainState
 from tests.real.faults.conftest import Ended, Scene
-from tests.real.world import GUEST, Result, copying, finished, until
+from tests.real.world import GUEST, Result, World, copying, finished, until
 
 _ROOT = Path(__file__).parents[3]
 
@@ -44,8 +44,12 @@ POINTS = [
 
 
 def killed(scene: Scene, call: str, number: int, when: str, *words: str) -> None:
+    kill_at(scene.world, call, number, when, *words)
+
+
+def kill_at(world: World, call: str, number: int, when: str, *words: str) -> None:
     argv = [sys.executable, "-m", "tests.real.faults.killing", call, str(number), when]
-    options = ["--connect", scene.world.cli.uri, "--journal", str(scene.world.cli.journal)]
+    options = ["--connect", world.cli.uri, "--journal", str(world.cli.journal)]
     done = subprocess.run(
         [*argv, *options, *words], cwd=_ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )

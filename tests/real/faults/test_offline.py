@@ -12,7 +12,8 @@ from svmove.host.local import LocalHost
 from svmove.journal import Journal
 from svmove.model import DomainState
 from svmove.mover import Mover
-from svmove.moves import Method, Outcome, Request, State
+from svmove.outcomes import Outcome, State
+from svmove.requests import Method, Request
 from svmove.units import MiB
 from tests.real.faults import storage
 from tests.real.faults.conftest import Ended, Scene

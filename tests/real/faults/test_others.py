@@ -11,8 +11,9 @@ from svmove.host.local import LocalHost
 from svmove.journal import Journal
 from svmove.lab.command import run
 from svmove.mover import Mover
-from svmove.moves import DiskRequest, Request, State
+from svmove.outcomes import State
 from svmove.policy import PathPolicy, Policy
+from svmove.requests import DiskRequest, Request
 from tests.real.faults import storage
 from tests.real.faults.conftest import Ended, Scene
 from tests.real.faults.points import Once, Point, watched

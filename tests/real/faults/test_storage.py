@@ -1,12 +1,13 @@
 """Storage. It is full, fails, hangs, is slow, or is gone."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from svmove.lab.watch import Watch
-from svmove.moves import Outcome, State
+from svmove.outcomes import Outcome, State
 from svmove.policy import PathPolicy, Policy, SpacePolicy
 from svmove.units import MiB
 from tests.real.faults import storage
@@ -101,6 +102,15 @@ def test_a_slow_destination_can_be_left_by_cancelling(scene: Scene, row: Ended) 
         outcome = scene.move(Point.COPYING, lambda: threading.Timer(5.0, cancel).start(), to=disk.pool.name)
         assert (outcome.state, code(outcome)) == (State.ROLLED_BACK, "interrupted"), outcome.error
         row("destination: 1.5 s a write, then svmove cancel", Point.COPYING, outcome)
+
+
+def test_a_slow_destination_is_given_up_early_without_a_deadline(scene: Scene, row: Ended) -> None:
+    with storage.failing(scene.world, delay_write="1500ms") as disk:
+        began = time.monotonic()
+        outcome = scene.move(Point.COPYING, lambda: None, to=disk.pool.name, bandwidth=None)
+        assert (outcome.state, code(outcome)) == (State.ROLLED_BACK, "never-ready"), outcome.error
+        assert time.monotonic() - began < 240  # most of it is QEMU's, which ends the writes under way
+        row("destination: 1.5 s a write, no deadline", Point.COPYING, outcome)
 
 
 def test_a_slow_destination_is_given_up_at_the_deadline(scene: Scene, row: Ended) -> None:

@@ -8,8 +8,9 @@ from svmove.host.local import LocalHost
 from svmove.journal import Journal
 from svmove.model import DomainState
 from svmove.mover import Mover
-from svmove.moves import DiskRequest, Outcome, Request, State
+from svmove.outcomes import Outcome, State
 from svmove.policy import Policy
+from svmove.requests import DiskRequest, Request
 from svmove.virt.hypervisor import LibvirtHypervisor
 from tests.real.faults.conftest import Ended, Scene
 from tests.real.faults.points import Wrapped

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from svmove.lab.errors import LabError
-from svmove.moves import Outcome, State
+from svmove.outcomes import Outcome, State
 from tests.real.faults.conftest import Ended, Scene
 from tests.real.faults.points import Act, Point
 from tests.real.world import GUEST

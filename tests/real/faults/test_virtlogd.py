@@ -13,8 +13,9 @@ from svmove.host.local import LocalHost
 from svmove.journal import Journal
 from svmove.lab.command import run
 from svmove.mover import Mover
-from svmove.moves import Request, State
+from svmove.outcomes import State
 from svmove.policy import Policy
+from svmove.requests import Request
 from svmove.units import MiB
 from tests.real.faults.conftest import Ended, Scene
 from tests.real.faults.points import Once, Point, watched

@@ -1,0 +1,333 @@
+"""Files copied out of process, for real: on this file system, on XFS and btrfs, and by qemu-img."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from svmove.errors import HostError
+from svmove.host import command, copying
+from svmove.host.local import LocalHost
+from svmove.model import CopyWay
+from svmove.units import KiB, MiB
+
+NAMES = ["plain", "a,b=c", 'quo\'te "double"', "spa ce", "größe;$x"]
+
+
+def unlimited() -> int | None:
+    return None
+
+
+class Told:
+    """What `saved` was told; says False at call number `stop`."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        self.offsets: list[int] = []
+        self.ends: set[int] = set()
+        self._stop = stop
+
+    def __call__(self, offset: int, end: int) -> bool:
+        self.offsets.append(offset)
+        self.ends.add(end)
+        return len(self.offsets) != self._stop
+
+
+def copied(
+    source: Path,
+    destination: Path,
+    formats: tuple[str, str] = ("raw", "raw"),
+    *,
+    begin: int = 0,
+    bandwidth: Callable[[], int | None] = unlimited,
+    saved: Callable[[int, int], bool] | None = None,
+) -> CopyWay:
+    return LocalHost().copy_image(
+        str(source), formats[0], str(destination), formats[1], begin=begin, bandwidth=bandwidth, saved=saved or Told()
+    )
+
+
+def sparse(path: Path, size: int = 8 * MiB) -> Path:
+    """Data at 1 MiB and at the odd end, holes around it."""
+    with path.open("wb") as file:
+        file.truncate(size)
+        file.seek(1 * MiB)
+        file.write(os.urandom(256 * KiB))
+        file.seek(size - 3)
+        file.write(b"end")
+    return path
+
+
+def blank(path: Path, format_: str = "raw", size: int = 8 * MiB, *more: str) -> Path:
+    command.run(["qemu-img", "create", "-q", "-f", format_, *more, "--", str(path), str(size)])
+    return path
+
+
+def filled(path: Path, format_: str, size: int = 8 * MiB) -> Path:
+    blank(path, format_, size)
+    for at, byte in ((0, 1), (3 * MiB, 2), (size - 64 * KiB, 3)):
+        command.run(["qemu-io", "-f", format_, "-c", f"write -P {byte} {at} 64k", str(path)])
+    return path
+
+
+def equal(one: Path, other: Path, formats: tuple[str, str]) -> bool:
+    options = [
+        f"json:{json.dumps({'driver': f, 'file': {'driver': 'file', 'filename': str(p)}})}"
+        for f, p in zip(formats, (one, other), strict=True)
+    ]
+    return subprocess.run(["qemu-img", "compare", "-q", *options], check=False).returncode == 0
+
+
+@contextmanager
+def mounted(kind: str, folder: Path) -> Iterator[Path]:
+    image, where = folder / "fs.img", folder / "mnt"
+    where.mkdir()
+    image.touch()
+    os.truncate(image, 320 * MiB)
+    make = {
+        "xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"],
+        "btrfs": ["mkfs.btrfs", "-q"],
+        "ext4": ["mkfs.ext4", "-q", "-m", "0"],
+    }
+    command.run([*make[kind], str(image)])
+    device = command.run(["losetup", "--find", "--show", str(image)]).strip()
+    try:
+        command.run(["mount", "-n", device, str(where)])
+        try:
+            yield where
+        finally:
+            command.run(["umount", "-n", str(where)])
+    finally:
+        command.run(["losetup", "--detach", device])
+
+
+@pytest.mark.parametrize("size", [8 * MiB, 8 * MiB + 1, 3 * MiB - 511, 3])
+def test_a_copy_is_equal_whatever_its_size_and_its_holes_stay(tmp_path: Path, size: int) -> None:
+    source = sparse(tmp_path / "source", size) if size > 2 * MiB else tmp_path / "source"
+    if size <= 2 * MiB:
+        source.write_bytes(b"abc")
+    destination, told = blank(tmp_path / "destination", size=1 * MiB), Told()
+    copied(source, destination, saved=told)
+    assert destination.read_bytes() == source.read_bytes()
+    assert destination.stat().st_blocks * 512 <= 512 * KiB
+    assert (told.offsets[-1], told.ends) == (size, {size})
+
+
+def test_a_copy_that_goes_on_has_what_was_saved_and_nothing_stale_behind_it(tmp_path: Path) -> None:
+    source, destination = sparse(tmp_path / "source"), tmp_path / "destination"
+    begin = 1 * MiB + 4096
+    saved = source.read_bytes()[:begin]
+    destination.write_bytes(saved + b"stale" * MiB)
+    copied(source, destination, begin=begin)
+    assert destination.read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("format_", ["raw", "qcow2"])
+def test_a_conversion_that_goes_on_has_nothing_stale_behind_it(tmp_path: Path, format_: str) -> None:
+    formats = ("qcow2", "raw") if format_ == "raw" else ("raw", "qcow2")
+    source = filled(tmp_path / "source", formats[0])
+    destination = blank(tmp_path / "destination", format_)
+    command.run(["qemu-io", "-f", format_, "-c", "write -P 1 0 64k", "-c", "write -P 9 4M 1M", str(destination)])
+    assert copied(source, destination, formats, begin=1 * MiB) is CopyWay.CONVERT
+    assert equal(source, destination, formats)
+
+
+@pytest.mark.parametrize("formats", [("raw", "qcow2"), ("qcow2", "raw"), ("qcow2", "qcow2"), ("raw", "raw")])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_copy_in_another_format_is_equal_for_the_guest(tmp_path: Path, name: str, formats: tuple[str, str]) -> None:
+    source = filled(tmp_path / f"{name}.source", formats[0])
+    destination, told = blank(tmp_path / f"{name}.destination", formats[1]), Told()
+    way = copied(source, destination, formats, saved=told)
+    assert (way is CopyWay.CONVERT) == (formats[0] != formats[1])
+    assert equal(source, destination, formats)
+    assert told.offsets == sorted(told.offsets)
+    assert told.offsets[-1] in told.ends
+
+
+def test_a_copy_stops_when_it_is_told_to_and_says_how_far_it_is_safe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "_EVERY", 0.0)  # told after each chunk
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(12 * MiB))
+    destination, told = blank(tmp_path / "destination", size=12 * MiB), Told(stop=2)
+    with pytest.raises(HostError, match="stopped"):
+        copied(source, destination, saved=told)
+    safe = told.offsets[-1]
+    assert 0 < safe < 12 * MiB
+    assert destination.read_bytes()[:safe] == source.read_bytes()[:safe]
+
+
+def test_a_conversion_stops_when_it_is_told_to(tmp_path: Path) -> None:
+    source, destination = filled(tmp_path / "source", "raw", 64 * MiB), blank(tmp_path / "d", "qcow2", 64 * MiB)
+    told = Told(stop=1)
+    with pytest.raises(HostError, match="stopped"):
+        copied(source, destination, ("raw", "qcow2"), saved=told)
+    assert told.offsets == [16 * MiB]
+
+
+class Clock:
+    """Time that passes by sleeping alone."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.longest = 0.0
+
+    def monotonic(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+        self.longest = max(self.longest, seconds)
+
+
+@pytest.mark.parametrize("rate", [1 * MiB, 64 * MiB])
+def test_a_copy_keeps_to_its_rate_however_low_and_is_never_deaf_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(copying, "time", clock)
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(16 * MiB))
+    copied(source, blank(tmp_path / "destination", size=16 * MiB), bandwidth=lambda: rate)
+    # The last half a second's worth may be owed still.
+    assert 16 * MiB / rate - 0.5 <= clock.time <= 16 * MiB / rate + 0.01
+    assert clock.longest <= 0.5
+
+
+def test_a_conversion_that_is_slowed_down_is_cut_into_what_takes_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: list[tuple[int, int | None]] = []
+    monkeypatch.setattr(command, "convert_slice", lambda *args, **more: lengths.append((args[5], more["bandwidth"])))
+    source, destination = filled(tmp_path / "source", "raw"), blank(tmp_path / "destination", "qcow2")
+    copied(source, destination, ("raw", "qcow2"), bandwidth=lambda: 2 * MiB)
+    assert lengths == [(2 * MiB, 2 * MiB)] * 4
+
+
+def test_a_destination_that_runs_full_is_told_as_such(tmp_path: Path) -> None:
+    with mounted("ext4", tmp_path) as folder:
+        source = tmp_path / "source"
+        source.write_bytes(b"x" * (8 * MiB))
+        destination = blank(folder / "destination")
+        filling = folder / "filling"
+        with filling.open("wb") as file:
+            found = os.statvfs(folder)
+            os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize - 4 * MiB)
+        with pytest.raises(HostError, match="No space left"):
+            copied(source, destination)
+
+
+@pytest.mark.parametrize("kind", ["xfs", "btrfs"])
+def test_one_file_system_shares_the_extents_and_proves_the_copy_without_reading_it(tmp_path: Path, kind: str) -> None:
+    host = LocalHost()
+    with mounted(kind, tmp_path) as folder:
+        source = sparse(folder / "source", 32 * MiB)
+        clone, plain = blank(folder / "clone", size=1 * MiB), folder / "plain"
+        assert copied(source, clone) is CopyWay.REFLINK
+        assert host.shares_all(str(source), str(clone))
+        assert clone.read_bytes() == source.read_bytes()
+
+        plain.write_bytes(source.read_bytes())
+        assert not host.shares_all(str(source), str(plain))
+        with clone.open("r+b") as file:
+            file.seek(1 * MiB)
+            file.write(b"\0")
+        assert not host.shares_all(str(source), str(clone))
+
+
+def test_two_file_systems_that_were_made_alike_prove_nothing(tmp_path: Path) -> None:
+    """The same offsets of two disks: with what else the maps say they can't be told apart."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with mounted("xfs", tmp_path / "a") as one, mounted("xfs", tmp_path / "b") as other:
+        for folder, byte in ((one, b"1"), (other, b"2")):
+            (folder / "file").write_bytes(byte * MiB)
+            copied(folder / "file", blank(folder / "clone", size=1 * MiB))
+        assert not LocalHost().shares_all(str(one / "file"), str(other / "file"))
+
+
+def test_another_file_system_can_not_share(tmp_path: Path) -> None:
+    source, destination = sparse(tmp_path / "source"), blank(tmp_path / "destination")
+    with mounted("ext4", tmp_path) as folder:
+        there = blank(folder / "destination")
+        assert copied(source, there) in (CopyWay.PLAIN, CopyWay.COPY_RANGE)
+        assert not LocalHost().shares_all(str(source), str(there))
+        assert there.read_bytes() == source.read_bytes()
+    assert destination.exists()
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> tuple[Path, Path]:
+    """A base with data, and an overlay that has written data and zeros over some of it."""
+    base, over = filled(tmp_path / "base", "qcow2"), tmp_path / 'over, "x"'
+    command.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "qcow2", str(over)])
+    command.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 1M 64k", "-c", "write -z 3M 64k", str(over)])
+    return base, over
+
+
+def test_an_image_s_own_extents_are_what_it_has_itself_zeros_as_well(chain: tuple[Path, Path]) -> None:
+    base, over = chain
+    assert LocalHost().extents(str(over), "qcow2") == ((1 * MiB, 64 * KiB), (3 * MiB, 64 * KiB))
+    base.unlink()
+    assert LocalHost().extents(str(over), "qcow2") == ((1 * MiB, 64 * KiB), (3 * MiB, 64 * KiB))
+
+
+def test_an_overlay_without_a_write_has_no_extents(tmp_path: Path, chain: tuple[Path, Path]) -> None:
+    fresh = tmp_path / "fresh"
+    command.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(chain[1]), "-F", "qcow2", str(fresh)])
+    assert LocalHost().extents(str(fresh), "qcow2") == ()
+
+
+def compared(one: Path, other: Path, *, layer: bool) -> int | None:
+    return LocalHost().compare_local(
+        str(one), "qcow2", str(other), "qcow2", 0, 8 * MiB, lambda _size: True, layer=layer
+    )
+
+
+def test_two_images_are_compared_by_themselves_or_with_what_lies_below_them(
+    tmp_path: Path, chain: tuple[Path, Path]
+) -> None:
+    _, over = chain
+    flat = tmp_path / "flat"
+    command.run(["qemu-img", "convert", "-f", "qcow2", "-O", "qcow2", str(over), str(flat)])
+    assert compared(over, flat, layer=False) is None
+    assert compared(over, flat, layer=True) == 0
+
+
+def test_a_copy_of_an_overlay_is_rebased_and_has_the_same_for_the_guest(
+    tmp_path: Path, chain: tuple[Path, Path]
+) -> None:
+    base, over = chain
+    below, copy = tmp_path / "new base", tmp_path / "new over"
+    for source, destination in ((base, below), (over, copy)):
+        copied(source, blank(destination, "qcow2"), ("qcow2", "qcow2"))
+    LocalHost().rebase(str(copy), "qcow2", str(below), "qcow2")
+    assert command.image_info(str(copy), "qcow2")["backing-filename"] == str(below)
+    assert compared(over, copy, layer=True) is None
+    base.unlink()
+    assert subprocess.run(["qemu-img", "check", "-q", str(copy)], check=False).returncode == 0
+
+
+def test_an_overlay_is_committed_into_the_file_below_again_and_again(chain: tuple[Path, Path]) -> None:
+    base, over = chain
+    before = compared(over, base, layer=False)
+    for _ in range(2):
+        LocalHost().commit_overlay(str(over), "qcow2")
+        assert (before, compared(over, base, layer=False)) == (1 * MiB, None)
+
+
+def test_an_overlay_that_a_guest_has_open_is_not_committed(chain: tuple[Path, Path]) -> None:
+    base, over = chain
+    holder = subprocess.Popen(["qemu-io", "-f", "qcow2", str(over)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        holder.stdout.read(1)  # its prompt: the file is open
+        with pytest.raises(HostError, match="Is another process using"):
+            LocalHost().commit_overlay(str(over), "qcow2")
+    finally:
+        holder.communicate(b"quit\n")
+    assert compared(base, over, layer=False) == 1 * MiB
