@@ -391,6 +391,7 @@ class HostContract:
         assert side.host.stamp(path) != before
         side.on()
         assert side.hypervisor.domain(side.uuid).state is DomainState.RUNNING
+        side.off()
 
     def test_a_file_has_an_identity_that_another_of_its_name_has_not(self, side: Side) -> None:
         made = side.spec()
