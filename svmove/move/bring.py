@@ -84,20 +84,21 @@ def _copy(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec], 
 
 def _prove(move: Move, disk: DiskPlan, what: tuple[Layer, VolumeSpec], go_on: GoOn) -> None:
     """Every byte, before the guest is switched. Raises CopyError for a difference."""
-    layer, spec = what
+    (layer, spec), host = what, move.world.host
     # A file that was copied as it is has more than the guest sees: its internal snapshots, its bitmaps.
     as_it_is = layer.source_format == spec.format and not layer.found
-    length = move.world.host.size(layer.source) if as_it_is else spec.capacity
+    # A layer may be smaller than what lies over it: a template that a guest's disk was made larger than.
+    length = host.size(layer.source) if as_it_is else spec.capacity
     size = -(-length // _SECTOR) * _SECTOR
+    if as_it_is and (arrived := host.size(spec.path)) != length:
+        raise _differs(what, f"{arrived} bytes instead of {length}")
+    if layer.found and (other := host.image(spec.path, spec.format).virtual_bytes) != length:
+        raise _differs(what, f"{other} bytes instead of {length}")
 
     def watch(done: dict[str, int]) -> None:
         go_on(move)
         move.say(disk.target, min(done.get(layer.source, 0), size), size, "compared")
 
-    if layer.found and (other := move.world.host.image(spec.path, spec.format).virtual_bytes) != spec.capacity:
-        raise _differs(what, f"{other} bytes instead of {spec.capacity}")
-    if as_it_is and (arrived := move.world.host.size(spec.path)) != length:
-        raise _differs(what, f"{arrived} bytes instead of {length}")
     pieces = [
         Piece(key=layer.source, offset=offset, length=length, read=_reader(move, what, as_it_is=as_it_is))
         for offset, length in slices([(0, size)], move.world.policy.verify.slice)

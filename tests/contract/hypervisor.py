@@ -400,7 +400,7 @@ class FreezeContract:
     ) -> None:
         source, process = side.path(), side.process()
         assert side.host.extents(overlay.path, "qcow2") == ()
-        side.hypervisor.freeze(side.uuid, {"vda": overlay})
+        side.hypervisor.lay_over(side.uuid, {"vda": overlay})
         live = side.live()
         inactive = side.hypervisor.domain(side.uuid).inactive_disk("vda")
         assert inactive is not None
@@ -411,14 +411,14 @@ class FreezeContract:
     def test_what_was_frozen_once_can_not_be_frozen_into_the_same_overlay(
         self, side: Side, overlay: VolumeSpec
     ) -> None:
-        side.hypervisor.freeze(side.uuid, {"vda": overlay})
+        side.hypervisor.lay_over(side.uuid, {"vda": overlay})
         with pytest.raises(HypervisorError):
-            side.hypervisor.freeze(side.uuid, {"vda": overlay})
+            side.hypervisor.lay_over(side.uuid, {"vda": overlay})
         assert side.path() == overlay.path
 
     def test_a_merge_is_ready_pivots_and_leaves_the_file_below_alone(self, side: Side, overlay: VolumeSpec) -> None:
         source, process = side.path(), side.process()
-        side.hypervisor.freeze(side.uuid, {"vda": overlay})
+        side.hypervisor.lay_over(side.uuid, {"vda": overlay})
         with side.hypervisor.events(side.uuid) as events:
             side.hypervisor.begin_merge(side.uuid, "vda")
             awaited(events, EventKind.READY, "vda")
@@ -445,7 +445,7 @@ class FreezeContract:
         self, side: Side, overlay: VolumeSpec
     ) -> None:
         source = side.path()
-        side.hypervisor.freeze(side.uuid, {"vda": overlay})
+        side.hypervisor.lay_over(side.uuid, {"vda": overlay})
         with pytest.raises(HostError):
             side.host.commit_overlay(overlay.path, "qcow2")
         with side.hypervisor.events(side.uuid) as events:
@@ -461,7 +461,7 @@ class FreezeContract:
 
     def test_what_is_frozen_is_copied_and_compared_while_the_guest_runs(self, side: Side, overlay: VolumeSpec) -> None:
         source, made = side.path(), side.spec()
-        side.hypervisor.freeze(side.uuid, {"vda": overlay})
+        side.hypervisor.lay_over(side.uuid, {"vda": overlay})
         side.hypervisor.create_volume(made)
         told: list[tuple[int, int]] = []
 
@@ -486,7 +486,7 @@ class FreezeContract:
 
     def test_a_copy_that_is_told_to_stop_says_so(self, side: Side, overlay: VolumeSpec) -> None:
         source, made = side.path(), side.spec()
-        side.hypervisor.freeze(side.uuid, {"vda": overlay})
+        side.hypervisor.lay_over(side.uuid, {"vda": overlay})
         side.hypervisor.create_volume(made)
         with pytest.raises(HostError):
             side.host.copy_image(
@@ -517,6 +517,7 @@ class HostContract:
         assert side.host.stamp(path) != before
         side.on()
         assert side.hypervisor.domain(side.uuid).state is DomainState.RUNNING
+        side.off()
 
     def test_a_file_has_an_identity_that_another_of_its_name_has_not(self, side: Side) -> None:
         made = side.spec()
