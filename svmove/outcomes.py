@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from svmove.model import CopyWay
 from svmove.moves import Finding
 from svmove.requests import Method, Verify
 
@@ -49,6 +50,8 @@ class DiskOutcome:
     mismatches: tuple[Mismatch, ...] = ()
     on: GuestOn = GuestOn.UNKNOWN  # which copy the guest has
     trimmed_bytes: int = 0  # of the source, by --trim: they were not copied
+    way: CopyWay | None = None  # how what was frozen was copied out of process; None: QEMU mirrored it
+    shared: bool = False  # proven by sharing every extent with the source, which reads no data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,8 +78,8 @@ def _copy(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec], 
         remedy = "free space in the destination pool, or choose another"
         raise CopyError(f"the copy failed: {error.text}", reason="no-space", remedy=remedy) from error
     move.note("layer", key, way=way, seconds=clock.monotonic() - began)
-    if way is CopyWay.REFLINK:
-        move.say(text=f"{spec.path} shares the extents of {layer.source}")
+    how = "shares the extents of" if way is CopyWay.REFLINK else f"was copied by {way} from"
+    move.say(text=f"{spec.path} {how} {layer.source}")
 
 
 def _prove(move: Move, disk: DiskPlan, what: tuple[Layer, VolumeSpec], go_on: GoOn) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from svmove.errors import SvmoveError
 from svmove.journal import Kind, Record
+from svmove.model import CopyWay
 from svmove.move import media
 from svmove.move.phases import Phase
 from svmove.move.quiet import frozen_since
@@ -78,6 +79,8 @@ def _disk(record: Record, disk: DiskPlan) -> DiskOutcome:
     trimmed = record.last(Kind.FACT, "trimmed", disk.target)
     verified = record.last(Kind.FACT, "verified", disk.target)
     mismatches = tuple(Mismatch(**extent) for extent in verified.data["mismatches"]) if verified else ()
+    layer = record.last(Kind.FACT, "layer", disk.target)
+    proof = record.last(Kind.FACT, "proven-layer", disk.target)
     return DiskOutcome(
         target=disk.target,
         pool_from=disk.pool_from,
@@ -92,6 +95,8 @@ def _disk(record: Record, disk: DiskPlan) -> DiskOutcome:
         mismatches=mismatches,
         on=_on(record, disk.target),
         trimmed_bytes=trimmed.data["bytes"] if trimmed else 0,
+        way=CopyWay(layer.data["way"]) if layer else None,
+        shared=proof is not None and proof.data["by"] == "shared extents",
     )
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from svmove.moves import Finding, Level, Plan
-from svmove.outcomes import Failure, GuestOn, Outcome, State
+from svmove.outcomes import DiskOutcome, Failure, GuestOn, Outcome, State
 from svmove.requests import Method, Verify
 from svmove.units import show_duration, show_rate, show_size
 
@@ -47,10 +47,10 @@ def outcome(found: Outcome) -> RenderableType:
                         disk.pool_from or disk.source,
                         disk.pool_to,
                         disk.format,
-                        show_size(disk.copied_bytes),
+                        show_size(disk.copied_bytes) + (f" by {disk.way}" if disk.way else ""),
                         f"{found.seconds.total:.1f}",
                         show_duration(found.seconds.pause),
-                        _verified(disk.verify, disk.verified, len(disk.mismatches)),
+                        _verified(disk),
                     )
                     for disk in found.disks
                 ],
@@ -68,7 +68,7 @@ def outcome(found: Outcome) -> RenderableType:
         said.append(f"  move {found.move}", style="dim")
     if found.state is State.DONE:
         said.append(
-            f"  copy {show_duration(found.seconds.copy)}, pause {show_duration(found.seconds.pause)}, "
+            f"  {found.method}, copy {show_duration(found.seconds.copy)}, pause {show_duration(found.seconds.pause)}, "
             f"verification {show_duration(found.seconds.verify)}",
             style="dim",
         )
@@ -78,12 +78,14 @@ def outcome(found: Outcome) -> RenderableType:
     return Group(*parts)
 
 
-def _verified(verify: Verify, verified: bool, mismatches: int) -> str:
-    if verify is Verify.NONE:
+def _verified(disk: DiskOutcome) -> str:
+    if disk.verify is Verify.NONE:
         return "not wanted"
-    if mismatches:
-        return f"{mismatches} extents differ"
-    return "every byte" if verified else "no"
+    if disk.mismatches:
+        return f"{len(disk.mismatches)} extents differ"
+    if not disk.verified:
+        return "no"
+    return "shared extents, and the rest" if disk.shared else "every byte"
 
 
 def _failure(failure: Failure) -> list[Text]:

@@ -55,6 +55,8 @@ def test_the_document_of_a_move_is_exactly_this() -> None:
                 "mismatches": [{"offset": 0, "length": 512}],
                 "on": "unknown",
                 "trimmed_bytes": 0,
+                "way": None,
+                "shared": False,
             }
         ],
         "seconds": {"total": 1.2346, "copy": 1.0, "pause": 0.0421, "verify": 0.1},
