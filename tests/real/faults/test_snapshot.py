@@ -15,8 +15,8 @@ from tests.real.world import until
 # The first pivot is the cutover's, the second one is the merge's switch.
 KILLS = [
     ("create_volume", 2, "after"),
-    ("freeze", 1, "before"),
-    pytest.param("freeze", 1, "after", marks=pytest.mark.chosen),
+    ("lay_over", 1, "before"),
+    pytest.param("lay_over", 1, "after", marks=pytest.mark.chosen),
     ("copy_image", 1, "after"),
     ("compare_local", 1, "after"),
     ("start_copy", 1, "before"),
