@@ -21,7 +21,7 @@ from tests.real.world import GUEST
 ACTS = frozenset(
     {"begin", "write", "enter", "set_marker", "create_volume", "refresh_pool", "start_copy", "set_bandwidth"}
     | {"make_scratch", "suspend", "request_pivot", "begin_export", "resume", "end_export", "remove_scratch"}
-    | {"delete_volume", "cancel_copy", "freeze", "copy_image", "rebase", "begin_merge", "set_sources"}
+    | {"delete_volume", "cancel_copy", "lay_over", "copy_image", "rebase", "begin_merge", "set_sources"}
 )
 # Each is called again and again while something is awaited; the first of its phase stands for all.
 LOOKS = frozenset(
