@@ -3,7 +3,8 @@
 In the cutover the guest stands still; in the verification QEMU would pause it when the scratch files can't grow.
 A process that is killed there can't let go of it. So a child is forked beforehand, which costs 2 ms and sleeps at
 the end of a pipe; when the pipe breaks while it is on duty, it does for the guest what must be done, and no more:
-it wakes it, and ends the export before scratch space runs short. The move itself stays as it is, for `resume`.
+it wakes it, thaws it, gives its disks their own I/O limits back, and ends the export before scratch space runs short.
+The move itself stays as it is, for `resume`.
 """
 
 import os

@@ -5,8 +5,9 @@
     synchronous   the mirror is begun again, from nothing; the guest's writes then wait for both copies
     give up       the move is rolled back, with the figures
 
-Nothing is done about a mirror that converges by itself, nor before its first pass is over, nor about one that stands
-still: a destination that hangs is no matter of what the guest writes. After each step the evidence is gathered anew.
+Nothing is done about a mirror that converges by itself, nor before its first pass is over. After each step the evidence
+is gathered anew. One that stands still is no matter of what the guest writes: it is given up when its storage answers,
+and waited for when that hangs.
 """
 
 from collections.abc import Mapping
