@@ -49,13 +49,6 @@ def layers(case: Case) -> Iterator[Finding]:
                 "leave --format out, or make one file of them: --flatten",
                 target,
             )
-        if choice.layers and case.request.flatten and case.method is Method.OFFLINE:
-            yield refuse(
-                "flatten-offline",
-                f"{target} has files below it, and those of a guest that is off are copied as they are",
-                "leave --flatten out, or start the guest: then it is moved as it runs",
-                target,
-            )
         if choice.layers and case.request.flatten and case.inventory.domain.snapshots:
             yield refuse(
                 "flatten-snapshots",

@@ -6,7 +6,7 @@ from svmove.model import SourceKind
 from svmove.moves import Finding, Level
 from svmove.plan.case import Case, nearest, refuse
 from svmove.plan.choice import fully_allocated
-from svmove.requests import Allocation, Verify
+from svmove.requests import Allocation, Method, Verify
 
 FORMATS = ("raw", "qcow2")
 _NBD_KEEPS_TO_ITS_THREAD = 9_000_000
@@ -76,7 +76,8 @@ def shapes(case: Case) -> Iterator[Finding]:
 def iothreads(case: Case) -> Iterator[Finding]:
     """QEMU's NBD server before 9.0 aborts, and the guest with it, when a reader of a disk in an iothread hangs up:
     `nbd_blockdev_client_closed: Assertion qemu_in_main_thread()`, seen with 7.2 at the end of each comparison."""
-    if case.verify is Verify.NONE or case.inventory.versions.qemu >= _NBD_KEEPS_TO_ITS_THREAD:
+    exported = case.verify is not Verify.NONE and case.method is not Method.OFFLINE
+    if not exported or case.inventory.versions.qemu >= _NBD_KEEPS_TO_ITS_THREAD:
         return
     for choice in case.choices:
         if choice.disk.iothread:
@@ -84,8 +85,8 @@ def iothreads(case: Case) -> Iterator[Finding]:
                 "iothread",
                 f"{choice.disk.target} has an iothread, and comparing what it has been copied to would crash the "
                 "guest: QEMU before 9.0 can't export such a disk to a reader",
-                "--verify none --keep-source, and compare when the guest is off; or update QEMU to 9.0, and restart "
-                "the guest",
+                "shut it down, and move it while it is off; or --verify none --keep-source, and compare then; or "
+                "update QEMU to 9.0, and restart the guest",
                 choice.disk.target,
             )
 
