@@ -400,6 +400,8 @@ class FakeHypervisor:
         off = self.world.state is DomainState.OFF
         if off is running:
             raise HypervisorError("the domain was started or stopped meanwhile")
+        if NVRAM in sources and NVRAM not in self.world.drives:
+            raise HypervisorError("the domain has no UEFI variables")
         for target, (path, _format) in sources.items():
             drive = self.world.drives[target]
             drive.inactive = path
