@@ -113,7 +113,8 @@ class Domain:
     snapshots: tuple[str, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
     # Paths of what belongs to the guest beside its disks: the UEFI variables, the folder of its emulated TPM.
-    nvram: str | None = None
+    live_nvram: str | None = None
+    inactive_nvram: str | None = None
     tpm: str | None = None
     io_error: bool = False  # QEMU paused it because a write failed
     managed_save: bool = False  # the next start goes on from a saved state, which names the disks by itself
@@ -127,6 +128,11 @@ class Domain:
     def disks(self) -> tuple[Disk, ...]:
         """As it runs, or as it will when it is off."""
         return self.live or self.inactive
+
+    @property
+    def nvram(self) -> str | None:
+        """Likewise, the file of the UEFI variables."""
+        return self.live_nvram if self.live else self.inactive_nvram
 
     def disk(self, target: str) -> Disk | None:
         return next((disk for disk in self.live if disk.target == target), None)

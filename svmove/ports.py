@@ -139,7 +139,8 @@ class Hypervisor(Protocol):
         ...
 
     def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]], *, running: bool) -> None:
-        """The disks of a domain's next start: target → (path, format).
+        """The disks of a domain's next start: target → (path, format), by one definition. Target `volumes.NVRAM` is the
+        file of its UEFI variables, whose format stays.
 
         Raises HypervisorError, also when the domain is not `running`, or not off, any more."""
         ...

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+# The file of the UEFI variables is planned, copied, journalled and redefined as if it were a disk of this target.
+# No disk can have it: libvirt takes letters after a bus's prefix (vda, sdb).
+NVRAM = "nvram"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeSpec:

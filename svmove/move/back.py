@@ -13,13 +13,17 @@ from svmove.move.observe import Where
 from svmove.moves import Finding, Level, Plan
 from svmove.plan.planner import make_plan
 from svmove.requests import DiskRequest, Format, Request
-from svmove.volumes import DiskPlan
+from svmove.volumes import NVRAM, DiskPlan
 
 
 def plan_back(move: Move, new: str) -> Plan | None:
     """The plan for move id `new`; None when no disk is on its destination. Raises RefusedError."""
     world, seen = move.world, move.observe()
-    over = [disk.plan for disk in seen.disks if not seen.off and disk.where is Where.DESTINATION]
+    over = [
+        disk.plan
+        for disk in seen.disks
+        if not seen.off and disk.where is Where.DESTINATION and disk.target != NVRAM  # nothing moves that as it runs
+    ]
     if not over:
         return None
     request = Request(

@@ -13,7 +13,7 @@ from svmove.move.cleanup import leave_behind, merge_all, remove_made
 from svmove.move.context import Move
 from svmove.move.observe import DiskSeen, Seen, Where
 from svmove.move.phases import Phase
-from svmove.volumes import DiskPlan
+from svmove.volumes import NVRAM, DiskPlan
 
 
 def decide(move: Move, way: Way) -> Decision:
@@ -96,6 +96,9 @@ def _back(move: Move, seen: Seen, disk: DiskSeen) -> Fate:
         return Fate(target=disk.target, keeps=(source,), loses=(destination,), text=text)
     if disk.where is Where.UNCLEAR:
         raise _unclear(move, disk)
+    if disk.target == NVRAM:
+        text = "stays at its destination, since QEMU has it open; the old one is kept"
+        return Fate(target=disk.target, keeps=(destination, source), loses=(), text=text)
     if disk.plan.pool_from is None:
         raise RefusedError(
             f"{source} is in no pool, so {disk.target} can't be moved back there",

@@ -3,16 +3,31 @@
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from svmove.errors import HostError, HypervisorError
 from svmove.journal import Journal
-from svmove.model import Agent, CopyWay, Disk, Domain, DomainState, Image, Inventory, Job, Pool, Volume, WriteRate
+from svmove.model import (
+    Agent,
+    CopyWay,
+    Disk,
+    Domain,
+    DomainState,
+    Image,
+    Inventory,
+    Job,
+    Pool,
+    SourceKind,
+    Volume,
+    WriteRate,
+)
 from svmove.plan import estimate, granularity
 from svmove.plan.choice import REMOVABLE
 from svmove.policy import Policy
 from svmove.ports import Clock, Hypervisor
 from svmove.ports_host import Host
 from svmove.requests import Request
+from svmove.volumes import NVRAM
 
 # Of a copy that is limited, even a guest that writes little may decide: looked at for so long at least (seconds).
 _LEAST_LOOK = 0.2
@@ -40,12 +55,13 @@ def gather(
     pools = hypervisor.pools()
     wanted = {request.to} | {disk.pool for disk in request.disks}
     for pool in pools:
-        if pool.active and pool.name in wanted:
+        if pool.active and (pool.name in wanted or _has_nvram(pool, domain)):
             with suppress(HypervisorError):  # then its old figures count, and creating says what is wrong
                 hypervisor.refresh_pool(pool.name)
     pools = hypervisor.pools()
     asked = {disk.target for disk in request.disks}
     meant = tuple(disk for disk in domain.disks if not asked or disk.target in asked)
+    files = (*meant, *_variables(domain))
     past_rates = journal.past_rates()
     process = host.process(domain.uuid)
     can_read = process is None or host.can_see(process)
@@ -56,10 +72,10 @@ def gather(
     return Inventory(
         domain=replace(domain, marker=marker),
         pools=pools,
-        volumes=_volumes(meant, hypervisor),
-        images=_images(meant, host) if can_read else {},
+        volumes=_volumes(files, hypervisor),
+        images=_images(files, host) if can_read else {},
         names={pool.name: hypervisor.volume_names(pool.name) for pool in pools if pool.active and pool.name in wanted},
-        used_elsewhere=_used_elsewhere(domain.uuid, meant, hypervisor, host),
+        used_elsewhere=_used_elsewhere(domain.uuid, files, hypervisor, host),
         past_rates=past_rates,
         versions=hypervisor.versions(),
         scratch_free=host.free(scratch),
@@ -70,6 +86,19 @@ def gather(
         offloads=_offloads(meant, request, pools, host) if can_read and domain.live else {},
         writes=written.rates([disk.target for disk in meant], _expected(request, policy, past_rates), policy),
     )
+
+
+def _has_nvram(pool: Pool, domain: Domain) -> bool:
+    """libvirt itself makes that file, at the first start, and its pool knows nothing of it."""
+    here = pool.path is not None and domain.nvram is not None and not domain.live
+    return here and PurePosixPath(domain.nvram or "").parent == PurePosixPath(pool.path or "")
+
+
+def _variables(domain: Domain) -> tuple[Disk, ...]:
+    """The file of the UEFI variables, where it may move: of a guest that is off."""
+    if domain.live or domain.nvram is None:
+        return ()
+    return (Disk(target=NVRAM, device="disk", kind=SourceKind.FILE, path=domain.nvram, format="raw"),)
 
 
 def _with_chain(disk: Disk, host: Host) -> Disk:

@@ -12,7 +12,7 @@ from svmove.errors import NotFoundError
 from svmove.model import Domain, DomainState, Mirror, Process
 from svmove.ports import Hypervisor
 from svmove.ports_host import Host
-from svmove.volumes import DiskPlan
+from svmove.volumes import NVRAM, DiskPlan
 
 
 class Where(StrEnum):
@@ -124,7 +124,9 @@ class Seen:
     def named(self) -> frozenset[str]:
         """Every path that the domain itself names, live or for its next start."""
         disks = (*self.domain.live, *self.domain.inactive)
-        return frozenset(path for disk in disks for path in (disk.path, *disk.chain) if path is not None)
+        found = [path for disk in disks for path in (disk.path, *disk.chain)]
+        found += [self.domain.live_nvram, self.domain.inactive_nvram]
+        return frozenset(path for path in found if path is not None)
 
     @property
     def off(self) -> bool:
@@ -187,12 +189,15 @@ def observe(hypervisor: Hypervisor, host: Host, uuid: str, disks: Sequence[DiskP
 
 def _disk(domain: Domain, process: Process | None, host: Host, plan: DiskPlan, made: Mapping[str, str]) -> DiskSeen:
     live, inactive = domain.disk(plan.target), domain.inactive_disk(plan.target)
+    paths = (live.path if live else None, inactive.path if inactive else None)
+    if plan.target == NVRAM:
+        paths = (domain.live_nvram, domain.inactive_nvram)
     files = (*plan.sources, *plan.destinations)
     ours = {spec.path: made[key] for key, spec in plan.made.items() if key in made and spec.path in plan.destinations}
     return DiskSeen(
         target=plan.target,
-        live=live.path if live else None,
-        inactive=inactive.path if inactive else None,
+        live=paths[0],
+        inactive=paths[1],
         persistent=domain.persistent,
         mirror=live.mirror if live else None,
         held=frozenset(path for path in files if process is not None and host.holds(process, path)),

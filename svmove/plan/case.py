@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from svmove.model import Inventory
 from svmove.moves import Finding, Level
 from svmove.plan.choice import Choice
+from svmove.plan.nvram import Variables
 from svmove.policy import Policy
 from svmove.requests import Method, Request, Verify
 from svmove.volumes import DiskPlan
@@ -22,6 +23,7 @@ class Case:
     choices: tuple[Choice, ...]  # without those that are already there
     max_pause: float  # seconds
     media: tuple[DiskPlan, ...] = ()
+    nvram: Variables = field(default_factory=Variables)
     deadline: float | None = None
     copy_seconds: float = 0.0
     granularities: Mapping[str, int | None] = field(default_factory=dict)  # by target; None: QEMU's choice

@@ -106,17 +106,17 @@ def deadline(case: Case) -> Iterator[Finding]:
 
 
 def home(case: Case) -> Iterator[Finding]:
-    """What belongs to the guest beside its disks stays where it is, and is named, so that nobody forgets it when the
+    """What belongs to the guest beside its disks and stays where it is, is named, so that nobody forgets it when the
     old storage is switched off."""
     domain = case.inventory.domain
-    if not case.choices:
+    if not (case.choices or case.nvram.plans):
         return
-    if domain.nvram is not None:
+    if domain.nvram is not None and case.nvram.stays is not None:
         yield Finding(
             level=Level.NOTE,
             code="nvram",
-            text=f"the UEFI variables stay at {domain.nvram}" + _pool_of(case, domain.nvram),
-            remedy="QEMU has them open: with the guest off, copy the file and change <nvram> in its XML (virsh edit)",
+            text=f"the UEFI variables stay at {domain.nvram}{_pool_of(case, domain.nvram)}: {case.nvram.stays}",
+            remedy=case.nvram.remedy,
         )
     if domain.tpm is not None:
         yield Finding(

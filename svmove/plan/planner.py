@@ -14,6 +14,7 @@ from svmove.plan.granularity import granularity_for
 from svmove.plan.layers import once, overlay
 from svmove.plan.media import choose_media
 from svmove.plan.method import Facts, choose_method, snapshot_possible
+from svmove.plan.nvram import choose_nvram
 from svmove.policy import Policy
 from svmove.requests import Method, Request
 from svmove.volumes import DiskPlan
@@ -51,6 +52,7 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         disks = _with_overlays(disks, inventory, move)
     media = choose_media(request, inventory, bandwidth)
     findings += media.findings
+    nvram = choose_nvram(request, inventory, chosen.method, choices, media.plans)
     case = Case(
         request=request,
         inventory=inventory,
@@ -59,6 +61,7 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         verify=verify,
         choices=to_move,
         media=media.plans,
+        nvram=nvram,
         max_pause=max_pause,
         deadline=deadline,
         copy_seconds=copy_seconds,
@@ -68,7 +71,7 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
     findings += admission.judge(case)
     if (
         inventory.domain.disks
-        and not (choices or media.plans or media.there)
+        and not (choices or media.plans or media.there or nvram.plans)
         and not any(f.level is Level.REFUSE for f in findings)
     ):
         findings += (
@@ -84,14 +87,14 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         domain=inventory.domain.name,
         uuid=inventory.domain.uuid,
         method=chosen.method,
-        disks=disks,
+        disks=(*disks, *nvram.plans),
         there=(*(choice.disk.target for choice in choices if choice.there), *media.there),
         verify=verify,
         max_pause=max_pause,
         granularity=policy.mirror.granularity,
         buffer=policy.mirror.buffer,
         findings=findings,
-        copy_bytes=total,
+        copy_bytes=total + sum(file.copy_bytes for file in nvram.plans),
         copy_seconds=copy_seconds,
         created=now,
         deadline=deadline,

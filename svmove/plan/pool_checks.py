@@ -90,11 +90,11 @@ def space(case: Case) -> Iterator[Finding]:
             )
             copied = [layer for layer in choice.layers if layer.destination is not None and not layer.found]
             needed[place] += sum(layer.copy_bytes for layer in copied)
-    for medium in case.media:
-        if medium.destination.name not in case.inventory.names.get(medium.destination.pool, frozenset()):
-            place = case.inventory.filesystems.get(medium.destination.pool, f"pool {medium.destination.pool}")
-            pools[place].add(medium.destination.pool)
-            needed[place] += medium.copy_bytes
+    for file in (*case.media, *case.nvram.plans):
+        if file.destination.name not in case.inventory.names.get(file.destination.pool, frozenset()):
+            place = case.inventory.filesystems.get(file.destination.pool, f"pool {file.destination.pool}")
+            pools[place].add(file.destination.pool)
+            needed[place] += file.copy_bytes
     for place, size in needed.items():
         known = [pool for name in sorted(pools[place]) if (pool := case.inventory.pool(name)) is not None]
         if not known or not all(pool.active for pool in known):

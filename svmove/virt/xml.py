@@ -8,7 +8,7 @@ from lxml.builder import E
 
 from svmove.errors import HypervisorError
 from svmove.model import Disk, MarkedDisk, Mirror, SourceKind
-from svmove.volumes import DiskPlan
+from svmove.volumes import NVRAM, DiskPlan
 
 MARKER_URI = "https://svmove.org/xmlns/domain/1"
 MARKER_KEY = "svmove"
@@ -193,10 +193,13 @@ def _marked_overlay(disk: DiskPlan) -> dict[str, str]:
 
 
 def with_sources(text: str, sources: Mapping[str, tuple[str, str]]) -> str:
-    """A domain's XML with other files below its disks: target → (path, format)."""
+    """A domain's XML with other files below its disks, and for its UEFI variables: target → (path, format)."""
     domain = parse(text)
     for target, (path, format_) in sources.items():
-        _put(domain, target, path, format_)
+        if target == NVRAM:
+            _put_nvram(domain, path)
+        else:
+            _put(domain, target, path, format_)
     return serialized(domain)
 
 
@@ -223,6 +226,16 @@ def _put(domain: etree._Element, target: str, path: str, format_: str) -> etree.
     return disk
 
 
+def _put_nvram(domain: etree._Element, path: str) -> None:
+    """Another file for the UEFI variables; its template and format stay. Raises HypervisorError."""
+    if (element := domain.find("os/nvram")) is None:
+        raise HypervisorError("the domain has no UEFI variables")
+    if (source := element.find("source")) is not None:
+        source.set("file", xmlable(path))
+    else:
+        element.text = xmlable(path)
+
+
 def paths(domain: etree._Element, volume_path: VolumePath) -> set[str]:
     """Every path that a domain names as storage: tops, backing files, mirrors, kernels, firmware."""
     found = {
@@ -231,8 +244,8 @@ def paths(domain: etree._Element, volume_path: VolumePath) -> set[str]:
         for element in domain.iter(name)
         if (path := _source(element, volume_path)[1])
     }
-    boot = (domain.findtext(f"os/{name}") for name in ("kernel", "initrd", "nvram", "loader"))
-    return found | {path for path in boot if path}
+    boot = (domain.findtext(f"os/{name}") for name in ("kernel", "initrd", "loader"))
+    return found | {path for path in (*boot, nvram(domain)) if path}
 
 
 def redirected(text: str, moved: Mapping[str, str]) -> str | None:
@@ -242,6 +255,9 @@ def redirected(text: str, moved: Mapping[str, str]) -> str | None:
         if (path := element.get("file")) is not None and path in moved:
             element.set("file", xmlable(moved[path]))
             found = True
+    for element in snapshot.iter("nvram"):  # of the definition that a revert goes back to
+        if (path := element.text) is not None and path in moved:
+            element.text, found = xmlable(moved[path]), True
     return serialized(snapshot) if found else None
 
 

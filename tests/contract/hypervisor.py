@@ -4,12 +4,13 @@
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from svmove.errors import HostError, HypervisorError, NotFoundError, NotReadyError, SvmoveError, UnverifiedError
 from svmove.model import Agent, DomainState, EventKind, Tuning
-from svmove.volumes import CopyOptions, VolumeSpec
+from svmove.volumes import NVRAM, CopyOptions, VolumeSpec
 from tests.builders import disk_plan
 from tests.contract.side import SLOW, Side, awaited
 
@@ -97,6 +98,22 @@ class DomainContract:
             side.hypervisor.set_sources(side.uuid, sources, running=False)
         inactive = {disk.target: disk.path for disk in side.hypervisor.domain(side.uuid).inactive}
         assert inactive == {"vda": made.path, "vdb": kept, "sda": side.cd}
+
+    def test_the_file_of_the_uefi_variables_is_told_and_set_with_a_disk_by_one_definition(self, side: Side) -> None:
+        assert side.hypervisor.domain(side.uuid).nvram is None
+        with pytest.raises(HypervisorError):
+            side.hypervisor.set_sources(side.uuid, {NVRAM: ("/nowhere.fd", "raw")}, running=True)
+        old = side.uefi()
+        domain = side.hypervisor.domain(side.uuid)
+        assert (domain.live_nvram, domain.inactive_nvram, domain.nvram) == (None, old, old)
+        disk, variables = side.spec(), replace(side.spec("vars"), format="raw")
+        for made in (disk, variables):
+            side.hypervisor.create_volume(made)
+        sources = {"vda": (disk.path, "qcow2"), NVRAM: (variables.path, "raw")}
+        side.hypervisor.set_sources(side.uuid, sources, running=False)
+        domain = side.hypervisor.domain(side.uuid)
+        first = domain.inactive_disk("vda")
+        assert (first and first.path, domain.nvram) == (disk.path, variables.path)
 
     def test_a_guest_whose_agent_nobody_runs_is_silent_and_can_not_be_asked(self, side: Side) -> None:
         assert side.hypervisor.agent(side.uuid, 1.0) is Agent.SILENT

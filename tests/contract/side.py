@@ -16,10 +16,11 @@ from svmove.model import Agent, Disk, DomainState, Event, EventKind, Process
 from svmove.ports import Events, Hypervisor
 from svmove.ports_host import Host
 from svmove.units import KiB, MiB
-from svmove.volumes import CopyOptions, VolumeSpec
+from svmove.volumes import NVRAM, CopyOptions, VolumeSpec
 from tests import fake
 from tests.builders import UUID, spec
 from tests.real.world import World, disk, until
+from tests.real.world import uefi as give_uefi
 
 # So low that a copy is not ready within any test.
 SLOW = 32 * KiB
@@ -45,6 +46,7 @@ class Side:
     checkpoint: Callable[[str], None]  # of both disks
     cd: str  # in the drive
     more_cds: Callable[[], tuple[str, str]]  # other images, that differ
+    uefi: Callable[[], str]  # the guest goes off, and has UEFI variables from now on: their file
 
     def drive(self) -> tuple[str | None, str | None]:
         """What is in sda, live and for the next start."""
@@ -107,6 +109,11 @@ def fake_side() -> Side:
         world.make_file(other)
         return one, other
 
+    def uefi() -> str:
+        world.stop_guest()
+        world.drives[NVRAM] = world._drive(NVRAM)
+        return world.drives[NVRAM].path
+
     def spoil(path: str, at: int) -> None:
         file, block = world.files[path], at // fake.BLOCK
         file.write(block, file.read(block) + 1)
@@ -127,6 +134,7 @@ def fake_side() -> Side:
         checkpoint=lambda name: world.checkpoints.update({name: {"vda", "vdb"}}),
         cd="/pools/slow/sda.iso",
         more_cds=more_cds,
+        uefi=uefi,
     )
 
 
@@ -162,6 +170,12 @@ def real_side(world: World) -> Iterator[Side]:
         run(["qemu-io", "-f", "raw", "-c", "write -P 8 0 1M", str(one)])
         return str(one), str(other)
 
+    def uefi() -> str:
+        off()
+        variables = world.lab.paths.pool("lab-a") / "contract_VARS.fd"
+        give_uefi(world, name, variables)
+        return str(variables)
+
     process = LocalHost().process(uuid)
     assert process is not None
     yield Side(
@@ -180,6 +194,7 @@ def real_side(world: World) -> Iterator[Side]:
         checkpoint=checkpoint,
         cd=str(cd),
         more_cds=more_cds,
+        uefi=uefi,
     )
     with suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGKILL)  # virsh destroy takes a second

@@ -23,7 +23,7 @@ from svmove.model import (
     Volume,
 )
 from svmove.units import GiB, KiB
-from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
+from svmove.volumes import NVRAM, CopyOptions, DiskPlan, VolumeSpec
 from tests.fake.events import FakeEvents
 from tests.fake.world import BLOCK, BLOCKS, Copying, Drive, World, counted
 
@@ -62,17 +62,20 @@ class FakeHypervisor:
         self._known(uuid)
         world = self.world
         off = world.state is DomainState.OFF
+        drives, nvram = [drive for drive in world.drives.values() if drive.target != NVRAM], world.drives.get(NVRAM)
         return Domain(
             name="web",
             uuid=uuid,
             state=world.state,
             io_error=world.io_error,
             persistent=True,
-            live=() if off else (*map(self._live, world.drives.values()), *self._media(live=True)),
+            live=() if off else (*map(self._live, drives), *self._media(live=True)),
             inactive=(
-                *(self._disk(drive.target, drive.inactive, None) for drive in world.drives.values()),
+                *(self._disk(drive.target, drive.inactive, None) for drive in drives),
                 *self._media(live=False),
             ),
+            live_nvram=None if off or nvram is None else nvram.path,
+            inactive_nvram=None if nvram is None else nvram.inactive,
             checkpoints=tuple(
                 Checkpoint(name=name, targets=tuple(sorted(targets))) for name, targets in world.checkpoints.items()
             ),
@@ -397,6 +400,8 @@ class FakeHypervisor:
         off = self.world.state is DomainState.OFF
         if off is running:
             raise HypervisorError("the domain was started or stopped meanwhile")
+        if NVRAM in sources and NVRAM not in self.world.drives:
+            raise HypervisorError("the domain has no UEFI variables")
         for target, (path, _format) in sources.items():
             drive = self.world.drives[target]
             drive.inactive = path

@@ -18,6 +18,7 @@ from svmove.move.phases import RESTING
 from svmove.moves import Plan
 from svmove.policy import Policy
 from svmove.requests import Method
+from svmove.volumes import NVRAM
 from tests.fake import CrashError, Faults
 from tests.move.stage import Stage
 
@@ -186,6 +187,25 @@ def test_a_guest_that_was_started_when_an_offline_move_had_crashed_has_all_that_
             raise AssertionError(f"call {number}, {struck}") from error
     assert ends["held"] == 0
     assert min(ends["done"], ends["rolled-back"]) > 5
+
+
+@pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
+def test_uefi_variables_go_over_with_the_disk_or_stay_with_it_wherever_svmove_dies(
+    tmp_path: Path, after_effect: bool
+) -> None:
+    ends: Counter[str] = Counter()
+    targets, method = ("vda", NVRAM), Method.OFFLINE
+    for number, stage, plan, struck in every_call(tmp_path, crash, *targets, after_effect=after_effect, method=method):
+        if untouched(stage, plan):
+            continue
+        where = f"call {number}, {struck}"
+        assert len({drive.inactive.split("/")[2] for drive in stage.world.drives.values()}) == 1, where
+        try:
+            ends[resumed(stage, plan)] += 1
+        except (AssertionError, SvmoveError) as error:
+            raise AssertionError(where) from error
+    assert set(ends) <= {"done", "rolled-back"}
+    assert ends["done"] > 0.7 * ends.total()
 
 
 @pytest.mark.parametrize(

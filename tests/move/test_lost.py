@@ -7,6 +7,7 @@ import pytest
 from svmove.errors import NotFoundError
 from svmove.move.tasks import TaskState
 from svmove.outcomes import State
+from svmove.volumes import NVRAM
 from tests.fake import CrashError, FaultyJournal
 from tests.move.stage import Stage
 
@@ -14,6 +15,8 @@ from tests.move.stage import Stage
 def lost(folder: Path, call: str, *targets: str) -> tuple[Stage, str]:
     """svmove died after `call`, and its journal with it."""
     stage = Stage(folder, *targets)
+    if NVRAM in targets:
+        stage.stop_guest()
     plan = stage.plan()
 
     def die() -> None:
@@ -60,6 +63,20 @@ def test_it_is_held_and_goes_forward_without_deleting_anything(tmp_path: Path) -
     assert stage.world.marker is None
     assert [finding.code for finding in outcome.findings] == ["adopted", "source-kept"]
     assert [left.kept is None for left in stage.mover().leftovers()] == [False]
+
+
+@pytest.mark.parametrize("call", ["compare_local", "set_sources"])
+def test_uefi_variables_go_forward_with_the_disk_and_nothing_is_deleted(tmp_path: Path, call: str) -> None:
+    """Or back, while the XML still names the sources: the one is a definition, the other none."""
+    stage, move = lost(tmp_path, call, "vda", NVRAM)
+    assert stage.mover().resume(move).state is State.HELD
+    over = call == "set_sources"
+    outcome = stage.mover().accept(move) if over else stage.mover().rollback(move)
+    assert outcome.state is (State.DONE if over else State.ROLLED_BACK)
+    pool = "/pools/fast/" if over else "/pools/slow/"
+    assert [drive.inactive.startswith(pool) for drive in stage.world.drives.values()] == [True, True]
+    assert all((*stage.sources().values(), *stage.destinations().values()))
+    stage.world.check_copies()
 
 
 def test_an_id_that_neither_journal_nor_marker_knows_is_no_move(tmp_path: Path) -> None:

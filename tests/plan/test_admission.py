@@ -230,11 +230,16 @@ FIRES = [
     # domain_checks.home
     Fires(
         code="nvram",
-        found=inventory(domain=domain(nvram="/pools/slow/web.fd")),
+        found=inventory(domain=domain(live_nvram="/pools/slow/web.fd")),
         level=Level.NOTE,
-        says="stay at /pools/slow/web.fd, in pool slow",
+        says="stay at /pools/slow/web.fd, in pool slow: QEMU has them open",
     ),
-    Fires(code="nvram", found=inventory(domain=domain(nvram="/nv/web.fd")), level=Level.NOTE, says="/nv/web.fd"),
+    Fires(
+        code="nvram",
+        found=inventory(domain=domain(live_nvram="/nv/web.fd")),
+        level=Level.NOTE,
+        says="when the guest is off, if they are in a pool: svmove move web --to fast",
+    ),
     Fires(code="tpm", found=inventory(domain=domain(tpm="/tpm/u")), level=Level.NOTE, says="/tpm/u"),
     # method_checks
     Fires(
@@ -356,7 +361,8 @@ NOT = [
         request(allocation=Allocation.THIN),
         inventory(disk(detect_zeroes="unmap", discard="unmap"), images=images(allocated_bytes=4 * GiB)),
     ),
-    ("nvram", request(to="slow"), inventory(domain=domain(nvram="/nv/web.fd"))),
+    ("nvram", request(to="slow"), inventory(domain=domain(live_nvram="/nv/web.fd"))),
+    ("nvram", request(), inventory(domain=domain(live_nvram="/pools/fast/web.fd"))),  # there already
     ("no-synchronous", request(method=Method.SYNCHRONOUS), inventory(versions=Versions(libvirt=8_000_000, qemu=1))),
     ("verify-before", request(method=Method.SNAPSHOT, verify=Verify.BEFORE), inventory()),
     ("known-bad", request(), inventory(versions=Versions(libvirt=9_000_000, qemu=7_002_000))),

@@ -10,7 +10,7 @@ from lxml.builder import E
 
 from svmove.units import MiB
 from tests.real.faults.storage import filesystem, loop, pool
-from tests.real.world import World, disk, passable, until
+from tests.real.world import World, disk, passable, uefi, until
 
 SIZE = 64 * MiB
 DATA = 8 * MiB
@@ -217,20 +217,12 @@ def test_the_rest_of_a_guests_home_is_named_and_stays(world: World) -> None:
     variables = passable(world.folder) / "home_VARS.fd"
     variables.write_bytes(b"x" * 1024)
     world.guest("home", disk(world.image("home.qcow2")), start=False)
-    described = etree.fromstring(world.virsh("dumpxml", "home", "--inactive").encode())
-    described.append(E.features(E.acpi()))  # libvirt wants it beside UEFI
-    system = described.find("os")
-    assert system is not None
-    firmware = world.folder / "CODE.fd"
-    firmware.write_bytes(b"x" * 1024)
-    system.append(E.loader(str(firmware), type="pflash", readonly="yes"))
-    system.append(E.nvram(str(variables)))
-    world.virsh.define("define", described)
+    uefi(world, "home", variables)
 
     found = world.cli("plan", "home", "--to", "lab-b", "--json").document["findings"]
 
     (nvram,) = [one for one in found if one["code"] == "nvram"]
-    assert (nvram["level"], str(variables) in nvram["text"]) == ("note", True)
+    assert (nvram["level"], f"{variables}: that is no volume of a pool" in nvram["text"]) == ("note", True)
 
 
 def test_pools_on_one_reflink_file_system_are_seen_and_a_large_disk_is_not_copied_there(world: World) -> None:

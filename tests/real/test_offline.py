@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from svmove.host.command import run
+from svmove.host.local import LocalHost
 from svmove.journal import Journal, Kind, Record
 from svmove.lab.errors import LabError
 from svmove.model import DomainState
-from tests.real.world import Result, World, disk, finished, until
+from svmove.units import KiB
+from tests.real.world import Result, World, disk, finished, uefi, until
 
 # 24 MiB of data: 4 s at 6 MiB/s.
 SIZE, SLOWLY = "24M", "6MiB/s"
@@ -136,6 +138,40 @@ def test_a_move_that_was_killed_in_mid_copy_goes_on_where_it_was(world: World) -
     assert result.document["disks"][0]["verified"]
     assert not path.exists()
     run(["qemu-io", "-f", "raw", "-r", "-c", "read -P 11 2M 46M", str(starts_from(world, "cut")["vda"])])
+
+
+def test_uefi_variables_in_a_pool_stay_while_the_guest_runs_and_go_over_when_it_is_off(world: World) -> None:
+    old, new = (world.lab.paths.pool(name) / "home_VARS.fd" for name in ("lab-a", "lab-b"))
+    world.guest("home", disk(filled(world, "home.qcow2", size="8M")), start=False)
+    uefi(world, "home", old)
+    world.virsh("start", "home")  # libvirt makes the file then, and the pool knows nothing of it
+
+    live = world.cli("plan", "home", "--to", "lab-b", "--json").document
+    (note,) = [one for one in live["findings"] if one["code"] == "nvram"]
+    assert (note["level"], f"{old}, in pool lab-a: QEMU has them open" in note["text"]) == ("note", True)
+    assert [one["target"] for one in live["disks"]] == ["vda"]
+    world.virsh("destroy", "home")
+
+    run(["qemu-io", "-f", "raw", "-c", "write -P 77 500k 4k", str(old)])  # what no template has
+    before = old.read_bytes()
+    with LocalHost().locked(str(old)), pytest.raises(LabError, match='Failed to get "write" lock'):
+        world.virsh("start", "home")
+    result = moved(world, "home")
+    assert {one["target"]: (one["verified"], one["on"], one["destination"]) for one in result.document["disks"]} == {
+        "vda": (True, "destination", str(new.with_name("home.qcow2"))),
+        "nvram": (True, "destination", str(new)),
+    }
+    assert not old.exists()
+    assert new.read_bytes() == before
+    assert world.domain("home").inactive_nvram == str(new)
+
+    world.virsh("start", "home")
+    process = LocalHost().process(world.domain("home").uuid)
+    assert process is not None
+    assert LocalHost().holds(process, str(new))
+    assert not old.exists()
+    world.virsh("destroy", "home")
+    assert new.read_bytes()[500 * KiB : 504 * KiB] == bytes([77]) * 4 * KiB
 
 
 def test_what_is_there_already_is_left_alone(world: World) -> None:

@@ -224,6 +224,17 @@ class World:
         return name
 
 
+def uefi(world: World, name: str, variables: Path) -> None:
+    """That guest, which is off, has UEFI from now on. libvirt makes the file of its variables at the first start."""
+    described = etree.fromstring(world.virsh("dumpxml", name, "--inactive").encode())
+    described.append(E.features(E.acpi()))  # libvirt wants it beside UEFI
+    system = described.find("os")
+    assert system is not None
+    system.append(E.loader("/usr/share/OVMF/OVMF_CODE_4M.fd", type="pflash", readonly="yes"))
+    system.append(E.nvram(str(variables), template="/usr/share/OVMF/OVMF_VARS_4M.fd"))
+    world.virsh.define("define", described)
+
+
 def disk(path: Path | None, target: str = "vda", format_: str = "qcow2", **more: str) -> etree._Element:
     """`more`: device, bus, and flags such as shareable="" that become empty elements."""
     element = E.disk(type="file", device=more.pop("device", "disk"))

@@ -141,6 +141,36 @@ def test_paths_are_those_of_all_that_a_domain_names() -> None:
     assert expected == xml.paths(found, lambda pool, volume: f"/{pool}/{volume}")
 
 
+@pytest.mark.parametrize(
+    "element",
+    [
+        "<nvram template='/t'>/old</nvram>",
+        "<nvram type='file' format='raw'>\n <source file='/old'/>\n</nvram>",
+    ],
+)
+def test_the_file_of_the_uefi_variables_is_read_and_set_with_the_disks_in_either_form(element: str) -> None:
+    text = f"""<domain><os><loader>/l</loader>{element}</os><devices>
+        <disk type='file'><source file='/top'/><target dev='vda'/></disk></devices></domain>"""
+    assert xml.nvram(xml.parse(text)) == "/old"
+    assert xml.paths(xml.parse(text), lambda _pool, _volume: None) == {"/l", "/old", "/top"}
+    set_ = xml.parse(xml.with_sources(text, {"vda": ("/new-top", "raw"), "nvram": ("/new & <x>", "raw")}))
+    assert xml.nvram(set_) == "/new & <x>"
+    (before,), (after,) = (list(one.iter("nvram")) for one in (xml.parse(text), set_))
+    assert dict(after.attrib) == dict(before.attrib)
+    assert [one.path for one in xml.disks(set_, lambda _pool, _volume: None)] == ["/new-top"]
+
+
+def test_a_guest_without_uefi_variables_is_given_none() -> None:
+    with pytest.raises(HypervisorError, match="no UEFI variables"):
+        xml.with_sources("<domain><os/></domain>", {"nvram": ("/new", "raw")})
+
+
+def test_a_snapshot_s_definition_names_the_uefi_variables_where_they_are_now() -> None:
+    text = "<domainsnapshot><domain><os><nvram template='/t'>/old</nvram></os></domain></domainsnapshot>"
+    assert '<nvram template="/t">/new</nvram>' in (xml.redirected(text, {"/old": "/new"}) or "")
+    assert xml.redirected(text, {"/other": "/new"}) is None
+
+
 def test_an_entity_is_never_resolved(tmp_path: Any) -> None:
     secret = tmp_path / "secret"
     secret.write_text("s3cret")
