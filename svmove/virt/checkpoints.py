@@ -16,7 +16,7 @@ def records(domain: Any) -> tuple[Checkpoint, ...]:
     """Raises libvirtError: for use inside `Connection.ask`."""
     flags = libvirt.VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN
     found = []
-    for point in unless_unsupported(domain.listAllCheckpoints):
+    for point in unless_unsupported(lambda: _listed(domain)):
         with suppress(libvirt.libvirtError):  # deleted since it was listed
             targets = xml.checkpoint_targets(xml.parse(point.getXMLDesc(flags)))
             found.append(Checkpoint(name=point.getName(), targets=targets))
@@ -29,7 +29,7 @@ def lost(domain: Any) -> dict[str, tuple[str, ...]]:
         return {}
     flags = libvirt.VIR_DOMAIN_CHECKPOINT_XML_NO_DOMAIN | libvirt.VIR_DOMAIN_CHECKPOINT_XML_SIZE
     found = {}
-    for point in unless_unsupported(domain.listAllCheckpoints):
+    for point in unless_unsupported(lambda: _listed(domain)):
         with suppress(libvirt.libvirtError):
             described = xml.parse(point.getXMLDesc(flags))
             # libvirt tells a size of each bitmap that QEMU has, and of one that is missing none.
@@ -54,3 +54,8 @@ def forget(connection: Connection, uuid: str, name: str, targets: Collection[str
 
     with suppress(NotFoundError):  # somebody has deleted it
         connection.ask(act)
+
+
+def _listed(domain: Any) -> Any:
+    """The oldest first."""
+    return domain.listAllCheckpoints(libvirt.VIR_DOMAIN_CHECKPOINT_LIST_TOPOLOGICAL)

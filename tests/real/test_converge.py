@@ -41,7 +41,8 @@ class Writer:
         floors = 'floor_iops = 20\nfloor_rate = "128KiB/s"\n'
         policy.write_text((_COARSE if coarse else "") + f"[converge]\nsteps = {steps}\n{floors}")
         to = self.world.other("vda", WRITER)
-        move = ["move", WRITER, "--to", to, "--disk", "vda", "--bandwidth", "12MiB/s", "--json", *more]
+        method = [] if "--method" in more else ["--method", "mirror"]  # what auto would pick needs no steps
+        move = ["move", WRITER, "--to", to, "--disk", "vda", "--bandwidth", "12MiB/s", "--json", *method, *more]
         return ["--policy", str(policy), *move]
 
     def limits(self) -> dict[str, int]:
@@ -95,7 +96,7 @@ def writer(guest_that_writes: World) -> Iterator[Writer]:
 
 def ended(result: Result) -> set[str]:
     assert (result.code, result.document["disks"][0]["verified"]) == (0, True), result.stdout + result.stderr
-    return {finding["code"] for finding in result.document["findings"]}
+    return {finding["code"] for finding in result.document["findings"]} - {"known-bad"}
 
 
 def test_a_synchronous_copy_is_ready_after_its_first_pass(writer: Writer) -> None:
