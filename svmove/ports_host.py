@@ -7,6 +7,19 @@ from typing import Protocol
 from svmove.model import CopyWay, Image, Process
 
 
+class Probe(Protocol):
+    """A write of 64 KiB to the storage below a path, under way."""
+
+    def took(self, wait: float) -> float | None:
+        """The seconds that the write took, as soon as it has ended; None: not within `wait` seconds. An error is an
+        answer."""
+        ...
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more. Idempotent."""
+        ...
+
+
 class Host(Protocol):
     """The machine that the hypervisor runs on. Methods raise HostError."""
 
@@ -73,6 +86,10 @@ class Host(Protocol):
 
     def answers(self, path: str, seconds: float) -> bool:
         """Whether the storage below the file answers to a read and a flush in that time; an error is an answer."""
+        ...
+
+    def probe(self, path: str) -> Probe:
+        """Begins a write beside the file, which may hang; the file itself is not touched, and nothing is left."""
         ...
 
     def free(self, path: str) -> int:

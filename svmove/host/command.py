@@ -51,9 +51,14 @@ def end_in_time(commands: Sequence[Sequence[str]], seconds: float) -> bool:
         except subprocess.TimeoutExpired:
             for left in running:
                 left.kill()
-            _ABANDONED.extend(running)
+                abandon(left)
             return False
     return True
+
+
+def abandon(process: "subprocess.Popen[bytes]") -> None:
+    """Nobody waits for it any more."""
+    _ABANDONED.append(process)
 
 
 # Kept, so that Python does not warn of them; reaped when they end, or with this process.

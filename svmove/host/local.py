@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from svmove.errors import HostError
-from svmove.host import command, copying, lock, monitor, offload, procfs, reflink
+from svmove.host import command, copying, lock, monitor, offload, probe, procfs, reflink
 from svmove.model import CopyWay, Image, Process
 
 # stat counts 512-byte blocks, whatever the file system's own block size is.
@@ -149,6 +149,9 @@ class LocalHost:
         # Past the page cache, or the answer would be the cache's. `sync -d` flushes down to the device.
         read = ["dd", f"if={path}", "of=/dev/null", "iflag=direct", "bs=4096", "count=1", "status=none"]
         return command.end_in_time([read, ["sync", "-d", "--", path]], seconds)
+
+    def probe(self, path: str) -> probe.Write:
+        return probe.Write(path)
 
     def free(self, path: str) -> int:
         folder = Path(path)

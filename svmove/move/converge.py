@@ -5,12 +5,12 @@
     synchronous   the mirror is begun again, from nothing; the guest's writes then wait for both copies
     give up       the move is rolled back, with the figures
 
-Nothing is done about a mirror that converges by itself, nor before its first pass is over. After each step the evidence
-is gathered anew. One that stands still is no matter of what the guest writes: it is given up when its storage answers,
-and waited for when that hangs.
+Nothing is done about a mirror that converges by itself, nor before its first pass is over, nor about one that stands
+still: a destination that hangs, or is too slow (`storage`), is no matter of what the guest writes. After each step the
+evidence is gathered anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from svmove.errors import CopyError, HypervisorError
 from svmove.journal import Kind
@@ -19,6 +19,7 @@ from svmove.move import throttle
 from svmove.move.context import Move
 from svmove.move.outlook import Outlook, Sample, Watch
 from svmove.move.phases import Phase
+from svmove.move.storage import Stalls
 from svmove.plan.method import synchronous_trouble
 from svmove.policy import AtDeadline, Step
 from svmove.requests import Method
@@ -31,11 +32,6 @@ _EVERY = 0.5
 _MARGIN = 1.5
 # A pause that did not suffice doubles the margin; this often, and suspending is not tried again.
 _MISSES = 3
-# Of a copy that stands still it is asked whether the storage answers at all, in so many seconds: one that takes 1.5 s
-# for a write does, one that hangs doesn't.
-_ANSWER = 5.0
-# With a limit below that, QEMU's least request (1 MiB) takes long by itself.
-_LEAST_CAP = 1 << 20
 
 
 class Converge:
@@ -51,7 +47,7 @@ class Converge:
         self._levels: dict[str, int] = {}
         self._writes: dict[str, WriteRate] = {}  # as the guest wrote before it was held back
         self._looked = float("-inf")
-        self._moved: dict[str, tuple[float, int]] = {}  # when the copy went on last, and how far it was
+        self._stalls = Stalls(move)
         self._told: set[str] = set()
         self._free: set[str] = set()  # whose writes can't be held back
         self._slow = False  # a destination, so that a suspend would hang
@@ -65,11 +61,12 @@ class Converge:
         if now - self._looked < _EVERY:
             return None
         self._looked = now
-        for target, job in jobs.items():
+        for disk in self._disks(jobs):
+            target, job = disk.target, jobs[disk.target]
             self._left[target] = job.remaining or 0
             if target not in ready:
                 self._sample(target, job, now)
-                self._unless_too_slow(target, job, now)
+                self._stalls.look(disk, job, now)
         stuck = {t: seen for t, seen in self._seen.items() if t not in ready and seen.converges is False}
         for target, seen in stuck.items():
             if target not in self._told:
@@ -102,27 +99,6 @@ class Converge:
         watch.add(Sample(at=now, done=job.done, end=job.end, requests=requests, written=written))
         if (seen := watch.outlook(self._time_left())) is not None:
             self._seen[target] = seen
-
-    def _unless_too_slow(self, target: str, job: Job, now: float) -> None:
-        """Raises CopyError for a storage that answers, and yet nothing was copied to it for the policy's time. One that
-        hangs is waited for: nothing says that it won't come back."""
-        since, done = self._moved.get(target, (now, -1))
-        cap = self._move.terms().bandwidth
-        # From when it could have gone on: a limit that was too low for that may have been lifted just now.
-        if job.done != done or (cap is not None and cap < _LEAST_CAP):
-            self._moved[target] = (now, job.done)
-            return
-        if now - since < self._policy.standstill or not self._policy.steps:
-            return
-        self._moved[target] = (now, job.done)
-        for disk in self._disks([target]):
-            if self._move.world.host.answers(disk.lands.path, _ANSWER):
-                raise CopyError(
-                    f"the copy would never be ready: nothing was copied to {disk.lands.path} for "
-                    f"{show_duration(now - since)}, though its storage answers; {show_size(job.end - done)} are left",
-                    reason="never-ready",
-                    remedy="mend that storage, or choose a faster pool",
-                )
 
     def _time_left(self) -> float | None:
         deadline = self._move.terms().deadline
@@ -237,7 +213,7 @@ class Converge:
         move.say(text=f"{show_size(left)} are left, which fit in a pause: the guest is suspended for them")
         return Phase.READY
 
-    def _disks(self, targets: Mapping[str, int] | list[str]) -> list[DiskPlan]:
+    def _disks(self, targets: Collection[str]) -> list[DiskPlan]:
         return [disk for disk in self._move.pending if disk.target in targets]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from svmove.errors import CopyError, HostError, HypervisorError
 from svmove.model import Event, EventKind, Job
-from svmove.move import converge, room, throttle
+from svmove.move import converge, room, storage, throttle
 from svmove.move.allocation import allocate
 from svmove.move.context import Move
 from svmove.move.converge import Converge
@@ -26,6 +26,7 @@ _REPORT = 0.25
 
 def start(move: Move) -> Phase:
     seen = {disk.target: disk for disk in at_rest(move).disks}
+    storage.unless_too_slow(move)
     for disk in move.pending:
         move.may_go_on()
         if not seen[disk.target].copies:
@@ -39,7 +40,7 @@ def start_one(move: Move, disk: DiskPlan, seen: DiskSeen) -> None:
     options = CopyOptions(
         bandwidth=disk.bandwidth,
         granularity=disk.granularity or move.plan.granularity,
-        buffer=buffer_for(disk.bandwidth, move.plan.buffer),
+        buffer=storage.buffer(move, disk, buffer_for(disk.bandwidth, move.plan.buffer)),
         synchronous=converge.is_synchronous(move, disk.target),
         shallow=disk.shallow,
     )

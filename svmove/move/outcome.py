@@ -12,6 +12,7 @@ from svmove.move.quiet import frozen_since
 from svmove.moves import Finding, Level, Plan
 from svmove.outcomes import DiskOutcome, Failure, GuestOn, Mismatch, Outcome, Seconds, State
 from svmove.requests import Verify
+from svmove.units import show_duration
 from svmove.volumes import DiskPlan
 
 _STATES = {
@@ -143,7 +144,7 @@ def _measures(record: Record) -> tuple[Finding, ...]:
 
 
 def _inside(record: Record) -> tuple[Finding, ...]:
-    """What the guest's agent did not do."""
+    """What the guest's agent and the storage did not do."""
     found = []
     trim = record.last(Kind.FACT, "trim-done")
     if trim is not None and trim.data["trouble"] is not None:
@@ -153,7 +154,17 @@ def _inside(record: Record) -> tuple[Finding, ...]:
         text = "the guest's file systems may be frozen still: its agent did not answer"
         remedy = f"virsh domfsthaw {shlex.quote(record.plan.domain)}"
         found.append(Finding(level=Level.WARN, code="still-frozen", text=text, remedy=remedy))
-    return (*found, *_drives(record))
+    return (*found, *_slow(record), *_drives(record))
+
+
+def _slow(record: Record) -> Iterator[Finding]:
+    for folder, seconds in {e.data["folder"]: e.data["seconds"] for e in record.all(Kind.FACT, "slow")}.items():
+        yield Finding(
+            level=Level.WARN,
+            code="slow-destination",
+            text=f"a write of 64 KiB to {folder} took {show_duration(seconds)} before the copy began",
+            remedy="look at that storage: the guest's own writes take as long there",
+        )
 
 
 def _drives(record: Record) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ copy of the data.
 
 from svmove.errors import CopyError
 from svmove.model import EventKind
-from svmove.move import mirror, room
+from svmove.move import mirror, room, storage
 from svmove.move.bring import bring
 from svmove.move.context import Move
 from svmove.move.observe import Where
@@ -17,6 +17,7 @@ from svmove.move.phases import Phase
 def freeze(move: Move) -> Phase:
     """From here on each disk that has an overlay writes into it: all at one instant."""
     seen = mirror.at_rest(move)
+    storage.unless_too_slow(move)
     wanted = {}
     for disk in seen.of(move.pending).disks:
         overlay = disk.plan.overlay

@@ -610,6 +610,9 @@ class HostContract:
 
     def test_storage_answers_and_has_room(self, side: Side) -> None:
         assert side.host.answers(side.path(), 5.0)
+        probe = side.host.probe(side.path())
+        assert probe.took(5.0) is not None
+        probe.give_up()
         assert 0 < side.host.free(side.scratch) < 1 << 60
 
     def test_while_libvirt_lives_nobody_else_lets_a_guest_go_on(self, side: Side) -> None:

@@ -136,6 +136,10 @@ class FakeHost:
         return not self.world.hangs
 
     @counted
+    def probe(self, path: str) -> "FakeProbe":
+        return FakeProbe(self.world)
+
+    @counted
     def free(self, path: str) -> int:
         return self.world.free
 
@@ -240,6 +244,23 @@ class FakeHost:
             if self.world.files[source].read(at // BLOCK) != frozen[at // BLOCK]:
                 return at
         return None
+
+
+class FakeProbe:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._began = world.time
+
+    def took(self, wait: float) -> float | None:
+        ends = max(self._began, self._world.hung_until) + self._world.write_takes
+        left = max(ends - self._world.time, 0.0)
+        ended = left <= wait and not self._world.hangs
+        if not ended or left:
+            self._world.pass_time(left if ended else wait)
+        return ends - self._began if ended else None
+
+    def give_up(self) -> None:
+        pass
 
 
 class FaultyJournal(Journal):

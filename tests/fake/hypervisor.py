@@ -175,6 +175,7 @@ class FakeHypervisor:
         if destination.path not in self.world.files:
             raise HypervisorError(f"{destination.path}: No such file or directory")
         file = self.world.files[destination.path]
+        self.world.options.append(options)
         drive.mirror = Copying(
             path=destination.path,
             file=file,

@@ -17,6 +17,7 @@ from svmove.model import (
     Process,
 )
 from svmove.units import GiB, KiB
+from svmove.volumes import CopyOptions
 from tests.builders import UUID
 
 BLOCK = 64 * KiB
@@ -185,6 +186,9 @@ class World:
         self.daemon_is_dead = False  # for QEMU's monitor; calls fail by `before` or `faults`
         self.cut: set[str] = set()  # paths of truncated files
         self.hangs = False  # the destination's storage
+        self.hung_until = 0.0  # likewise
+        self.write_takes = 0.0  # seconds, there
+        self.options: list[CopyOptions] = []  # of each copy that was begun
         self.held_by: dict[str, int] = {}  # identity → pid of another process
         self.locked: set[str] = set()  # identities
         self.used_by: dict[str, str] = {}  # path → another domain

@@ -59,7 +59,7 @@ def test_it_does_not_outlive_its_process_and_its_children_do_not_have_it(image: 
     code = (
         "import os, subprocess, sys; from svmove.host.lock import locked\n"
         "with locked(sys.argv[1]):\n"
-        "    subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL)\n"
+        "    subprocess.Popen(['sleep', '20'], stdout=-3, stderr=-3)\n"
         "    print('locked', flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code, image], capture_output=True, text=True, check=False)

@@ -137,25 +137,13 @@ def test_a_pause_that_did_not_suffice_costs_one_pause_and_the_copy_goes_on(tmp_p
 
 def test_a_destination_that_does_not_answer_is_neither_suspended_for_nor_made_synchronous(tmp_path: Path) -> None:
     stage = staged(tmp_path, Step.SUSPEND, Step.SYNCHRONOUS)
-    stage.world.hangs = True
+
+    def hang() -> None:
+        stage.world.hangs = True
+
+    stage.world.before["start_copy"] = hang
     assert_rolled_back(stage, stage.move(), "never-ready")
     assert stage.world.pauses == []
-
-
-def test_a_destination_that_answers_and_takes_nothing_is_given_up_early(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
-    stage.world.per_tick = 0
-    outcome = stage.move()
-    assert_rolled_back(stage, outcome, "never-ready")
-    assert 30 <= stage.world.time < 32
-    assert outcome.error is not None
-    assert "though its storage answers" in outcome.error.text
-
-
-def test_a_destination_that_hangs_is_waited_for(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
-    stage.world.per_tick, stage.world.hangs = 0, True
-    assert_rolled_back(stage, stage.move(deadline=200.0), "deadline-exceeded")
 
 
 @pytest.mark.parametrize(

@@ -41,13 +41,15 @@ def test_a_destination_that_is_gone_after_the_verification_keeps_the_source(tmp_
 
 def test_a_destination_that_hangs_is_waited_for_without_suspending_the_guest(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
-    stage.world.hangs = True
+
+    def hang() -> None:
+        stage.world.hangs = True
 
     def mend() -> None:
         if stage.world.time > 20:
             stage.world.hangs = False
 
-    stage.world.before["answers"] = mend
+    stage.world.before["start_copy"], stage.world.before["answers"] = hang, mend
     outcome = stage.move()
     assert (outcome.state, stage.world.time > 20) == (State.DONE, True)
     assert max(stage.world.pauses) < 0.5

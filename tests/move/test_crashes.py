@@ -28,7 +28,8 @@ LIVE = (Method.MIRROR, Method.SNAPSHOT)
 METHODS = (*LIVE, Method.OFFLINE)
 LOOKS = frozenset(
     {"domain", "job", "exports", "paths_in_use", "volume_at", "pools", "volume_names", "process", "holds", "holders"}
-    | {"identity", "image", "allocated", "size", "answers", "free", "extents", "shares_all", "compare_local", "compare"}
+    | {"identity", "image", "allocated", "size", "answers", "probe", "free"}
+    | {"extents", "shares_all", "compare_local", "compare"}
 )
 # Targets, and what is asked of the move.
 MOVES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {

@@ -26,7 +26,7 @@ ACTS = frozenset(
 # Each is called again and again while something is awaited; the first of its phase stands for all.
 LOOKS = frozenset(
     {"domain", "job", "exports", "volume_names", "volume_at", "paths_in_use", "pools", "image", "process", "holds"}
-    | {"holders", "identity", "allocated", "size", "answers", "free", "compare", "events"}
+    | {"holders", "identity", "allocated", "size", "answers", "probe", "free", "compare", "events"}
     | {"extents", "shares_all", "compare_local"}
 )
 

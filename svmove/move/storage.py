@@ -1,0 +1,173 @@
+"""Is a destination's storage too slow for a copy to end on it? Asked before anything is copied, and of a copy that
+stands still.
+
+QEMU has 64 MiB in flight: at 1.5 s a write nothing of that is done for minutes, nor can it be called back sooner. So
+it is asked first, when there is nothing to call back. No cutover would come of it either: it wants the storage to
+answer in a quarter of the guest's pause.
+
+A storage that hangs is another matter: nothing says that it won't come back, so it is waited for.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from svmove.errors import CopyError, HostError
+from svmove.journal import Kind
+from svmove.model import Job
+from svmove.move.context import Move
+from svmove.ports_host import Probe
+from svmove.units import KiB, MiB, show_duration, show_rate, show_size
+from svmove.volumes import DiskPlan
+
+# What a probe writes.
+_WRITE = 64 * KiB
+# A disk takes 10 ms, an SSD 1. One that takes more than this is asked again, since everybody hiccups.
+_QUICK = 0.25
+_TRIES = 3
+# Between two looks at a probe, and whether the move is to go on.
+_LOOK = 0.25
+# A slow destination's mirror: 16 requests of 64 KiB, so that it shows its progress, and ends soon when cancelled.
+_SMALL = 1 * MiB
+# After a storage has come back, what QEMU had in flight is through in so many seconds.
+_COMES_BACK = 5.0
+# With a limit below that, QEMU's least request (1 MiB) takes long by itself.
+_LEAST_CAP = 1 * MiB
+
+
+def unless_too_slow(move: Move) -> None:
+    """Before anything is copied. Raises CopyError when a write to a destination takes too long, time after time.
+
+    Notes what is slow, and still good enough for the guest's pause."""
+    if any(move.record.all(Kind.INTENT, what) for what in ("copy", "lay-over")):
+        return  # a copy under way is watched; its own writes would be in the way of a probe's
+    folders = {str(PurePosixPath(disk.lands.path).parent): disk for disk in move.pending}
+    for folder, disk in folders.items():
+        took = _write_takes(move, folder, disk.lands.path)
+        if took is not None and took > _QUICK:
+            move.note("slow", disk.target, folder=folder, seconds=took)
+
+
+def buffer(move: Move, disk: DiskPlan, wanted: int) -> int:
+    """For the mirror of that disk, in bytes."""
+    slow = {entry.data["folder"] for entry in move.record.all(Kind.FACT, "slow")}
+    return min(wanted, _SMALL) if str(PurePosixPath(disk.lands.path).parent) in slow else wanted
+
+
+def _write_takes(move: Move, folder: str, path: str) -> float | None:
+    """Seconds, the least of some tries if one is not enough. None: it can't be asked. Raises CopyError."""
+    clock, policy = move.world.clock, move.world.policy
+    longest = move.terms().max_pause / 4
+    began, took = clock.monotonic(), list[float]()
+    while True:
+        try:
+            took.append(_ended(move, path, move.world.host.probe(path)))
+        except HostError as error:
+            move.say(text=f"how long a write to {folder} takes is not known: {error.text}")
+            return None
+        least = min(took)
+        if least <= min(_QUICK, longest):
+            return least
+        move.say(text=f"a write to {folder} takes {show_duration(took[-1])}")
+        if len(took) >= _TRIES:
+            if least <= longest or not policy.converge.steps:
+                return least
+            if (asked := clock.monotonic() - began) >= policy.converge.standstill:
+                raise _too_slow(move, folder, least, f"the best of {len(took)} tries in {show_duration(asked)}")
+        clock.sleep(policy.move.attempt_wait)
+
+
+def _ended(move: Move, path: str, probe: Probe) -> float:
+    """Raises CopyError when it has not ended after the policy's time for a storage that hangs."""
+    clock = move.world.clock
+    deadline = clock.monotonic() + move.world.policy.move.answer_wait
+    told = False
+    try:
+        while (took := probe.took(_LOOK)) is None:
+            move.may_go_on()
+            if clock.monotonic() > deadline:
+                raise CopyError(
+                    f"the storage of {path} does not answer",
+                    reason="destination-hangs",
+                    remedy="mend that storage, or choose another pool",
+                )
+            if not told and clock.monotonic() > deadline - move.world.policy.move.answer_wait + _COMES_BACK:
+                told = True
+                move.say(text=f"the storage of {path} does not answer: the copy waits")
+        return took
+    finally:
+        probe.give_up()
+
+
+def _too_slow(move: Move, folder: str, seconds: float, how: str) -> CopyError:
+    rate = _WRITE / seconds
+    size = sum(disk.copy_bytes for disk in move.pending if str(PurePosixPath(disk.lands.path).parent) == folder)
+    return CopyError(
+        f"the copy would never be ready: a write of {show_size(_WRITE)} to {folder} takes {show_duration(seconds)} "
+        f"({how}), where the guest's pause allows {show_duration(move.terms().max_pause / 4)}; one after the other, "
+        f"that is {show_rate(rate)}, and {show_duration(size / rate)} for {show_size(size)}",
+        reason="never-ready",
+        remedy="mend that storage, choose another pool, or allow a longer pause: "
+        f"--max-pause {math.ceil(seconds * 5)}s",
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Still:
+    """A copy, since it went on last."""
+
+    since: float
+    done: int
+    probe: Probe | None = None
+    answered: float | None = None  # when a write had ended
+
+
+class Stalls:
+    """Copies that stand still, as one process sees them."""
+
+    def __init__(self, move: Move) -> None:
+        self._move = move
+        self._seen: dict[str, _Still] = {}
+
+    def look(self, disk: DiskPlan, job: Job, now: float) -> None:
+        """Raises CopyError for a storage that takes writes, and yet nothing was copied to it for the policy's time.
+
+        A write that was begun meanwhile has to end, and a while later another one: a storage that hung, and comes
+        back, ends the first one as well, but then the copy goes on."""
+        still = self._seen.get(disk.target)
+        cap = self._move.terms().bandwidth
+        # From when it could have gone on: a limit that was too low for that may have been lifted just now.
+        if still is None or job.done != still.done or (cap is not None and cap < _LEAST_CAP):
+            if still is not None and still.probe is not None:
+                still.probe.give_up()
+            self._seen[disk.target] = _Still(since=now, done=job.done)
+            return
+        policy = self._move.world.policy.converge
+        if now - still.since < policy.standstill or not policy.steps:
+            return
+        if still.probe is None:
+            if still.answered is None or now - still.answered >= _COMES_BACK:
+                still.probe = self._begin(disk, still, now)
+            return
+        if (took := still.probe.took(0)) is None:
+            return
+        still.probe.give_up()
+        still.probe = None
+        if still.answered is None:
+            still.answered = now
+            return
+        raise CopyError(
+            f"the copy would never be ready: nothing was copied to {disk.lands.path} for "
+            f"{show_duration(now - still.since)}, though its storage answers: a write of {show_size(_WRITE)} takes "
+            f"{show_duration(took)}; {show_size(job.end - job.done)} are left",
+            reason="never-ready",
+            remedy="mend that storage, or choose a faster pool",
+        )
+
+    def _begin(self, disk: DiskPlan, still: _Still, now: float) -> Probe | None:
+        try:
+            return self._move.world.host.probe(disk.lands.path)
+        except HostError as error:
+            still.since = now  # asked again when as much time has passed
+            self._move.say(text=f"whether {disk.lands.path} takes writes is not known: {error.text}")
+            return None

@@ -1,0 +1,80 @@
+"""How long a write takes: what is written, and that nothing of it is left."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from svmove.host import timed_write
+from svmove.host.local import LocalHost
+from svmove.host.probe import Write
+
+
+def test_a_write_to_a_disk_takes_less_than_a_second_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(b"x" * 100)
+    before = path.stat()
+    took = LocalHost().probe(str(path)).took(10.0)
+    assert took is not None
+    assert 0 < took < 1
+    assert list(tmp_path.iterdir()) == [path]
+    after = path.stat()
+    assert (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size)
+
+
+def test_what_is_written_is_a_file_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "image"
+    path.touch()
+    written: list[tuple[str, int]] = []
+    pwrite = os.pwrite
+
+    def watched(file: int, data: bytes, at: int) -> int:
+        written.append((str(Path(f"/proc/self/fd/{file}").readlink()), len(data)))
+        return pwrite(file, data, at)
+
+    monkeypatch.setattr(os, "pwrite", watched)
+    timed_write.seconds(str(path))
+    assert [size for _, size in written] == [timed_write.SIZE] * 2
+    assert all(name.startswith(f"{tmp_path}/#") and name.endswith("(deleted)") for name, _ in written)
+
+
+def test_where_no_nameless_file_can_be_made_a_read_and_a_flush_are_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(b"x" * 4096)
+    flushed: list[int] = []
+    monkeypatch.setattr(timed_write, "_nameless", lambda _folder: None)
+    monkeypatch.setattr(os, "fdatasync", flushed.append)
+    assert timed_write.seconds(str(path)) > 0
+    assert len(flushed) == 1
+
+
+def test_an_error_is_an_answer(tmp_path: Path) -> None:
+    took = LocalHost().probe(str(tmp_path / "none")).took(10.0)
+    assert took is not None
+
+
+def test_one_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "hangs.py"
+    path.write_text("import time; time.sleep(60)")
+    monkeypatch.setattr(timed_write, "__file__", str(path))
+    began = time.monotonic()
+    probe = Write("/anything")
+    assert probe.took(0.1) is None
+    probe.give_up()
+    probe.give_up()
+    assert time.monotonic() - began < 5
+
+
+def test_one_that_somebody_kills_has_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "hangs.py"
+    path.write_text("import time; time.sleep(60)")
+    monkeypatch.setattr(timed_write, "__file__", str(path))
+    probe = Write("/anything")
+    os.kill(probe.pid, signal.SIGKILL)
+    took = probe.took(10.0)
+    assert took is not None
+    assert took < 10

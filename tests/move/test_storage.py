@@ -1,0 +1,146 @@
+"""A destination that is slow, or hangs: before anything is copied to it, and while it is."""
+
+from pathlib import Path
+
+import pytest
+
+from svmove.errors import HostError
+from svmove.move.phases import Phase
+from svmove.outcomes import State
+from svmove.policy import ConvergePolicy, Policy
+from svmove.requests import Method
+from svmove.units import MiB
+from tests.move.harm import assert_rolled_back
+from tests.move.stage import Stage
+
+SLOW = 1.5  # seconds a write
+
+
+@pytest.mark.parametrize("method", [Method.MIRROR, Method.SYNCHRONOUS, Method.SNAPSHOT])
+def test_one_that_is_too_slow_is_given_up_before_anything_is_copied(tmp_path: Path, method: Method) -> None:
+    stage = Stage(tmp_path, "vda", "vdb")
+    stage.world.write_takes = SLOW
+    outcome = stage.move(method=method)
+    assert_rolled_back(stage, outcome, "never-ready")
+    assert 30 <= stage.world.time < 35
+    assert Phase.COPYING not in stage.phases(outcome.move)
+    assert stage.world.options == []
+    assert outcome.error is not None
+    assert "a write of 64.0 KiB to /pools/fast takes 1.5 s (the best of 13 tries in 31.5 s)" in outcome.error.text
+    assert "42.7 KiB/s, and 12.0 s for 512.0 KiB" in outcome.error.text
+
+
+def test_one_that_was_slow_for_a_moment_costs_that_moment(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.write_takes = SLOW
+    tries: list[float] = []
+
+    def mend() -> None:
+        tries.append(stage.world.time)
+        stage.world.write_takes = SLOW if len(tries) < 3 else 0.0
+
+    stage.world.before["probe"] = mend
+    outcome = stage.move()
+    assert (outcome.state, outcome.findings) == (State.DONE, ())
+    assert len(tries) == 3
+    assert tries[-1] - tries[0] < 6
+
+
+def test_one_that_hung_for_a_minute_is_waited_for(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.hung_until = 60.0
+    assert stage.move().state is State.DONE
+    assert 60 <= stage.world.time < 70
+
+
+def test_one_that_hangs_is_given_up_after_the_policys_time_and_can_be_left_before(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.hangs = True
+    assert_rolled_back(stage, stage.move(), "destination-hangs")
+    assert 120 <= stage.world.time < 125
+    assert_rolled_back(stage, stage.move(deadline=10.0), "deadline-exceeded")
+    assert stage.world.time < 140
+
+
+def test_with_a_pause_that_is_long_enough_it_is_mirrored_in_small_pieces_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(tmp_path)
+    stage.world.write_takes = SLOW
+    outcome = stage.move(max_pause=10.0)
+    assert outcome.state is State.DONE
+    assert [finding.code for finding in outcome.findings] == ["slow-destination"]
+    assert {made.buffer for made in stage.world.options} == {1 * MiB}
+
+
+def test_one_that_takes_its_time_but_not_too_much_has_large_buffers(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.write_takes = 0.1
+    assert (stage.move().state, stage.world.time < 5) == (State.DONE, True)
+    assert {made.buffer for made in stage.world.options} == {64 * MiB}
+
+
+def test_without_steps_a_slow_one_is_copied_to_for_as_long_as_it_takes(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, policy=Policy(converge=ConvergePolicy(steps=())))
+    stage.world.write_takes = SLOW
+    assert stage.move().state is State.DONE
+
+
+def test_that_it_cannot_be_asked_ends_no_move(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    def fail() -> None:
+        raise HostError("no Python here")
+
+    stage.world.before["probe"] = fail
+    assert stage.move().state is State.DONE
+    assert any("no Python here" in (told.text or "") for told in stage.told)
+
+
+# While it is copied to.
+
+
+def stalled(folder: Path) -> Stage:
+    stage = Stage(folder)
+    stage.world.per_tick = 0
+    return stage
+
+
+def test_one_that_takes_writes_and_none_of_the_copys_is_given_up_early(tmp_path: Path) -> None:
+    stage = stalled(tmp_path)
+
+    def slow_down() -> None:
+        stage.world.write_takes = 7.0
+
+    stage.world.before["start_copy"] = slow_down
+    outcome = stage.move()
+    assert_rolled_back(stage, outcome, "never-ready")
+    assert 45 <= stage.world.time < 55  # 30 s, two writes, and 5 s between them
+    assert outcome.error is not None
+    assert "though its storage answers: a write of 64.0 KiB takes 7.0 s" in outcome.error.text
+
+
+def test_one_that_hangs_is_waited_for(tmp_path: Path) -> None:
+    stage = stalled(tmp_path)
+
+    def hang() -> None:
+        stage.world.hangs = True
+
+    stage.world.before["start_copy"] = hang
+    assert_rolled_back(stage, stage.move(deadline=200.0), "deadline-exceeded")
+    assert stage.world.time > 200
+
+
+def test_one_that_comes_back_after_a_minute_is_copied_to(tmp_path: Path) -> None:
+    stage = stalled(tmp_path)
+
+    def hang() -> None:
+        stage.world.hung_until = 60.0
+
+    def come_back() -> None:
+        mirror = stage.world.drives["vda"].mirror
+        if mirror is not None and stage.world.time > 63:  # what was in flight takes a moment
+            mirror.per_tick = 2
+
+    stage.world.before["start_copy"], stage.world.before["job"] = hang, come_back
+    assert stage.move().state is State.DONE
