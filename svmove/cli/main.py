@@ -18,7 +18,7 @@ from svmove.errors import SvmoveError
 
 app = typer.Typer(
     name="svmove",
-    help="Moves the disks of a running QEMU/KVM guest to another libvirt storage pool.",
+    help="Moves the disks of a QEMU/KVM guest to another libvirt storage pool, while it runs or while it is off.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a fault is reported with a plain traceback, which can be copied
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -47,7 +47,7 @@ def move(
     ] = False,
     json: plan.Json = False,
 ) -> int:
-    """Move the disks of a guest to another pool, as it runs, and prove every byte."""
+    """Move the disks of a guest to another pool, while it runs or while it is off, and prove every byte."""
     request = plan.request(context.params)
 
     def work() -> int:

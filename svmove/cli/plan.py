@@ -13,7 +13,9 @@ from svmove.plan.planner import consistent
 from svmove.requests import Request
 from svmove.units import parse_duration, parse_rate
 
-Domain = Annotated[str, typer.Argument(metavar="DOMAIN", help="a running guest", autocompletion=complete.domains)]
+Domain = Annotated[
+    str, typer.Argument(metavar="DOMAIN", help="a guest, running or off", autocompletion=complete.domains)
+]
 To = Annotated[
     str | None,
     typer.Option("--to", metavar="POOL", help="the destination pool", autocompletion=complete.pools),
