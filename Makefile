@@ -21,7 +21,7 @@ setup: ## system packages and .venv
 demo: setup ## move the disks of a running guest, and prove it
 	@$(ROOT) scripts/demo
 
-test: setup ## all tests, on a real libvirt with a real guest (under 10 minutes)
+test: setup ## all tests, on a real libvirt with a real guest (about 18 minutes on two cores)
 	$(ROOT) $(PYTEST) -m "not fault"
 
 test-fast: setup ## the tests that need no lab (seconds)
