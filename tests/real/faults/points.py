@@ -12,6 +12,7 @@ Act = Callable[[], None]
 
 
 class Point(StrEnum):
+    PREPARED = "before the copy"
     COPYING = "in mid-copy"
     READY = "when ready"
     SUSPENDED = "in the cutover, before the pivot"
@@ -28,6 +29,7 @@ class Point(StrEnum):
 
 # The call before which a move is at that point; of the hypervisor or of the host.
 _BEFORE = {
+    Point.PREPARED: "probe",
     Point.READY: "make_scratch",
     Point.SUSPENDED: "request_pivot",
     Point.PIVOTING: "begin_export",
