@@ -1,6 +1,8 @@
 """The lab as the tests use it: the command line as a user has it, small guests of odd shapes, what is where."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -171,6 +173,15 @@ class World:
         self.lab.add_guest(LAB_GUEST)
         self.lab._await_writes(["vda", "vdb"], since, 60.0, samples=1)
 
+    def end_lost_guest(self) -> bool:
+        """A guest that libvirt calls off, and that runs: it was killed in the middle of a block job's end."""
+        domain = self.domain()
+        if domain.state is not DomainState.OFF or (process := LocalHost().process(domain.uuid)) is None:
+            return False
+        os.kill(process.pid, signal.SIGKILL)
+        until(lambda: LocalHost().process(domain.uuid) is None, "the guest has ended")
+        return True
+
     def together(self) -> None:
         """Both disks of the lab's guest are in one pool; a test that moved one may have come before."""
         if len(set(self.where().values())) > 1:
@@ -197,6 +208,7 @@ class World:
         if domain.state is DomainState.PAUSED:
             self.virsh("resume", GUEST)
         elif domain.state is DomainState.OFF:
+            self.end_lost_guest()
             self.start_guest()
 
     def image(self, name: str, size: str = "8M", format_: str = "qcow2", *options: str, pool: str = "lab-a") -> Path:

@@ -101,11 +101,22 @@ def test_a_daemon_that_dies_when_the_pivot_is_done_leaves_a_guest_that_runs_and_
         scene.world.lab.start_daemon()
         scene.world.hypervisor.reconnect()
         outcome = scene.mover().resume(outcome.move or "")
-    assert (outcome.state, code(outcome)) == (State.HELD, "unverified"), outcome.error
+    assert outcome.state is State.HELD, outcome.error
     assert (scene.source.exists(), scene.destination.exists()) == (True, True)
+    fault = "away for longer than it is waited for, then svmove resume" if away else "restarted at once"
+    if scene.world.end_lost_guest():
+        # libvirt 9.0, one time in many: it comes back and calls a guest off that runs.
+        assert code(outcome) == "unclear"
+        row(
+            f"libvirtd killed, {fault}, and calls the guest off, which runs",
+            Point.PIVOTING,
+            outcome,
+            left="both copies",
+        )
+        return
+    assert code(outcome) == "unverified", outcome.error
     domain = scene.world.domain()
     assert [disk.path for disk in domain.live] == [disk.path for disk in domain.inactive]
-    fault = "away for longer than it is waited for, then svmove resume" if away else "restarted at once"
     row(f"libvirtd killed, {fault}", Point.PIVOTING, outcome, left="both copies")
     assert scene.mover().accept(outcome.move or "").state is State.DONE
     assert not scene.source.exists()
