@@ -58,7 +58,7 @@ class Disk:
     target: str  # "vda"
     device: str  # disk, cdrom, floppy, lun
     kind: SourceKind
-    path: str | None  # None: empty drive or a network source
+    path: str | None  # or the URI of an image on the network (`svmove.location`); None: an empty drive
     format: str
     # Backing files below the top, nearest first. Only the live XML knows them.
     chain: tuple[str, ...] = ()
@@ -150,13 +150,15 @@ class Pool:
     capacity: int = 0
     allocation: int = 0
     available: int = 0
+    # Where its volumes lie (`svmove.location.child`): its path, or a URI. None: that is not known of its type.
+    location: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
     pool: str
     name: str
-    path: str
+    path: str  # or URI
     capacity: int
     allocation: int
     format: str | None = None

@@ -46,6 +46,11 @@ class Hypervisor(Protocol):
         """Raises NotFoundError."""
         ...
 
+    def opened(self, uuid: str) -> frozenset[str]:
+        """The identities (`svmove.location.identity`) of all images on the network that QEMU has open, as it says
+        itself: /proc tells of files alone. Raises HypervisorError."""
+        ...
+
     def paths_in_use(self, *, besides: str, ours: Collection[str] = ()) -> Mapping[str, str]:
         """Every path that a domain other than `besides` (a UUID) names, live or inactive, or that lies below
         another volume (but those at the paths `ours`) → who that is, in words."""

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from svmove.errors import HostError, UnverifiedError
+from svmove.host.nodes import Nodes
+from svmove.model import Image
 
 
-def run(argv: Sequence[str], *, timeout: float = 60.0) -> str:
+def run(argv: Sequence[str], *, timeout: float = 60.0, inherited: Sequence[int] = ()) -> str:
     """The command's standard output. Raises HostError when it can't be run, fails, or takes too long."""
     try:
         done = subprocess.run(
@@ -21,6 +23,7 @@ def run(argv: Sequence[str], *, timeout: float = 60.0) -> str:
             errors="replace",
             timeout=timeout,
             check=False,
+            pass_fds=inherited,
             env={**os.environ, "LC_ALL": "C.UTF-8"},  # what they say is read
         )
     except FileNotFoundError as error:
@@ -34,15 +37,17 @@ def run(argv: Sequence[str], *, timeout: float = 60.0) -> str:
     return done.stdout
 
 
-def end_in_time(commands: Sequence[Sequence[str]], seconds: float) -> bool:
+def end_in_time(commands: Sequence[Sequence[str]], seconds: float, inherited: Sequence[int] = ()) -> bool:
     """Whether all of them, run at once, end in that time, however they end.
 
     One that hangs in the kernel can't be killed, and must not be waited for. Raises HostError when one can't be run.
     """
     deadline = time.monotonic() + seconds
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    none = subprocess.DEVNULL
     try:
-        running = [subprocess.Popen(argv, **quiet) for argv in commands]  # type: ignore[call-overload]
+        running = [
+            subprocess.Popen(argv, stdin=none, stdout=none, stderr=none, pass_fds=inherited) for argv in commands
+        ]
     except OSError as error:
         raise HostError(f"{commands[0][0]}: {error}") from error
     for process in running:
@@ -72,6 +77,24 @@ def image_info(path: str, format_: str) -> dict[str, Any]:
     """`qemu-img info` of one image, also while a guest has it open (-U). Raises HostError."""
     document: dict[str, Any] = json.loads(run(["qemu-img", "info", "--output=json", "-U", "-f", format_, "--", path]))
     return document
+
+
+def image_record(info: dict[str, Any], allocated_bytes: int) -> Image:
+    """What `qemu-img info` says."""
+    specific = info.get("format-specific", {}).get("data", {})
+    return Image(
+        format=info["format"],
+        virtual_bytes=info["virtual-size"],
+        allocated_bytes=allocated_bytes,
+        cluster_bytes=info.get("cluster-size") if info["format"] == "qcow2" else None,
+        compat=specific.get("compat"),
+        extended_l2=bool(specific.get("extended-l2", False)),
+        lazy_refcounts=bool(specific.get("lazy-refcounts", False)),
+        data_file=specific.get("data-file"),
+        encrypted=bool(info.get("encrypted", False)),
+        internal_snapshots=tuple(snapshot["name"] for snapshot in info.get("snapshots", ())),
+        bitmaps=tuple(bitmap["name"] for bitmap in specific.get("bitmaps", ())),
+    )
 
 
 def below(path: str, format_: str) -> list[tuple[str, str]]:
@@ -164,6 +187,7 @@ def compare_images(
     advanced: Callable[[int], bool],
     *,
     shared: bool = False,
+    nodes: Nodes | None = None,
 ) -> int | None:
     """The offset of the first difference of two images of `length` bytes, given as QEMU block options.
 
@@ -178,6 +202,7 @@ def compare_images(
         "qemu-img",
         "compare",
         *(["-U"] if shared else []),
+        *(nodes.argv if nodes else []),
         "-p",
         "json:" + json.dumps(source),
         "json:" + json.dumps(exported),
@@ -189,6 +214,7 @@ def compare_images(
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
+        pass_fds=nodes.inherited if nodes else (),
     )
     output, errors = process.stdout, process.stderr
     assert output is not None

@@ -8,8 +8,11 @@ from contextlib import AbstractContextManager, suppress
 from itertools import chain
 from pathlib import Path
 
+from svmove import location
 from svmove.errors import HostError
 from svmove.host import command, copying, lock, monitor, offload, probe, procfs, reflink
+from svmove.host.network import NetworkImages
+from svmove.host.nodes import Nodes, Options, Values, no_secrets, seen_whole, sliced
 from svmove.model import CopyWay, Image, Process
 
 # stat counts 512-byte blocks, whatever the file system's own block size is.
@@ -24,23 +27,16 @@ class LocalHost:
         return os.geteuid() in (0, process.uid)
 
     def image(self, path: str, format_: str) -> Image:
+        if location.is_network(path):
+            return self._network.image(path, format_)
         info = command.image_info(path, format_)
-        specific = info.get("format-specific", {}).get("data", {})
-        return Image(
-            format=info["format"],
-            virtual_bytes=info["virtual-size"],
-            allocated_bytes=info.get("actual-size", 0),
-            cluster_bytes=info.get("cluster-size") if info["format"] == "qcow2" else None,
-            compat=specific.get("compat"),
-            extended_l2=bool(specific.get("extended-l2", False)),
-            lazy_refcounts=bool(specific.get("lazy-refcounts", False)),
-            data_file=specific.get("data-file"),
-            encrypted=bool(info.get("encrypted", False)),
-            internal_snapshots=tuple(snapshot["name"] for snapshot in info.get("snapshots", ())),
-            bitmaps=tuple(bitmap["name"] for bitmap in specific.get("bitmaps", ())),
-        )
+        # A block device has all that it has.
+        return command.image_record(info, info.get("actual-size") or info["virtual-size"] * location.is_device(path))
 
-    def __init__(self) -> None:
+    def __init__(self, secrets: Values = no_secrets) -> None:
+        """`secrets`: the values of libvirt's secrets, which images on the network need."""
+        self._secrets = secrets
+        self._network = NetworkImages(secrets)
         self._known: dict[str, Path] = {}
         self._chained: dict[str, bool] = {}  # by path: whether a file lies below the image
 
@@ -70,6 +66,8 @@ class LocalHost:
         return wanted in procfs.open_files(Path(f"/proc/{process.pid}"), tolerant=False)
 
     def holders(self, path: str) -> tuple[int, ...]:
+        if location.is_network(path):
+            return ()  # QEMU tells of its own (`Hypervisor.opened`); nobody knows of other hosts
         try:
             wanted = procfs.file_id(os.stat(path))
         except FileNotFoundError:
@@ -81,6 +79,8 @@ class LocalHost:
         )
 
     def identity(self, path: str) -> str | None:
+        if location.is_network(path):
+            return self._network.identity(path)
         try:
             return procfs.file_id(os.stat(path))
         except FileNotFoundError:
@@ -102,9 +102,13 @@ class LocalHost:
         return lock.locked(path)
 
     def chain(self, path: str, format_: str) -> tuple[tuple[str, str], ...]:
+        if location.is_network(path):
+            return self._network.chain(path, format_)
         return tuple(command.below(path, format_))
 
     def allocated(self, path: str) -> int:
+        if not location.is_file(path):
+            return self.image(path, "raw").allocated_bytes
         try:
             return os.stat(path).st_blocks * _BLOCK
         except OSError as error:
@@ -129,6 +133,8 @@ class LocalHost:
             raise HostError(f"{path}: {error.strerror}") from error
 
     def size(self, path: str) -> int:
+        if location.is_network(path):
+            return self._network.size(path)
         try:
             with Path(path).open("rb") as file:
                 return os.lseek(file.fileno(), 0, os.SEEK_END)
@@ -146,11 +152,15 @@ class LocalHost:
             return False
 
     def answers(self, path: str, seconds: float) -> bool:
+        if location.is_network(path):
+            return self._network.answers(path, seconds)
         # Past the page cache, or the answer would be the cache's. `sync -d` flushes down to the device.
         read = ["dd", f"if={path}", "of=/dev/null", "iflag=direct", "bs=4096", "count=1", "status=none"]
         return command.end_in_time([read, ["sync", "-d", "--", path]], seconds)
 
-    def probe(self, path: str) -> probe.Write:
+    def probe(self, path: str) -> probe.Timed:
+        if location.is_network(path):
+            return self._network.probe(path)
         return probe.Write(path)
 
     def free(self, path: str) -> int:
@@ -212,6 +222,8 @@ class LocalHost:
             raise HostError(f"{error.filename}: {error.strerror}") from error
 
     def extents(self, path: str, format_: str) -> tuple[tuple[int, int], ...]:
+        if location.is_network(path):
+            return self._network.extents(path, format_)
         return tuple(command.own_extents(path, format_))
 
     def rebase(self, path: str, format_: str, backing: str, backing_format: str) -> None:
@@ -233,10 +245,12 @@ class LocalHost:
         layer: bool,
     ) -> int | None:
         sides = ((source, source_format), (destination, destination_format))
-        left, right = (
-            _sliced(_node(*side, layer=True) if layer else self._seen_whole(*side), offset, length) for side in sides
-        )
-        found = command.compare_images(left, right, length, advanced, shared=True)
+        with Nodes(self._secrets) as nodes:
+            left, right = (
+                sliced(nodes.image(*side, alone=True) if layer else self._whole(nodes, *side), offset, length)
+                for side in sides
+            )
+            found = command.compare_images(left, right, length, advanced, shared=True, nodes=nodes)
         return None if found is None else offset + found
 
     def compare(
@@ -249,47 +263,16 @@ class LocalHost:
         length: int,
         advanced: Callable[[int], bool],
     ) -> int | None:
-        exported: dict[str, object] = {"driver": "nbd", "server": {"type": "unix", "path": socket}, "export": export}
-        left = _sliced(self._seen_whole(source, format_), offset, length)
-        found = command.compare_images(left, _sliced(exported, offset, length), length, advanced)
+        exported: Options = {"driver": "nbd", "server": {"type": "unix", "path": socket}, "export": export}
+        with Nodes(self._secrets) as nodes:
+            left = sliced(self._whole(nodes, source, format_), offset, length)
+            right = sliced(exported, offset, length)
+            found = command.compare_images(left, right, length, advanced, nodes=nodes)
         return None if found is None else offset + found
 
-    def _seen_whole(self, path: str, format_: str) -> dict[str, object]:
-        """An image with all that lies below it.
-
-        A slice asks the image that it is cut from which parts have data, and does not look below: qemu-img would then
-        take what only a backing file has for zeros. A quorum of one does look below.
-        """
-        node = _node(path, format_)
+    def _whole(self, nodes: Nodes, path: str, format_: str) -> Options:
+        """An image with all that lies below it."""
+        node = nodes.image(path, format_)
         if path not in self._chained:
-            self._chained[path] = bool(command.image_info(path, format_).get("backing-filename"))
-        if not self._chained[path]:
-            return node
-        return {"driver": "quorum", "vote-threshold": 1, "read-pattern": "fifo", "children": [node]}
-
-
-def _node(path: str, format_: str, *, layer: bool = False) -> dict[str, object]:
-    """QEMU's description of an image; `layer`: without what lies below it.
-
-    Past the page cache: what lies on the storage counts, and a third of the time is saved (docs/internals.md).
-    """
-    cache = {"cache": {"direct": _takes_direct(path)}}
-    file: dict[str, object] = {"driver": "file", "filename": path, **cache}
-    if format_ == "raw":
-        return file
-    below = {"backing": None} if layer else {}
-    return {"driver": format_, "file": file, **cache, **below}
-
-
-def _sliced(node: dict[str, object], offset: int, length: int) -> dict[str, object]:
-    cache = {"cache": node["cache"]} if "cache" in node else {}
-    return {"driver": "raw", "offset": offset, "size": length, "file": node, **cache}
-
-
-def _takes_direct(path: str) -> bool:
-    """tmpfs, for one, takes no O_DIRECT before Linux 6.5."""
-    try:
-        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True
+            self._chained[path] = bool(self.chain(path, format_))
+        return seen_whole(node) if self._chained[path] else node

@@ -1,26 +1,31 @@
-"""A write under way, in a process of its own: one that hangs in the kernel can't be killed, and is not waited for."""
+"""An access to a storage under way, in a process of its own: one that hangs in the kernel can't be killed, and is not
+waited for."""
 
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from svmove.errors import HostError
 from svmove.host import command, timed_write
 
 
-class Write:
-    """See `svmove.ports_host.Probe`."""
+class Timed:
+    """See `svmove.ports_host.Probe`: of a command that prints its own seconds, or is timed."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, argv: Sequence[str], inherited: Sequence[int] = ()) -> None:
         self._began = time.monotonic()
-        argv = [sys.executable, "-I", "-S", timed_write.__file__, path]
         try:
             self._process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                pass_fds=inherited,
             )
         except OSError as error:
-            raise HostError(f"{sys.executable}: {error}") from error
+            raise HostError(f"{argv[0]}: {error}") from error
 
     @property
     def pid(self) -> int:
@@ -33,7 +38,7 @@ class Write:
             return None
         with suppress(ValueError):
             return float(said)
-        return time.monotonic() - self._began  # it was killed
+        return time.monotonic() - self._began  # it was killed, or has no time to tell
 
     def give_up(self) -> None:
         if self._process.poll() is None:
@@ -41,3 +46,10 @@ class Write:
             command.abandon(self._process)
         if self._process.stdout is not None:
             self._process.stdout.close()
+
+
+class Write(Timed):
+    """Of 64 KiB, beside a file."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__([sys.executable, "-I", "-S", timed_write.__file__, path])

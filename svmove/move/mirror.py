@@ -5,6 +5,7 @@ Every act is idempotent: it looks first whether it was done, by this process or 
 
 from collections.abc import Sequence
 
+from svmove import location
 from svmove.errors import CopyError, HostError, HypervisorError
 from svmove.model import Event, EventKind, Job
 from svmove.move import converge, room, storage, throttle
@@ -152,6 +153,8 @@ def unless_cut(move: Move) -> None:
     does not notice. An image only grows while it is copied; a raw one has its whole length from the start."""
     for disk in move.pending:
         spec = disk.lands
+        if not location.is_file(spec.path):
+            continue  # nothing cuts a device off, and asking a server for it each time would take longer than it may
         size, least = move.world.host.size(spec.path), move.lengths.get(disk.target, 0)
         if spec.format == "raw":
             least = spec.capacity
@@ -230,15 +233,22 @@ def _report(move: Move, ready: set[str], governor: Governor | None, watched: Con
             # QEMU has been through all of it once; what it copies now are rewrites, which no file grows by.
             left[disk.target] = max(disk.destination.capacity - job.done, 0)
     if governor is not None and any(left.values()):
-        _govern(move, governor, left)
+        _govern(move, governor, jobs, left)
     return jobs
 
 
-def _govern(move: Move, governor: Governor, left: dict[str, int]) -> None:
-    data = sum(move.world.host.allocated(disk.lands.path) for disk in move.pending)
+def _govern(move: Move, governor: Governor, jobs: dict[str, Job], left: dict[str, int]) -> None:
+    data = sum(_arrived(move, disk, jobs.get(disk.target)) for disk in move.pending)
     limits = governor.limits(move.world.clock.monotonic(), data, left)
     for target, limit in limits.items():
         move.world.hypervisor.set_bandwidth(move.plan.uuid, target, limit)
+
+
+def _arrived(move: Move, disk: DiskPlan, job: Job | None) -> int:
+    """Of data, in bytes. Of what is no file QEMU's own figure, which counts holes: their share of the rate is lost."""
+    if location.is_file(disk.lands.path):
+        return move.world.host.allocated(disk.lands.path)
+    return job.done if job else 0
 
 
 def _measure(move: Move) -> None:

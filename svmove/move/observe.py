@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from svmove import location
 from svmove.errors import NotFoundError
 from svmove.model import Domain, DomainState, Mirror, Process
 from svmove.ports import Hypervisor
@@ -183,16 +184,31 @@ def observe(hypervisor: Hypervisor, host: Host, uuid: str, disks: Sequence[DiskP
     except NotFoundError:
         domain = Domain(name="", uuid=uuid, state=DomainState.GONE, persistent=False, live=(), inactive=())
     process = host.process(uuid)
-    seen = tuple(_disk(domain, process, host, disk, made) for disk in disks)
+    files = {path for disk in disks for path in (*disk.sources, *disk.destinations)}
+    opened: frozenset[str] = frozenset()
+    if domain.live and any(map(location.is_network, files)):
+        opened = hypervisor.opened(uuid)
+    held = frozenset(path for path in files if _is_held(path, process, host, opened))
+    seen = tuple(_disk(domain, held, host, disk, made) for disk in disks)
     return Seen(domain=domain, process=process, disks=seen)
 
 
-def _disk(domain: Domain, process: Process | None, host: Host, plan: DiskPlan, made: Mapping[str, str]) -> DiskSeen:
+def _is_held(path: str, process: Process | None, host: Host, opened: frozenset[str]) -> bool:
+    if location.is_network(path):
+        return location.identity(path) in opened
+    return process is not None and host.holds(process, path)
+
+
+def _identity(path: str, host: Host) -> str | None:
+    """Of an image on the network its name, without asking whether it is there: QEMU, which has it open, would know."""
+    return location.identity(path) if location.is_network(path) else host.identity(path)
+
+
+def _disk(domain: Domain, held: frozenset[str], host: Host, plan: DiskPlan, made: Mapping[str, str]) -> DiskSeen:
     live, inactive = domain.disk(plan.target), domain.inactive_disk(plan.target)
     paths = (live.path if live else None, inactive.path if inactive else None)
     if plan.target == NVRAM:
         paths = (domain.live_nvram, domain.inactive_nvram)
-    files = (*plan.sources, *plan.destinations)
     ours = {spec.path: made[key] for key, spec in plan.made.items() if key in made and spec.path in plan.destinations}
     return DiskSeen(
         target=plan.target,
@@ -200,7 +216,7 @@ def _disk(domain: Domain, process: Process | None, host: Host, plan: DiskPlan, m
         inactive=paths[1],
         persistent=domain.persistent,
         mirror=live.mirror if live else None,
-        held=frozenset(path for path in files if process is not None and host.holds(process, path)),
-        ours=frozenset(path for path, identity in ours.items() if host.identity(path) == identity),
+        held=held & {*plan.sources, *plan.destinations},
+        ours=frozenset(path for path, identity in ours.items() if _identity(path, host) == identity),
         plan=plan,
     )

@@ -5,20 +5,15 @@ from collections.abc import Mapping
 from lxml import etree
 from lxml.builder import E
 
-from svmove.virt.xml import serialized, xmlable
+from svmove.virt.sources import write, xmlable
+from svmove.virt.xml import serialized
 from svmove.volumes import VolumeSpec
 
 
 def copy_destination(spec: VolumeSpec) -> str:
-    """The <disk> that virDomainBlockCopy wants; type='volume' is not translated there, so it names the file."""
-    return serialized(
-        E.disk(
-            E.source(file=xmlable(spec.path)),
-            E.driver(name="qemu", type=spec.format),
-            type="file",
-            device="disk",
-        )
-    )
+    """The <disk> that virDomainBlockCopy wants; type='volume' is not translated there, so it names the image."""
+    kind, source = write(spec.path)
+    return serialized(E.disk(source, E.driver(name="qemu", type=spec.format), type=kind, device="disk"))
 
 
 def overlays(domain: etree._Element, wanted: Mapping[str, VolumeSpec]) -> str:

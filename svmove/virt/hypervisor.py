@@ -6,13 +6,14 @@ from typing import Any
 
 import libvirt
 
+from svmove import location
 from svmove.errors import HypervisorError, NotFoundError
 from svmove.model import Agent, Domain, DomainState, Job, Pool, Tuning, Versions, Volume
 from svmove.policy import RetryPolicy
-from svmove.virt import agent, checkpoints, documents, export, jobs, media, snapshots, throttle, usage, xml
+from svmove.virt import agent, checkpoints, documents, export, jobs, media, opened, snapshots, throttle, usage, xml
 from svmove.virt.connection import Connection, unless_unsupported
 from svmove.virt.events import EventQueue, subscribed
-from svmove.virt.storage import pool_record, volume_path, volume_record
+from svmove.virt.storage import find, pool_record, volume_path, volume_record
 from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
 
 _STATES = {
@@ -86,6 +87,9 @@ class LibvirtHypervisor:
             marker=None if first is None else xml.marker(first),
             marked=() if first is None else xml.marked(first),
         )
+
+    def opened(self, uuid: str) -> frozenset[str]:
+        return opened.images(self._connection, uuid)
 
     def paths_in_use(self, *, besides: str, ours: Collection[str] = ()) -> Mapping[str, str]:
         return self._connection.ask(lambda c: usage.by_domains(c, besides) | usage.by_volumes(c, ours))
@@ -168,30 +172,29 @@ class LibvirtHypervisor:
         return self._connection.ask(lambda c: frozenset(c.storagePoolLookupByName(pool).listVolumes()))
 
     def volume_at(self, path: str) -> Volume | None:
-        def read(c: Any) -> Volume:
-            volume = c.storageVolLookupByPath(path)
-            return volume_record(volume.storagePoolLookupByVolume().name(), volume)
-
         with suppress(NotFoundError):
-            return self._connection.ask(read)
+            return self._connection.ask(lambda c: volume_record(*find(c, path)))
         return None
 
     def create_volume(self, spec: VolumeSpec) -> Volume:
         # libvirt preallocates qcow2 when it is asked to, raw by the allocation alone.
         mapped = spec.full and spec.format == "qcow2" and spec.backing is None
         flags = libvirt.VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA if mapped else 0
-        return self._connection.once(
-            lambda c: volume_record(
-                spec.pool, c.storagePoolLookupByName(spec.pool).createXML(documents.volume(spec), flags)
-            )
-        )
+
+        def create(c: Any) -> Volume:
+            pool = c.storagePoolLookupByName(spec.pool)
+            return volume_record(pool, pool.createXML(documents.volume(spec), flags))
+
+        return self._connection.once(create)
 
     def delete_volume(self, pool: str, name: str, path: str) -> None:
         def delete(c: Any) -> None:
-            volume = c.storagePoolLookupByName(pool).storageVolLookupByName(name)
+            found = c.storagePoolLookupByName(pool)
+            volume = found.storageVolLookupByName(name)
             # The pool may have been defined anew, on another folder.
-            if volume.path() != path:
-                raise HypervisorError(f"pool {pool} has {name} at {volume.path()}, not at {path}")
+            there = volume_record(found, volume).path
+            if location.identity(there) != location.identity(path):
+                raise HypervisorError(f"pool {pool} has {name} at {there}, not at {path}")
             volume.delete()
 
         with suppress(NotFoundError):

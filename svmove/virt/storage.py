@@ -3,9 +3,14 @@
 from typing import Any
 
 import libvirt
+from lxml import etree
 
+from svmove import location
+from svmove.errors import NotFoundError
+from svmove.location import Network, Protocol, Server
 from svmove.model import Pool, Volume
 from svmove.virt import xml
+from svmove.virt.sources import auth, get
 
 
 def pool_record(pool: Any) -> Pool:
@@ -19,25 +24,76 @@ def pool_record(pool: Any) -> Pool:
         capacity=capacity,
         allocation=allocation,
         available=available,
+        location=_pool_location(described),
     )
 
 
-def volume_record(pool: str, volume: Any) -> Volume:
+def _pool_location(pool: etree._Element) -> str | None:
+    """Where its volumes lie; None: that is not known of its type."""
+    source = pool.find("source")
+    match pool.get("type"):
+        case "rbd" if source is not None:
+            return str(_network(source, Protocol.RBD, source.findtext("name") or ""))
+        case "iscsi-direct" if source is not None:
+            return str(_network(source, Protocol.ISCSI, get(source.find("device"), "path") or ""))
+        case "gluster" | "sheepdog" | "zfs" | "vstorage":
+            return None
+        case _:
+            return pool.findtext("target/path")
+
+
+def _network(source: etree._Element, protocol: Protocol, name: str) -> Network:
+    hosts = [(host.get("name", ""), host.get("port")) for host in source.iterfind("host")]
+    user, secret = auth(source)
+    return Network(
+        protocol=protocol,
+        name=name,
+        servers=tuple(Server(host=host, port=int(port) if port else None) for host, port in hosts),
+        user=user,
+        secret=secret,
+        initiator=get(source.find("initiator/iqn"), "name"),
+    )
+
+
+def volume_record(pool: Any, volume: Any) -> Volume:
     _type, capacity, allocation = volume.info()
     described = xml.parse(volume.XMLDesc(0))
     format_ = described.find("target/format")
     return Volume(
-        pool=pool,
+        pool=pool.name(),
         name=volume.name(),
-        path=volume.path(),
+        path=_volume_location(pool, volume),
         capacity=capacity,
         allocation=allocation,
         format=None if format_ is None else format_.get("type"),
     )
 
 
+def _volume_location(pool: Any, volume: Any) -> str:
+    if volume.info()[0] != libvirt.VIR_STORAGE_VOL_NETWORK:
+        return str(volume.path())
+    where = _pool_location(xml.parse(pool.XMLDesc(0)))
+    return str(volume.path()) if where is None else location.child(where, volume.name())
+
+
 def volume_path(c: Any, pool: str, volume: str) -> str | None:
+    """Its location."""
     try:
-        return str(c.storagePoolLookupByName(pool).storageVolLookupByName(volume).path())
+        found = c.storagePoolLookupByName(pool)
+        return _volume_location(found, found.storageVolLookupByName(volume))
     except libvirt.libvirtError:  # the pool is inactive or the volume gone: no path is known
         return None
+
+
+def find(c: Any, path: str) -> tuple[Any, Any]:
+    """The pool and the volume at a location. Raises libvirtError, or NotFoundError when no active pool has it."""
+    if not location.is_network(path):
+        volume = c.storageVolLookupByPath(path)
+        return volume.storagePoolLookupByVolume(), volume
+    # libvirt's own path of such a volume does not tell whose it is: vms/web, of whatever cluster.
+    for pool in c.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
+        where = _pool_location(xml.parse(pool.XMLDesc(0)))
+        name = None if where is None else location.volume(where, path)
+        if name is not None:
+            return pool, pool.storageVolLookupByName(name)
+    raise NotFoundError("volume", path)

@@ -1,13 +1,14 @@
 """Domain XML read and changed, with lxml, so that no name can break it."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 
 from lxml import etree
 from lxml.builder import E
 
 from svmove.errors import HypervisorError
-from svmove.model import Disk, MarkedDisk, Mirror, SourceKind
+from svmove.model import Disk, MarkedDisk, Mirror
+from svmove.virt.sources import VolumePath, get, read, write, xmlable
 from svmove.volumes import NVRAM, DiskPlan
 
 MARKER_URI = "https://svmove.org/xmlns/domain/1"
@@ -15,8 +16,6 @@ MARKER_KEY = "svmove"
 
 # No network, no entities, no DTD: the XML comes from a daemon that may be somebody else's.
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-
-VolumePath = Callable[[str, str], str | None]
 
 
 def parse(text: str) -> etree._Element:
@@ -36,16 +35,16 @@ def disks(domain: etree._Element, volume_path: VolumePath) -> tuple[Disk, ...]:
 def _disk(element: etree._Element, volume_path: VolumePath, controllers: Collection[str | None]) -> Disk:
     """`controllers`: the indices of the SCSI controllers that have an iothread."""
     source, target, driver = element.find("source"), element.find("target"), element.find("driver")
-    kind, path = _source(element, volume_path)
+    kind, path = read(element, volume_path)
     pool = source.get("pool") if source is not None else None
     volume = source.get("volume") if source is not None else None
     return Disk(
-        target=_get(target, "dev") or "",
-        bus=_get(target, "bus"),
+        target=get(target, "dev") or "",
+        bus=get(target, "bus"),
         device=element.get("device", "disk"),
         kind=kind,
         path=path,
-        format=_get(driver, "type") or "raw",
+        format=get(driver, "type") or "raw",
         chain=tuple(path for path, _ in _chain(element, volume_path)),
         chain_formats=tuple(format_ for _, format_ in _chain(element, volume_path)),
         mirror=_mirror(element, volume_path),
@@ -55,13 +54,13 @@ def _disk(element: etree._Element, volume_path: VolumePath, controllers: Collect
         transient=element.find("transient") is not None,
         encrypted=element.find("source/encryption") is not None or element.find("encryption") is not None,
         iothread=_has_iothread(driver)
-        or (_get(target, "bus") == "scsi" and _get(element.find("address"), "controller") in controllers),
+        or (get(target, "bus") == "scsi" and get(element.find("address"), "controller") in controllers),
         pool=pool,
         volume=volume,
-        discard=_get(driver, "discard"),
-        detect_zeroes=_get(driver, "detect_zeroes"),
+        discard=get(driver, "discard"),
+        detect_zeroes=get(driver, "detect_zeroes"),
         throttled=element.find("iotune") is not None,
-        tray_open=_get(target, "tray") == "open",
+        tray_open=get(target, "tray") == "open",
     )
 
 
@@ -69,31 +68,15 @@ def _has_iothread(driver: etree._Element | None) -> bool:
     return driver is not None and (driver.get("iothread") is not None or driver.find("iothreads") is not None)
 
 
-def _source(element: etree._Element, volume_path: VolumePath) -> tuple[SourceKind, str | None]:
-    """The kind and path of whatever carries a type and a <source>: <disk>, <backingStore>, <mirror>."""
-    source = element.find("source")
-    match element.get("type"):
-        case "file":
-            return SourceKind.FILE, _get(source, "file")
-        case "block":
-            return SourceKind.BLOCK, _get(source, "dev")
-        case "network":
-            return SourceKind.NETWORK, None
-        case "volume" if source is not None:
-            return SourceKind.VOLUME, volume_path(source.get("pool", ""), source.get("volume", ""))
-        case _:
-            return SourceKind.OTHER, None
-
-
 def _chain(element: etree._Element, volume_path: VolumePath) -> list[tuple[str, str]]:
     """Paths and formats below the top; a network backing file stands as its protocol and name."""
     found = []
     below = element.find("backingStore")
     while below is not None and below.get("type"):
-        path = _source(below, volume_path)[1]
+        path = read(below, volume_path)[1]
         source = below.find("source")
-        format_ = _get(below.find("format"), "type") or "raw"
-        found.append((path or f"{_get(source, 'protocol')}:{_get(source, 'name')}", format_))
+        format_ = get(below.find("format"), "type") or "raw"
+        found.append((path or f"{get(source, 'protocol')}:{get(source, 'name')}", format_))
         below = below.find("backingStore")
     return found
 
@@ -105,14 +88,10 @@ def _mirror(element: etree._Element, volume_path: VolumePath) -> Mirror | None:
     state = mirror.get("ready")  # absent, yes, pivot, abort
     return Mirror(
         job=mirror.get("job", ""),
-        path=_source(mirror, volume_path)[1],
+        path=read(mirror, volume_path)[1],
         ready=state == "yes",
         ending=state in ("pivot", "abort"),
     )
-
-
-def _get(element: etree._Element | None, name: str) -> str | None:
-    return None if element is None else element.get(name)
 
 
 def nvram(domain: etree._Element) -> str | None:
@@ -120,7 +99,7 @@ def nvram(domain: etree._Element) -> str | None:
     element = domain.find("os/nvram")
     if element is None:
         return None
-    return _get(element.find("source"), "file") or (element.text or "").strip() or None
+    return get(element.find("source"), "file") or (element.text or "").strip() or None
 
 
 def checkpoint_targets(checkpoint: etree._Element) -> tuple[str, ...]:
@@ -143,7 +122,7 @@ def tpm(domain: etree._Element, default: str) -> str | None:
     """Where the state of an emulated TPM lies: a passed-through one keeps it in its chip."""
     for backend in domain.iterfind("devices/tpm/backend"):
         if backend.get("type") == "emulator":
-            return _get(backend.find("source"), "path") or default  # the element is libvirt 10.10's
+            return get(backend.find("source"), "path") or default  # the element is libvirt 10.10's
     return None
 
 
@@ -210,14 +189,15 @@ def drive_with(text: str, target: str, path: str, format_: str) -> str:
 
 def _put(domain: etree._Element, target: str, path: str, format_: str) -> etree._Element:
     """Another file below a disk. Raises HypervisorError."""
-    disk = next((d for d in domain.iterfind("devices/disk") if _get(d.find("target"), "dev") == target), None)
+    disk = next((d for d in domain.iterfind("devices/disk") if get(d.find("target"), "dev") == target), None)
     if disk is None:
         raise HypervisorError(f"the domain has no disk {target}")
     for name in ("source", "backingStore"):
         for element in disk.findall(name):
             disk.remove(element)
-    disk.set("type", "file")
-    disk.insert(0, E.source(file=xmlable(path)))
+    kind, source = write(path)
+    disk.set("type", kind)
+    disk.insert(0, source)
     driver = disk.find("driver")
     if driver is None:
         driver = E.driver(name="qemu")
@@ -242,7 +222,7 @@ def paths(domain: etree._Element, volume_path: VolumePath) -> set[str]:
         path
         for name in ("disk", "backingStore", "mirror")
         for element in domain.iter(name)
-        if (path := _source(element, volume_path)[1])
+        if (path := read(element, volume_path)[1])
     }
     boot = (domain.findtext(f"os/{name}") for name in ("kernel", "initrd", "loader"))
     return found | {path for path in (*boot, nvram(domain)) if path}
@@ -265,16 +245,6 @@ def backup_socket(text: str) -> str | None:
     """The socket of a backup's XML, which has it escaped."""
     server = parse(text).find("server")
     return None if server is None else server.get("socket")
-
-
-def xmlable(text: str) -> str:
-    try:
-        E.probe(text)
-    except ValueError as error:
-        raise HypervisorError(
-            f"a name that XML can't carry: {text!r}", remedy="rename it without control characters"
-        ) from error
-    return text
 
 
 def serialized(element: etree._Element) -> str:

@@ -1,0 +1,82 @@
+"""Images on the network, as qemu-img sees them. They have no device and inode: an image is known by its name.
+
+Each look is a process of its own that opens a connection (50 to 100 ms), so nothing here is asked while a guest stands.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from svmove import location
+from svmove.errors import HostError
+from svmove.host import command, probe
+from svmove.host.nodes import Nodes, Values
+from svmove.model import Image
+
+# What rbd, iSCSI and NBD say through QEMU of an image that is not there (QEMU 7.2).
+_ABSENT = ("No such file or directory", "Requested export not available", "export '", "LUN not", "Logical Unit Not")
+# A cluster or a portal that does not answer in that time is told to be so.
+_PATIENCE = 30.0
+
+
+class NetworkImages:
+    """Methods as of `svmove.ports_host.Host`, for locations on the network. They raise HostError."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+
+    def image(self, path: str, format_: str) -> Image:
+        info = self._info(path, format_)
+        return command.image_record(info, info.get("actual-size") or self._data(path, info["virtual-size"]))
+
+    def identity(self, path: str) -> str | None:
+        try:
+            self._info(path, "raw")
+        except HostError as error:
+            if any(word in error.text for word in _ABSENT):
+                return None
+            raise
+        return location.identity(path)
+
+    def size(self, path: str) -> int:
+        return int(self._info(path, "raw")["virtual-size"])
+
+    def chain(self, path: str, format_: str) -> tuple[tuple[str, str], ...]:
+        if format_ == "raw":
+            return ()
+        found = self._ask(path, format_, "info", "--backing-chain")
+        return tuple((image["filename"], image["format"]) for image in found[1:])
+
+    def extents(self, path: str, format_: str) -> tuple[tuple[int, int], ...]:
+        found = self._ask(path, format_, "map", alone=format_ != "raw")
+        return tuple((e["start"], e["length"]) for e in found if e.get("present", e["data"]))
+
+    def answers(self, path: str, seconds: float) -> bool:
+        with Nodes(self._values) as nodes:
+            return command.end_in_time([self._read(nodes, path)], seconds, nodes.inherited)
+
+    def probe(self, path: str) -> probe.Timed:
+        with Nodes(self._values) as nodes:
+            return probe.Timed(self._read(nodes, path), nodes.inherited)
+
+    def _read(self, nodes: Nodes, path: str) -> Sequence[str]:
+        """A read and a flush: a write of ours would be a write to the guest's copy."""
+        named = "json:" + json.dumps(nodes.image(path, "raw"))
+        return ["qemu-io", "-U", *nodes.argv, "-c", "read -q 0 4096", "-c", "flush", named]
+
+    def _data(self, path: str, virtual_bytes: int) -> int:
+        """What holds data, for a storage that does not say how much it has allocated; all, when it doesn't know."""
+        try:
+            return sum(e["length"] for e in self._ask(path, "raw", "map") if e["data"])
+        except HostError:
+            return virtual_bytes
+
+    def _info(self, path: str, format_: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._ask(path, format_, "info")
+        return found
+
+    def _ask(self, path: str, format_: str, what: str, *more: str, alone: bool = False) -> Any:
+        with Nodes(self._values) as nodes:
+            named = "json:" + json.dumps(nodes.image(path, format_, alone=alone))
+            argv = ["qemu-img", what, "--output=json", "-U", *more, *nodes.argv, named]
+            return json.loads(command.run(argv, timeout=_PATIENCE, inherited=nodes.inherited))

@@ -1,0 +1,98 @@
+"""Images as QEMU's block options, for qemu-img, and the secrets that open them.
+
+A secret's value goes to qemu-img through a file in memory that it inherits: never on a command line, never on a disk.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from svmove import blockdev, location
+from svmove.errors import HostError
+from svmove.location import Secret
+
+Options = blockdev.Options
+# The value of a secret of libvirt's store; raises HypervisorError when it can't be had.
+Values = Callable[[Secret], bytes]
+
+
+def no_secrets(secret: Secret) -> bytes:
+    raise HostError(f"nobody can tell the value of the secret {secret.uuid or secret.usage}")
+
+
+class Nodes:
+    """A context in which images can be described; the secrets' files end with it."""
+
+    def __init__(self, values: Values = no_secrets) -> None:
+        self._values = values
+        self._files: list[int] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _tb: TracebackType | None) -> None:
+        for file in self._files:
+            os.close(file)
+
+    @property
+    def argv(self) -> list[str]:
+        """For qemu-img, before the images are named."""
+        return [
+            word
+            for number, file in enumerate(self._files)
+            for word in ("--object", f"secret,id=secret{number},file=/proc/self/fd/{file}")
+        ]
+
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """File descriptors that qemu-img must be given."""
+        return tuple(self._files)
+
+    def protocol(self, path: str) -> Options:
+        """The bytes of the storage, without a format. Of a file past the page cache: what lies on the storage counts,
+        and a third of the time is saved (docs/internals.md)."""
+        if not location.is_network(path):
+            driver = "host_device" if Path(path).is_block_device() else "file"
+            return {"driver": driver, "filename": path, "cache": {"direct": _takes_direct(path)}}
+        image = location.parse(path)
+        return blockdev.options(image, None if image.secret is None else self._secret(image.secret))
+
+    def image(self, path: str, format_: str, *, alone: bool = False) -> Options:
+        """What a guest sees; `alone`: without what lies below the image."""
+        below = self.protocol(path)
+        if format_ == "raw":
+            return {"driver": "raw", "file": below} if location.is_network(path) else below
+        cache = {"cache": below["cache"]} if "cache" in below else {}
+        return {"driver": format_, "file": below, **cache, **({"backing": None} if alone else {})}
+
+    def _secret(self, secret: Secret) -> str:
+        file = os.memfd_create("secret", os.MFD_CLOEXEC)
+        self._files.append(file)
+        os.write(file, self._values(secret))
+        os.lseek(file, 0, os.SEEK_SET)
+        return f"secret{len(self._files) - 1}"
+
+
+def sliced(node: Options, offset: int, length: int) -> Options:
+    cache = {"cache": node["cache"]} if "cache" in node else {}
+    return {"driver": "raw", "offset": offset, "size": length, "file": node, **cache}
+
+
+def seen_whole(node: Options) -> Options:
+    """An image that lies on another one, with what lies below it.
+
+    A slice asks the image that it is cut from which parts have data, and does not look below: qemu-img would then
+    take what only a backing file has for zeros. A quorum of one does look below.
+    """
+    return {"driver": "quorum", "vote-threshold": 1, "read-pattern": "fifo", "children": [node]}
+
+
+def _takes_direct(path: str) -> bool:
+    """tmpfs, for one, takes no O_DIRECT before Linux 6.5."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
