@@ -75,6 +75,7 @@ class Disk:
     volume: str | None = None
     discard: str | None = None  # "unmap": what the guest discards is freed below; QEMU's default is to ignore it
     detect_zeroes: str | None = None  # "unmap": zeroes that are written become holes, if discards do
+    slice_bytes: int | None = None  # the guest sees only so much of it (<slice>)
     throttled: bool = False  # it has limits of its own (<iotune>)
     tray_open: bool = False  # of a drive whose medium the guest has ejected
 
@@ -152,6 +153,11 @@ class Pool:
     available: int = 0
     # Where its volumes lie (`svmove.location.child`): its path, or a URI. None: that is not known of its type.
     location: str | None = None
+
+    @property
+    def folder(self) -> str | None:
+        """Of a pool whose volumes are files."""
+        return self.path if self.type in ("dir", "fs", "netfs") else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +253,16 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A volume that is there already, and is to become a destination."""
+
+    size: int
+    blank: bool  # it begins with 1 MiB of zeros: no file system, no partitions, no image
+    read_only: bool = False
+    used_by: str | None = None  # in words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
     """All that a plan is made from, gathered at one moment."""
 
@@ -272,6 +288,8 @@ class Inventory:
     offloads: Mapping[str, CopyWay] = field(default_factory=dict)
     # By pool: the file system that it lies on; several may share one.
     filesystems: Mapping[str, str] = field(default_factory=dict)
+    # By location, of those that are there; the others are missing.
+    taken: Mapping[str, Taken] = field(default_factory=dict)
     agent: Agent | None = None  # None: nobody has asked, since nothing needs it
 
     def pool(self, name: str) -> Pool | None:

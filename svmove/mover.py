@@ -65,7 +65,8 @@ class Mover:
                 remedy=f"run svmove on {server}",
             )
         journal = Journal(journal_url)
-        return cls(LibvirtHypervisor(uri, policy.retry), LocalHost(), journal, policy)
+        hypervisor = LibvirtHypervisor(uri, policy.retry)
+        return cls(hypervisor, LocalHost(hypervisor.secret), journal, policy)
 
     def plan(self, request: Request, *, after: str | None = None) -> Plan:
         """What a move would do. Changes nothing. `after`: a held move that it would carry on from.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from svmove.model import CopyWay, Image, Process
+from svmove.model import CopyWay, Image, Process, Taken
 
 
 class Probe(Protocol):
@@ -60,6 +60,10 @@ class Host(Protocol):
 
     def chain(self, path: str, format_: str) -> tuple[tuple[str, str], ...]:
         """Path and format of each file below an image, nearest first, as the images say themselves."""
+        ...
+
+    def taken(self, path: str) -> Taken | None:
+        """What is there at a location that a move is to write to, and did not make. None: nothing. Changes nothing."""
         ...
 
     def allocated(self, path: str) -> int: ...

@@ -68,4 +68,5 @@ class Request:
     deadline: float | None = None  # seconds from the start to the cutover; None: the policy's
     allocation: Allocation = Allocation.KEEP
     trim: bool = False  # the guest discards first what it does not use
+    overwrite: bool = False  # a volume that is taken may have something in it
     freeze: bool = False  # the guest's file systems are frozen around the cutover

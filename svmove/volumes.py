@@ -15,13 +15,14 @@ class VolumeSpec:
     name: str
     path: str
     format: str
-    capacity: int
+    capacity: int  # what the guest sees; a volume that is taken may be larger
     cluster_bytes: int | None = None
     compat: str | None = None
     extended_l2: bool = False
     lazy_refcounts: bool = False
     backing: str | None = None  # path of the file below it
     backing_format: str | None = None
+    taken: bool = False  # it was there before the move, which overwrites it, and never deletes it
     full: bool = False  # fully allocated when the guest is switched to it
 
 
@@ -166,4 +167,5 @@ class CopyOptions:
     granularity: int | None = None  # bytes of a bit of the dirty bitmap, a power of two; None: QEMU's choice
     buffer: int = 0  # bytes; 0: QEMU's choice
     synchronous: bool = False  # a guest's write waits for both copies
+    sliced: bool = False  # the destination is larger: only as much of it as the guest sees
     shallow: bool = False  # the top of the chain alone: what lies below the destination is the chain's copy

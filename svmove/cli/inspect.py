@@ -36,7 +36,8 @@ def disks(context: typer.Context, domain: plan.Domain, json: plan.Json = False) 
     from svmove.host.local import LocalHost
     from svmove.view import document, tables
 
-    hypervisor, host = options(context).hypervisor(), LocalHost()
+    hypervisor = options(context).hypervisor()
+    host = LocalHost(hypervisor.secret)
     found = hypervisor.find_domain(domain)
     volumes: dict[str, Volume] = {}
     images: dict[str, Image] = {}

@@ -12,8 +12,9 @@ from svmove.host.nodes import Nodes
 from svmove.model import Image
 
 
-def run(argv: Sequence[str], *, timeout: float = 60.0, inherited: Sequence[int] = ()) -> str:
-    """The command's standard output. Raises HostError when it can't be run, fails, or takes too long."""
+def run(argv: Sequence[str], *, timeout: float = 60.0, inherited: Sequence[int] = (), tolerant: bool = False) -> str:
+    """The command's standard output. Raises HostError when it can't be run, takes too long, or fails (unless that is
+    tolerated)."""
     try:
         done = subprocess.run(
             argv,
@@ -32,7 +33,7 @@ def run(argv: Sequence[str], *, timeout: float = 60.0, inherited: Sequence[int] 
         ) from error
     except (OSError, subprocess.TimeoutExpired, ValueError) as error:
         raise HostError(f"{argv[0]}: {error}") from error
-    if done.returncode != 0:
+    if done.returncode != 0 and not tolerant:
         raise HostError(f"{argv[0]} {argv[1]}: {_last_line(done.stderr) or f'exit code {done.returncode}'}")
     return done.stdout
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from svmove import location
 from svmove.errors import HostError
-from svmove.host import command, copying, lock, monitor, offload, probe, procfs, reflink
+from svmove.host import command, copying, files, lock, monitor, offload, probe, procfs, reflink
 from svmove.host.network import NetworkImages
 from svmove.host.nodes import Nodes, Options, Values, no_secrets, seen_whole, sliced
-from svmove.model import CopyWay, Image, Process
+from svmove.model import CopyWay, Image, Process, Taken
 
 # stat counts 512-byte blocks, whatever the file system's own block size is.
 _BLOCK = 512
@@ -105,6 +105,9 @@ class LocalHost:
         if location.is_network(path):
             return self._network.chain(path, format_)
         return tuple(command.below(path, format_))
+
+    def taken(self, path: str) -> Taken | None:
+        return self._network.taken(path) if location.is_network(path) else files.taken(path)
 
     def allocated(self, path: str) -> int:
         if not location.is_file(path):

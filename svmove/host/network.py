@@ -11,12 +11,15 @@ from svmove import location
 from svmove.errors import HostError
 from svmove.host import command, probe
 from svmove.host.nodes import Nodes, Values
-from svmove.model import Image
+from svmove.model import Image, Taken
+from svmove.units import MiB
 
 # What rbd, iSCSI and NBD say through QEMU of an image that is not there (QEMU 7.2).
 _ABSENT = ("No such file or directory", "Requested export not available", "export '", "LUN not", "Logical Unit Not")
 # A cluster or a portal that does not answer in that time is told to be so.
 _PATIENCE = 30.0
+# What is read of a volume to see whether it is blank: partitions, file systems, images all begin there.
+_HEAD = 1 * MiB
 
 
 class NetworkImages:
@@ -40,6 +43,22 @@ class NetworkImages:
 
     def size(self, path: str) -> int:
         return int(self._info(path, "raw")["virtual-size"])
+
+    def taken(self, path: str) -> Taken | None:
+        if self.identity(path) is None:
+            return None
+        with Nodes(self._values) as nodes:
+            named = "json:" + json.dumps(nodes.image(path, "raw"))
+            size = self.size(path)
+            look = ["qemu-io", "-r", "-U", *nodes.argv, "-c", f"read -P 0 0 {min(size, _HEAD)}", named]
+            said = command.run(look, timeout=_PATIENCE, inherited=nodes.inherited, tolerant=True)
+            try:
+                command.run(["qemu-io", *nodes.argv, "-c", "quit", named], timeout=_PATIENCE, inherited=nodes.inherited)
+            except HostError:
+                writable = False
+            else:
+                writable = True
+        return Taken(size=size, blank="failed" not in said, read_only=not writable)
 
     def chain(self, path: str, format_: str) -> tuple[tuple[str, str], ...]:
         if format_ == "raw":

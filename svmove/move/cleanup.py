@@ -216,7 +216,7 @@ def remove_made(move: Move, disks: Sequence[DiskPlan], seen: Seen, *, doubtful: 
 
 def _remove_made(move: Move, key: str, spec: VolumeSpec, seen: Seen, elsewhere: Mapping[str, str]) -> None:
     ours = move.intended("create", key) or move.noted("adopted")
-    if ours is None or move.noted("removed", key):
+    if ours is None or spec.taken or move.noted("removed", key):
         return
     identity = move.world.host.identity(spec.path)
     if identity is None:

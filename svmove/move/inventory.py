@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from svmove import location
 from svmove.errors import HostError, HypervisorError
 from svmove.journal import Journal
 from svmove.model import (
@@ -18,10 +19,12 @@ from svmove.model import (
     Job,
     Pool,
     SourceKind,
+    Taken,
     Volume,
     WriteRate,
 )
-from svmove.plan import estimate, granularity
+from svmove.move.observe import same
+from svmove.plan import estimate, granularity, places
 from svmove.plan.choice import REMOVABLE
 from svmove.policy import Policy
 from svmove.ports import Clock, Hypervisor
@@ -82,16 +85,47 @@ def gather(
         jobs=_jobs(domain.uuid, meant, hypervisor) if domain.live else {},
         can_read_host=can_read,
         agent=_agent(domain, hypervisor) if request.trim or request.freeze else None,
+        taken=_taken(request, meant, pools, domain.uuid, hypervisor, host),
         filesystems=_filesystems(pools, wanted, host),
         offloads=_offloads(meant, request, pools, host) if can_read and domain.live else {},
         writes=written.rates([disk.target for disk in meant], _expected(request, policy, past_rates), policy),
     )
 
 
+def _taken(
+    request: Request, disks: Sequence[Disk], pools: Sequence[Pool], uuid: str, hypervisor: Hypervisor, host: Host
+) -> dict[str, Taken]:
+    """What lies where a disk is to go, in pools whose volumes are not made for a move."""
+    asked, found = {disk.target: disk for disk in request.disks}, dict[str, Taken]()
+    known = {pool.name: pool for pool in pools}
+    for disk in disks:
+        one = asked.get(disk.target)
+        name = (one.pool if one else None) or request.to or ""
+        pool = places.image_by_uri(name) or known.get(name)
+        if pool is None or pool.location is None or not pool.active:
+            continue
+        if (kind := places.kind(pool)) is None or kind.makes:
+            continue
+        volume = one.name if one else None
+        if location.is_network(name):
+            path = pool.location
+        elif volume is not None:
+            path = location.child(pool.location, volume)
+        else:
+            continue
+        if (there := host.taken(path)) is not None:
+            found[path] = there
+    if found:
+        used = {same(path, host): who for path, who in hypervisor.paths_in_use(besides=uuid).items()}
+        own = {same(disk.path, host): f"disk {disk.target} of the guest" for disk in disks if disk.path}
+        found = {path: replace(t, used_by=(used | own).get(same(path, host))) for path, t in found.items()}
+    return found
+
+
 def _has_nvram(pool: Pool, domain: Domain) -> bool:
     """libvirt itself makes that file, at the first start, and its pool knows nothing of it."""
-    here = pool.path is not None and domain.nvram is not None and not domain.live
-    return here and PurePosixPath(domain.nvram or "").parent == PurePosixPath(pool.path or "")
+    here = pool.folder is not None and domain.nvram is not None and not domain.live
+    return here and PurePosixPath(domain.nvram or "").parent == PurePosixPath(pool.folder or "")
 
 
 def _variables(domain: Domain) -> tuple[Disk, ...]:
@@ -194,16 +228,16 @@ def _filesystems(pools: Sequence[Pool], wanted: Collection[str | None], host: Ho
     """By pool, of those that something is to go to, and that lie in a folder."""
     found = {}
     for pool in pools:
-        if pool.active and pool.name in wanted and pool.path is not None:
+        if pool.active and pool.name in wanted and pool.folder is not None:
             with suppress(HostError):  # then it counts as one of its own
-                if (filesystem := host.filesystem(pool.path)) is not None:
+                if (filesystem := host.filesystem(pool.folder)) is not None:
                     found[pool.name] = filesystem
     return found
 
 
 def _offloads(disks: Sequence[Disk], request: Request, pools: Sequence[Pool], host: Host) -> dict[str, CopyWay]:
     """By target; of a disk that is in no file, or whose pool is in no folder, nothing is known."""
-    folders = {pool.name: pool.path for pool in pools if pool.active}
+    folders = {pool.name: pool.folder for pool in pools if pool.active}
     asked = {disk.target: disk.pool for disk in request.disks}
     found = {}
     for disk in disks:
@@ -218,9 +252,9 @@ def _used_elsewhere(uuid: str, disks: Sequence[Disk], hypervisor: Hypervisor, ho
     """Path of each file of our disks that somebody else names too, by whatever path → who."""
     ours = {path for disk in disks for path in (disk.path, *disk.chain) if path}
     used = hypervisor.paths_in_use(besides=uuid, ours=ours)
-    others = {host.identity(path): who for path, who in used.items()}
+    others = {same(path, host): who for path, who in used.items()}
     others.pop(None, None)
-    identities = {path: host.identity(path) for path in ours}
+    identities = {path: same(path, host) for path in ours}
     return {path: others[identity] for path, identity in identities.items() if identity in others}
 
 

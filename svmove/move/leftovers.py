@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from svmove.errors import HypervisorError, NotFoundError
 from svmove.journal import Entry, Journal, Kind, Record
 from svmove.move import lost, throttle
+from svmove.move.observe import same
 from svmove.move.phases import Phase
 from svmove.move.throttle import InForce
 from svmove.ports import Hypervisor
@@ -79,7 +80,7 @@ def remove(leftover: Leftover, hypervisor: Hypervisor, host: Host) -> None:
 def _identities_in_use(hypervisor: Hypervisor, host: Host) -> dict[str, str]:
     """Of every domain, also of those that were moved."""
     used = hypervisor.paths_in_use(besides="")
-    return {identity: who for path, who in used.items() if (identity := host.identity(path)) is not None}
+    return {identity: who for path, who in used.items() if (identity := same(path, host)) is not None}
 
 
 def _volumes(record: Record, host: Host, used: dict[str, str]) -> Iterator[Leftover]:

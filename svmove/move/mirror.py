@@ -15,7 +15,7 @@ from svmove.move.converge import Converge
 from svmove.move.governor import LOOK, Governor, buffer_for
 from svmove.move.observe import DiskSeen, Seen
 from svmove.move.phases import Phase
-from svmove.volumes import CopyOptions, DiskPlan
+from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
 
 # A lost event must not hang a move: readiness is also read from the XML this often (seconds).
 _LOOK_AGAIN = 5.0
@@ -42,11 +42,17 @@ def start_one(move: Move, disk: DiskPlan, seen: DiskSeen) -> None:
         bandwidth=disk.bandwidth,
         granularity=disk.granularity or move.plan.granularity,
         buffer=storage.buffer(move, disk, buffer_for(disk.bandwidth, move.plan.buffer)),
+        sliced=_is_larger(move, disk.lands),
         synchronous=converge.is_synchronous(move, disk.target),
         shallow=disk.shallow,
     )
     move.intend("copy", disk.target)
     move.world.hypervisor.start_copy(move.plan.uuid, disk.target, disk.lands, options)
+
+
+def _is_larger(move: Move, spec: VolumeSpec) -> bool:
+    """Devices and LUNs come in sizes of their own."""
+    return not location.is_file(spec.path) and move.world.host.size(spec.path) > spec.capacity
 
 
 def at_rest(move: Move) -> Seen:

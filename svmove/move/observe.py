@@ -199,8 +199,9 @@ def _is_held(path: str, process: Process | None, host: Host, opened: frozenset[s
     return process is not None and host.holds(process, path)
 
 
-def _identity(path: str, host: Host) -> str | None:
-    """Of an image on the network its name, without asking whether it is there: QEMU, which has it open, would know."""
+def same(path: str, host: Host) -> str | None:
+    """What tells whether two locations are one image. Of one on the network by its name alone, so that the storages
+    of all guests need not be asked; None: there is no such file."""
     return location.identity(path) if location.is_network(path) else host.identity(path)
 
 
@@ -217,6 +218,6 @@ def _disk(domain: Domain, held: frozenset[str], host: Host, plan: DiskPlan, made
         persistent=domain.persistent,
         mirror=live.mirror if live else None,
         held=held & {*plan.sources, *plan.destinations},
-        ours=frozenset(path for path, identity in ours.items() if _identity(path, host) == identity),
+        ours=frozenset(path for path, identity in ours.items() if same(path, host) == identity),
         plan=plan,
     )

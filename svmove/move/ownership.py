@@ -7,7 +7,7 @@ since somebody may have put another one there, and (3) nobody names it or has it
 from collections.abc import Mapping
 
 from svmove.move.context import Move
-from svmove.move.observe import Seen, Where
+from svmove.move.observe import Seen, Where, same
 from svmove.requests import Method, Verify
 from svmove.volumes import DiskPlan, VolumeSpec
 
@@ -18,7 +18,7 @@ def used_elsewhere(move: Move) -> dict[str, str]:
     ours = {spec.path for disk in plan.disks for spec in disk.made.values()}
     ours |= {path for disk in plan.disks for path in disk.deletable.values()}
     used = move.world.hypervisor.paths_in_use(besides=plan.uuid, ours=ours)
-    return {identity: who for path, who in used.items() if (identity := host.identity(path)) is not None}
+    return {identity: who for path, who in used.items() if (identity := same(path, host)) is not None}
 
 
 def doubt_about_source(
@@ -66,7 +66,7 @@ def lie_below(move: Move, seen: Seen) -> dict[str, str]:
     for disk in seen.domain.inactive if seen.off else ():
         if disk.path is not None and disk.device == "disk":
             for path, _ in host.chain(disk.path, disk.format):
-                if (identity := host.identity(path)) is not None:
+                if (identity := same(path, host)) is not None:
                     found[identity] = f"disk {disk.target} of the guest"
     return found
 

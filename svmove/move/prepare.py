@@ -3,6 +3,7 @@
 Every act is idempotent: it looks first whether it was done, by this process or by one that died.
 """
 
+from svmove import location
 from svmove.errors import CopyError, HypervisorError
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
@@ -39,8 +40,18 @@ def prepare(move: Move) -> Phase:
         for key, spec in disk.made.items():
             move.may_go_on()
             if move.noted("created", key) is None:
-                create(move, key, spec)
+                (take if spec.taken else create)(move, key, spec)
     return Phase.PREPARED
+
+
+def take(move: Move, key: str, spec: VolumeSpec) -> None:
+    """A volume that is there: what it holds is overwritten from here on, and it is never deleted. Raises CopyError."""
+    identity = move.world.host.identity(spec.path)
+    if identity is None or (who := used_elsewhere(move).get(identity)) is not None:
+        why = f"{who} uses it" if identity else "it is gone"
+        raise CopyError(f"{spec.path} can't be taken any more: {why}", reason="changed", remedy="plan again")
+    move.intend("take", key, pool=spec.pool, name=spec.name, path=spec.path)
+    move.note("created", key, pool=spec.pool, name=spec.name, identity=identity)
 
 
 def create(move: Move, key: str, spec: VolumeSpec) -> None:
@@ -57,7 +68,9 @@ def create(move: Move, key: str, spec: VolumeSpec) -> None:
         move.note("not-created", key, text=error.text)
         raise
     move.note("created", key, pool=spec.pool, name=spec.name, identity=host.identity(volume.path))
-    if volume.path != spec.path or volume.capacity != spec.capacity:
+    # Volume groups give whole extents: of a larger one the guest sees as much as it had.
+    lies = volume.capacity != spec.capacity if location.is_file(spec.path) else volume.capacity < spec.capacity
+    if volume.path != spec.path or lies:
         raise CopyError(
             f"pool {spec.pool} made {volume.path} with {volume.capacity} bytes; "
             f"wanted were {spec.path} and {spec.capacity}",
@@ -72,6 +85,6 @@ def _adopt(move: Move, key: str, spec: VolumeSpec, identity: str) -> None:
         raise CopyError(f"{spec.path} exists already", reason="name-taken", remedy="give another name")
     hypervisor.refresh_pool(spec.pool)  # libvirt may have died over it as well
     volume = hypervisor.volume_at(spec.path)
-    if volume is None or (volume.name, volume.capacity) != (spec.name, spec.capacity):
+    if volume is None or volume.name != spec.name or volume.capacity < spec.capacity:
         raise CopyError(f"{spec.path} was only half made", reason="half-made", remedy="move again")
     move.note("created", key, pool=spec.pool, name=spec.name, identity=identity)

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from svmove import location
 from svmove.errors import CopyError, HostError
 from svmove.journal import Kind
 from svmove.model import Job
@@ -41,17 +42,22 @@ def unless_too_slow(move: Move) -> None:
     Notes what is slow, and still good enough for the guest's pause."""
     if any(move.record.all(Kind.INTENT, what) for what in ("copy", "lay-over")):
         return  # a copy under way is watched; its own writes would be in the way of a probe's
-    folders = {str(PurePosixPath(disk.lands.path).parent): disk for disk in move.pending}
+    folders = {_storage(disk.lands.path): disk for disk in move.pending}
     for folder, disk in folders.items():
         took = _write_takes(move, folder, disk.lands.path)
         if took is not None and took > _QUICK:
             move.note("slow", disk.target, folder=folder, seconds=took)
 
 
+def _storage(path: str) -> str:
+    """What answers as quickly as the image does: its folder, or the image itself."""
+    return str(PurePosixPath(path).parent) if location.is_file(path) else path
+
+
 def buffer(move: Move, disk: DiskPlan, wanted: int) -> int:
     """For the mirror of that disk, in bytes."""
     slow = {entry.data["folder"] for entry in move.record.all(Kind.FACT, "slow")}
-    return min(wanted, _SMALL) if str(PurePosixPath(disk.lands.path).parent) in slow else wanted
+    return min(wanted, _SMALL) if _storage(disk.lands.path) in slow else wanted
 
 
 def _write_takes(move: Move, folder: str, path: str) -> float | None:
@@ -101,7 +107,7 @@ def _ended(move: Move, path: str, probe: Probe) -> float:
 
 def _too_slow(move: Move, folder: str, seconds: float, how: str) -> CopyError:
     rate = _WRITE / seconds
-    size = sum(disk.copy_bytes for disk in move.pending if str(PurePosixPath(disk.lands.path).parent) == folder)
+    size = sum(disk.copy_bytes for disk in move.pending if _storage(disk.lands.path) == folder)
     return CopyError(
         f"the copy would never be ready: a write of {show_size(_WRITE)} to {folder} takes {show_duration(seconds)} "
         f"({how}), where the guest's pause allows {show_duration(move.terms().max_pause / 4)}; one after the other, "

@@ -7,7 +7,7 @@ A check that finds nothing to object to yields nothing. `refuse` stops the move 
 from collections.abc import Callable, Iterator
 
 from svmove.moves import Finding
-from svmove.plan import chain_checks, disk_checks, domain_checks, method_checks, pool_checks
+from svmove.plan import chain_checks, disk_checks, domain_checks, method_checks, place_checks, pool_checks
 from svmove.plan.case import Case
 
 CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
@@ -25,6 +25,9 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     disk_checks.jobs,
     disk_checks.configuration,
     disk_checks.sharing,
+    place_checks.taken,
+    place_checks.kept,
+    place_checks.off,
     pool_checks.names,
     pool_checks.space,
     pool_checks.scratch,

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from svmove.model import Disk, Image, Inventory, Pool, Volume
+from svmove import location
+from svmove.model import Disk, Image, Inventory, Pool, SourceKind, Volume
 from svmove.moves import Finding, Level
+from svmove.plan import places
 from svmove.plan.layers import layers, on
 from svmove.requests import Allocation, DiskRequest, Format, Request
 from svmove.volumes import Layer, VolumeSpec
@@ -29,6 +31,11 @@ class Choice:
     pool: Pool | None
     destination: VolumeSpec | None
     layers: tuple[Layer, ...] = ()
+
+    @property
+    def on_file(self) -> bool:
+        path = self.disk.path
+        return path is not None and location.is_file(path) and self.disk.kind in (SourceKind.FILE, SourceKind.VOLUME)
 
     @property
     def there(self) -> bool:
@@ -78,10 +85,10 @@ def _choice(asked: DiskRequest, request: Request, inventory: Inventory, *, named
     image = inventory.images.get(disk.path) if disk.path else None
     volume = inventory.volumes.get(disk.path) if disk.path else None
     pool_name = asked.pool or request.to
-    pool = inventory.pool(pool_name) if pool_name else None
+    pool = places.destination(pool_name, inventory)
     destination = None
     below = layers(disk, request, inventory, pool)
-    if pool is not None and pool.path is not None and image is not None:
+    if pool is not None and pool.location is not None and image is not None:
         destination = on(_destination(asked, request, disk, image, pool), below, flatten=request.flatten)
     return Choice(
         disk=disk,
@@ -98,23 +105,33 @@ def _choice(asked: DiskRequest, request: Request, inventory: Inventory, *, named
 
 def _destination(asked: DiskRequest, request: Request, disk: Disk, image: Image, pool: Pool) -> VolumeSpec:
     wanted = asked.format or request.format
-    format_ = disk.format if wanted is Format.KEEP else wanted.value
-    name = asked.name or _name(PurePosixPath(disk.path or disk.target).name, format_)
+    kind = places.kind(pool) or places.Kind()
+    # What is no file can carry a qcow2, and has no use for one.
+    format_ = (disk.format if kind.files else "raw") if wanted is Format.KEEP else wanted.value
+    name = asked.name or _name(location.name(disk.path or disk.target), format_)
+    virtual_bytes = disk.slice_bytes or image.virtual_bytes
     # The source's options are kept; a raw source has none, and QEMU's defaults are right for it.
     keeps = format_ == "qcow2" and image.format == "qcow2"
     return VolumeSpec(
         pool=pool.name,
         name=name,
-        path=str(PurePosixPath(pool.path or "/") / name),
+        path=_location(pool, name),
         format=format_,
-        capacity=-(-image.virtual_bytes // _SECTOR) * _SECTOR,
+        capacity=-(-virtual_bytes // _SECTOR) * _SECTOR,
+        taken=not kind.makes,
         cluster_bytes=image.cluster_bytes if keeps else None,
         # libvirt's own default is compat 0.10, which has neither zero clusters nor lazy refcounts.
         compat=(image.compat if keeps else "1.1") if format_ == "qcow2" else None,
         extended_l2=keeps and image.extended_l2,
         lazy_refcounts=keeps and image.lazy_refcounts,
-        full=_full(request.allocation, image),
+        full=kind.files and _full(request.allocation, image),
     )
+
+
+def _location(pool: Pool, name: str) -> str:
+    """An image that stands for a pool is the volume itself."""
+    whole = pool.location or ""
+    return whole if location.is_network(pool.name) else location.child(whole, name)
 
 
 def _full(wanted: Allocation, image: Image) -> bool:

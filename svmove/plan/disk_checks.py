@@ -46,10 +46,10 @@ def shapes(case: Case) -> Iterator[Finding]:
             )
         elif disk.shareable:
             yield refuse("shareable", f"{target} is shareable: another guest may write to it", "leave it out", target)
-        elif disk.path is None or disk.kind not in (SourceKind.FILE, SourceKind.VOLUME):
+        elif disk.path is None or disk.kind is SourceKind.OTHER:
             yield refuse(
                 "unsupported-source",
-                f"{target} is not on a file; this version moves files",
+                f"{target} is neither a file nor a block device, nor on the network by rbd, iSCSI or NBD",
                 "leave it out",
                 target,
             )

@@ -18,7 +18,7 @@ def layers(disk: Disk, request: Request, inventory: Inventory, pool: Pool | None
         volume, image = inventory.volumes.get(path), inventory.images.get(path)
         shared = path in inventory.used_elsewhere
         stays = stays or (shared and request.base is Base.STAY)
-        spec = None if stays or pool is None or pool.path is None else _spec(path, format_, inventory, pool)
+        spec = None if stays or pool is None or pool.folder is None else _spec(path, format_, inventory, pool)
         taken = spec is not None and spec.name in inventory.names.get(spec.pool, frozenset())
         found.append(
             Layer(
@@ -42,7 +42,7 @@ def _spec(path: str, format_: str, inventory: Inventory, pool: Pool) -> VolumeSp
     return VolumeSpec(
         pool=pool.name,
         name=name,
-        path=str(PurePosixPath(pool.path or "/") / name),
+        path=str(PurePosixPath(pool.folder or "/") / name),
         format=format_,
         capacity=image.virtual_bytes if image else 0,
         # The file is copied as it is, header and all; these are for the pool's own making of it.
@@ -89,7 +89,7 @@ def overlay(source: str, source_format: str, pool: Pool, destination: VolumeSpec
 
     None where nothing can be laid over: svmove can't make a volume beside the source.
     """
-    if pool.path is None or str(PurePosixPath(source).parent) != str(PurePosixPath(pool.path)):
+    if pool.folder is None or str(PurePosixPath(source).parent) != str(PurePosixPath(pool.folder)):
         return None
     # The id's last part is unique, and short enough for a name.
     token = move.rpartition("-")[2]

@@ -75,7 +75,7 @@ def _plan(
 ) -> DiskPlan | None:
     """None without a pool to go to, of which the checks of pools tell. The format is kept."""
     pool = inventory.pool(asked.pool or to or "")
-    if pool is None or pool.path is None or disk.path is None:
+    if pool is None or pool.folder is None or disk.path is None:
         return None
     volume = inventory.volumes.get(disk.path)
     name = asked.name or PurePosixPath(disk.path).name
@@ -89,7 +89,7 @@ def _plan(
         destination=VolumeSpec(
             pool=pool.name,
             name=name,
-            path=str(PurePosixPath(pool.path) / name),
+            path=str(PurePosixPath(pool.folder) / name),
             format=disk.format,
             capacity=image.virtual_bytes,
             cluster_bytes=image.cluster_bytes if keeps else None,

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from svmove.model import CopyWay, Disk, DomainState, Inventory, SourceKind, Versions
-from svmove.plan import known_bad
+from svmove.model import CopyWay, Disk, DomainState, Inventory, Versions
+from svmove.plan import known_bad, places
 from svmove.plan.choice import Choice
 from svmove.plan.granularity import COARSE, dirties
 from svmove.plan.known_bad import Harm, version
@@ -174,8 +174,10 @@ def snapshot_possible(facts: Facts) -> str | None:
 
 def _unfit(choice: Choice, inventory: Inventory) -> str | None:
     disk, image = choice.disk, choice.image
-    if disk.device != "disk" or disk.kind not in (SourceKind.FILE, SourceKind.VOLUME):
+    if disk.device != "disk" or not choice.on_file:
         return "is not on a file"
+    if (kind := places.kind(choice.pool)) is not None and not kind.files:
+        return "is to go to what is no file, and its copy is one"
     if flag := _flag(disk):
         return f"is {flag}, and can have no snapshot"
     if not _has_place(choice, inventory):
@@ -190,9 +192,9 @@ def _unfit(choice: Choice, inventory: Inventory) -> str | None:
 def _has_place(choice: Choice, inventory: Inventory) -> bool:
     """Whether svmove can have a volume made beside the source."""
     pool = inventory.pool(choice.volume.pool) if choice.volume else None
-    if pool is None or pool.path is None or choice.disk.path is None:
+    if pool is None or pool.folder is None or choice.disk.path is None:
         return False
-    return pool.active and PurePosixPath(choice.disk.path).parent == PurePosixPath(pool.path)
+    return pool.active and PurePosixPath(choice.disk.path).parent == PurePosixPath(pool.folder)
 
 
 def _flag(disk: Disk) -> str | None:

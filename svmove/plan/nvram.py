@@ -42,7 +42,7 @@ def choose_nvram(
 
 def _is_there(path: str, request: Request, inventory: Inventory) -> bool:
     pool = inventory.pool(request.to or "")
-    return pool is not None and pool.path is not None and PurePosixPath(path).parent == PurePosixPath(pool.path)
+    return pool is not None and pool.folder is not None and PurePosixPath(path).parent == PurePosixPath(pool.folder)
 
 
 def _reasons(
@@ -77,7 +77,7 @@ def _reasons(
 def _plan(path: str, request: Request, inventory: Inventory) -> tuple[DiskPlan, ...]:
     """None without a pool to go to, of which the checks of pools tell."""
     pool, image, volume = inventory.pool(request.to or ""), inventory.images[path], inventory.volumes[path]
-    if pool is None or pool.path is None:
+    if pool is None or pool.folder is None:
         return ()
     name = PurePosixPath(path).name
     return (
@@ -90,7 +90,7 @@ def _plan(path: str, request: Request, inventory: Inventory) -> tuple[DiskPlan, 
             destination=VolumeSpec(
                 pool=pool.name,
                 name=name,
-                path=str(PurePosixPath(pool.path) / name),
+                path=str(PurePosixPath(pool.folder) / name),
                 format="raw",
                 capacity=-(-image.virtual_bytes // _SECTOR) * _SECTOR,
                 full=fully_allocated(image),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from svmove.errors import UsageError
 from svmove.model import Inventory
 from svmove.moves import Finding, Level, Plan
-from svmove.plan import admission, estimate
+from svmove.plan import admission, estimate, places
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice, choose
 from svmove.plan.granularity import granularity_for
@@ -32,7 +32,7 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
     max_pause = policy.move.max_pause if request.max_pause is None else request.max_pause
     deadline = policy.move.deadline if request.deadline is None else request.deadline
     bandwidth = policy.move.bandwidth if request.bandwidth is None else request.bandwidth
-    disks = once(_disk_plans(to_move, request, bandwidth))
+    disks = once(_disk_plans(to_move, request, inventory, bandwidth))
     total = sum(disk.copy_bytes + sum(layer.copy_bytes for layer in disk.layers) for disk in disks)
     past_rate = _past_rate(disks, inventory)
     copy_seconds = estimate.seconds(total, bandwidth, past_rate)
@@ -113,7 +113,15 @@ def consistent(request: Request) -> None:
         raise UsageError("no destination", remedy="name a pool: --to POOL, or --disk TARGET=POOL for each disk")
 
 
-def _disk_plans(choices: Sequence[Choice], request: Request, bandwidth: int | None) -> tuple[DiskPlan, ...]:
+def _deletable(choice: Choice, inventory: Inventory) -> bool:
+    """A LUN or a partition is a piece of a disk that somebody has cut: it is left, with what was on it."""
+    kind = places.kind(inventory.pool(choice.volume.pool)) if choice.volume else None
+    return kind is not None and kind.deletes
+
+
+def _disk_plans(
+    choices: Sequence[Choice], request: Request, inventory: Inventory, bandwidth: int | None
+) -> tuple[DiskPlan, ...]:
     complete = [
         (choice, choice.image, choice.destination)
         for choice in choices
@@ -133,7 +141,7 @@ def _disk_plans(choices: Sequence[Choice], request: Request, bandwidth: int | No
             bandwidth=cap,
             # A file in no pool was never libvirt's, and so is not ours to delete.
             # One that the guest may only read is likely a template, which others may have below their own.
-            delete_source=not (request.keep_source or choice.volume is None or choice.disk.read_only),
+            delete_source=not (request.keep_source or not _deletable(choice, inventory) or choice.disk.read_only),
             layers=choice.layers,
         )
         for (choice, _, destination), size, cap in zip(complete, sizes, caps, strict=True)

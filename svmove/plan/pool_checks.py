@@ -3,13 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
+from svmove import location
 from svmove.moves import Finding, Level
+from svmove.plan import places
 from svmove.plan.case import Case, nearest, refuse
+from svmove.plan.choice import Choice
 from svmove.requests import Method, Verify
 from svmove.units import show_size
 from svmove.volumes import VolumeSpec
-
-POOL_TYPES = ("dir", "fs", "netfs")
 
 
 def pools(case: Case) -> Iterator[Finding]:
@@ -18,15 +19,17 @@ def pools(case: Case) -> Iterator[Finding]:
     if case.request.to is not None:
         wanted.add(case.request.to)
     for name in sorted(name for name in wanted if name is not None):
-        pool = case.inventory.pool(name)
-        if pool is None:
+        pool = places.destination(name, case.inventory)
+        if pool is None and location.is_network(name):
+            yield refuse("bad-uri", f"{name!r}: {_trouble(name)}", "write nbd://HOST[:PORT]/EXPORT", None)
+        elif pool is None:
             yield refuse("no-such-pool", f"no pool {name!r}", nearest(name, known))
         elif not pool.active:
             yield refuse("pool-inactive", f"pool {name} is not active", f"virsh pool-start {name}")
-        elif pool.type not in POOL_TYPES:
+        elif places.kind(pool) is None:
             yield refuse(
                 "pool-type",
-                f"pool {name} is of type {pool.type}; this version moves to {', '.join(POOL_TYPES)}",
+                f"pool {name} is of type {pool.type}; svmove moves to {', '.join(places.KINDS)}",
                 "choose a pool of one of these types",
             )
     for choice in case.choices:
@@ -39,6 +42,8 @@ def names(case: Case) -> Iterator[Finding]:
     owned = case.inventory.domain.marker is not None
     planned = Counter((spec.pool, spec.name) for _, spec in _made(case))
     for target, spec in _made(case):
+        if spec.taken:
+            continue
         if "/" in spec.name or spec.name in ("", ".", "..") or not spec.name.isprintable():
             yield refuse(
                 "bad-name",
@@ -75,6 +80,19 @@ def _made(case: Case) -> list[tuple[str, VolumeSpec]]:
     return [*tops, *found.values()]
 
 
+def _thin(choice: Choice) -> bool:
+    kind = places.kind(choice.pool)
+    return kind is None or kind.thin
+
+
+def _trouble(uri: str) -> str:
+    try:
+        location.parse(uri)
+    except ValueError as error:
+        return str(error)
+    return "not understood"
+
+
 def space(case: Case) -> Iterator[Finding]:
     """Only the destination's space counts: what is allocated now, or all of a volume that is to be fully allocated,
     and a reserve for what the guest adds. Pools that lie on one file system share its space, and count once."""
@@ -82,11 +100,13 @@ def space(case: Case) -> Iterator[Finding]:
     pools: defaultdict[str, set[str]] = defaultdict(set)
     for choice in case.choices:
         spec = choice.destination
-        if spec is not None and choice.image is not None:
+        if spec is not None and choice.image is not None and not spec.taken:
             place = case.inventory.filesystems.get(spec.pool, f"pool {spec.pool}")
             pools[place].add(spec.pool)
             needed[place] += (
-                spec.capacity if spec.full else min(choice.image.allocated_bytes, choice.image.virtual_bytes)
+                spec.capacity
+                if spec.full or not _thin(choice)
+                else min(choice.image.allocated_bytes, choice.image.virtual_bytes)
             )
             copied = [layer for layer in choice.layers if layer.destination is not None and not layer.found]
             needed[place] += sum(layer.copy_bytes for layer in copied)

@@ -10,9 +10,12 @@ from svmove.virt.xml import serialized
 from svmove.volumes import VolumeSpec
 
 
-def copy_destination(spec: VolumeSpec) -> str:
+def copy_destination(spec: VolumeSpec, *, sliced: bool = False) -> str:
     """The <disk> that virDomainBlockCopy wants; type='volume' is not translated there, so it names the image."""
     kind, source = write(spec.path)
+    if sliced:
+        # QEMU mirrors only between equal sizes; the guest keeps its own. It stays in the domain's XML.
+        source.append(E.slices(E.slice(type="storage", offset="0", size=str(spec.capacity))))
     return serialized(E.disk(source, E.driver(name="qemu", type=spec.format), type=kind, device="disk"))
 
 

@@ -8,9 +8,23 @@ import libvirt
 
 from svmove import location
 from svmove.errors import HypervisorError, NotFoundError
+from svmove.location import Secret
 from svmove.model import Agent, Domain, DomainState, Job, Pool, Tuning, Versions, Volume
 from svmove.policy import RetryPolicy
-from svmove.virt import agent, checkpoints, documents, export, jobs, media, opened, snapshots, throttle, usage, xml
+from svmove.virt import (
+    agent,
+    checkpoints,
+    documents,
+    export,
+    jobs,
+    media,
+    opened,
+    secrets,
+    snapshots,
+    throttle,
+    usage,
+    xml,
+)
 from svmove.virt.connection import Connection, unless_unsupported
 from svmove.virt.events import EventQueue, subscribed
 from svmove.virt.storage import find, pool_record, volume_path, volume_record
@@ -157,6 +171,9 @@ class LibvirtHypervisor:
 
     def thaw(self, uuid: str, seconds: float) -> int:
         return agent.thaw(self._connection, uuid, seconds)
+
+    def secret(self, secret: Secret) -> bytes:
+        return secrets.value(self._connection, secret)
 
     # Pools and volumes
 

@@ -33,7 +33,7 @@ def start_copy(connection: Connection, uuid: str, target: str, destination: Volu
         flags |= libvirt.VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES
     if options.shallow:
         flags |= libvirt.VIR_DOMAIN_BLOCK_COPY_SHALLOW
-    described = documents.copy_destination(destination)
+    described = documents.copy_destination(destination, sliced=options.sliced)
     connection.once(lambda c: c.lookupByUUIDString(uuid).blockCopy(target, described, parameters, flags))
 
 

@@ -59,9 +59,16 @@ def _disk(element: etree._Element, volume_path: VolumePath, controllers: Collect
         volume=volume,
         discard=get(driver, "discard"),
         detect_zeroes=get(driver, "detect_zeroes"),
+        slice_bytes=_slice(source),
         throttled=element.find("iotune") is not None,
         tray_open=get(target, "tray") == "open",
     )
+
+
+def _slice(source: etree._Element | None) -> int | None:
+    """Bytes from the start of the image, of which alone the guest sees something."""
+    found = None if source is None else source.find("slices/slice[@type='storage']")
+    return None if found is None or found.get("offset", "0") != "0" else int(found.get("size", "0"))
 
 
 def _has_iothread(driver: etree._Element | None) -> bool:

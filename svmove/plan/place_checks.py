@@ -1,0 +1,113 @@
+"""Checks of destinations that are no files: what they can't keep, and volumes that are taken as they are."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from svmove.moves import Finding, Level
+from svmove.plan import places
+from svmove.plan.case import Case, nearest, refuse
+from svmove.plan.choice import Choice
+from svmove.requests import Allocation, Method
+from svmove.units import show_size
+from svmove.volumes import VolumeSpec
+
+
+def taken(case: Case) -> Iterator[Finding]:
+    """A volume that is there: the right one, large enough, nobody's, and with nothing in it."""
+    meant = Counter(c.destination.path for c in case.choices if c.destination is not None and c.destination.taken)
+    for choice in case.choices:
+        spec = choice.destination
+        if spec is None or not spec.taken:
+            continue
+        if meant[spec.path] > 1:
+            target, again = choice.disk.target, f"{spec.path} is the destination of another disk of this move too"
+            yield refuse("name-twice", f"{target}: {again}", "name one for each", target)
+        else:
+            yield from _taken(case, choice, spec)
+
+
+def _taken(case: Case, choice: Choice, spec: VolumeSpec) -> Iterator[Finding]:
+    target, found = choice.disk.target, case.inventory.taken.get(spec.path)
+    known = sorted(case.inventory.names.get(spec.pool, ()))
+    if choice.asked.name is None and known:
+        yield refuse(
+            "choose-volume",
+            f"{target}: volumes of pool {spec.pool} are not made for a move: one that is there is taken",
+            f"name one: --disk {target}={spec.pool},name=VOLUME, of {', '.join(known)}",
+            target,
+        )
+    elif found is None:
+        yield refuse("no-such-volume", f"{target}: there is no {spec.path}", nearest(spec.name, known), target)
+    elif found.used_by is not None:
+        yield refuse("used-elsewhere", f"{spec.path} is used by somebody else: {found.used_by}", None, target)
+    elif found.size < spec.capacity:
+        yield refuse(
+            "volume-too-small",
+            f"{target} has {show_size(spec.capacity)} ({spec.capacity} bytes), {spec.path} {show_size(found.size)} "
+            f"({found.size})",
+            "take a larger one",
+            target,
+        )
+    elif found.read_only:
+        yield refuse("volume-read-only", f"{target}: {spec.path} can't be written to", "take another one", target)
+    elif not found.blank and not case.request.overwrite:
+        yield refuse(
+            "not-blank",
+            f"{target}: {spec.path} has something in it, which the move would overwrite",
+            "look at what that is; if nobody needs it: --overwrite",
+            target,
+        )
+    elif found.size > spec.capacity:
+        yield Finding(
+            level=Level.NOTE,
+            code="slice",
+            text=f"{target} keeps its {show_size(spec.capacity)} on {spec.path}, which has {show_size(found.size)}: "
+            "a <slice> in the guest's XML says so",
+            remedy="to use all of it, take the <slices> out of the XML when the guest is off",
+            target=target,
+        )
+
+
+def kept(case: Case) -> Iterator[Finding]:
+    """What is lost by going there; it is told before."""
+    for choice in case.choices:
+        kind, target, spec = places.kind(choice.pool), choice.disk.target, choice.destination
+        if kind is None or spec is None or kind.files:
+            continue
+        if choice.layers and not case.request.flatten:
+            yield refuse(
+                "raw-chain",
+                f"{target} has files below it: {', '.join(choice.disk.chain)}; pool {spec.pool} can't have any",
+                "make one image of them: --flatten",
+                target,
+            )
+        if case.request.allocation is Allocation.FULL and kind.thin:
+            yield Finding(
+                level=Level.WARN,
+                code="not-allocated",
+                text=f"{target}: pool {spec.pool} gives a volume its room when it is written",
+                target=target,
+            )
+        if not kind.thin and choice.image is not None and choice.image.allocated_bytes < spec.capacity:
+            yield Finding(
+                level=Level.NOTE,
+                code="thinness",
+                text=f"{target}: {show_size(choice.image.allocated_bytes)} of {show_size(spec.capacity)} are allocated "
+                f"now; a volume of pool {spec.pool} has room for all from the start, unless its storage is thin itself",
+                target=target,
+            )
+
+
+def off(case: Case) -> Iterator[Finding]:
+    """QEMU's locks, by which a guest is kept from being started onto a half copy, are on files."""
+    if case.method is not Method.OFFLINE:
+        return
+    for choice in case.choices:
+        kind = places.kind(choice.pool)
+        if not (choice.on_file and (kind is None or kind.files)):
+            yield refuse(
+                "offline-files",
+                f"{choice.disk.target}: of a guest that is off only files are moved, between pools of folders",
+                "start the guest: then it is moved as it runs",
+                choice.disk.target,
+            )
