@@ -5,13 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from svmove.location import Network, Protocol, Server, parse
+from svmove.location import PORTS, Network, Protocol, Server, parse
 
 Options = dict[str, Any]
-# Of Ceph's monitors; libvirt leaves it to librados when none is named.
-_CEPH_PORT = 6789
-_ISCSI_PORT = 3260
-_NBD_PORT = 10809
 
 
 def options(image: Network, secret: str | None) -> Options:
@@ -31,7 +27,7 @@ def _rbd(image: Network, secret: str | None) -> Options:
     if "/" in name:
         found["namespace"], found["image"] = name.split("/", 1)
     if image.servers:
-        found["server"] = [{"host": s.host, "port": str(s.port or _CEPH_PORT)} for s in image.servers]
+        found["server"] = [{"host": s.host, "port": str(s.port or PORTS[Protocol.RBD])} for s in image.servers]
     if image.user and secret:
         found |= {"user": image.user, "key-secret": secret, "auth-client-required": ["cephx"]}
     return found
@@ -43,7 +39,7 @@ def _iscsi(image: Network, secret: str | None) -> Options:
     found: Options = {
         "driver": "iscsi",
         "transport": "tcp",
-        "portal": str(Server(host=server.host, port=server.port or _ISCSI_PORT)),
+        "portal": str(Server(host=server.host, port=server.port or PORTS[Protocol.ISCSI])),
         "target": target,
         "lun": int(lun),
     }
@@ -58,7 +54,7 @@ def _nbd_server(image: Network) -> Options:
     if image.socket is not None:
         return {"type": "unix", "path": image.socket}
     server = image.servers[0]
-    return {"type": "inet", "host": server.host, "port": str(server.port or _NBD_PORT)}
+    return {"type": "inet", "host": server.host, "port": str(server.port or PORTS[Protocol.NBD])}
 
 
 def image_of(filename: str) -> Network | None:
@@ -87,7 +83,10 @@ def _of(found: Mapping[str, Any]) -> Network | None:
             server, name = found.get("server", {}), found.get("export", "")
             if (path := server.get("path") or found.get("path")) is not None:
                 return Network(protocol=Protocol.NBD, name=name, socket=path)
-            host, port = server.get("host") or found.get("host"), server.get("port") or found.get("port", _NBD_PORT)
+            host, port = (
+                server.get("host") or found.get("host"),
+                server.get("port") or found.get("port", PORTS[Protocol.NBD]),
+            )
             return Network(protocol=Protocol.NBD, name=name, servers=(Server(host=str(host), port=int(port)),))
     return None
 

@@ -21,7 +21,8 @@ class Protocol(StrEnum):
     NBD = "nbd"
 
 
-_PORTS = {Protocol.ISCSI: 3260, Protocol.NBD: 10809}
+# When none is named; of Ceph the old port of its monitors, which librados tries as well.
+PORTS = {Protocol.RBD: 6789, Protocol.ISCSI: 3260, Protocol.NBD: 10809}
 # libvirt's name of the LUN n of an iscsi-direct pool.
 _UNIT = "unit:0:0:"
 
@@ -73,7 +74,7 @@ class Network:
     @property
     def identity(self) -> str:
         """Equal for the same image, whoever opens it, and whichever of its servers is named first."""
-        port = _PORTS.get(self.protocol)
+        port = PORTS[self.protocol]
         servers = sorted((replace(server, port=server.port or port) for server in self.servers), key=str)
         return str(replace(self, user=None, secret=None, initiator=None, servers=tuple(servers)))
 

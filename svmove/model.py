@@ -151,8 +151,12 @@ class Pool:
     capacity: int = 0
     allocation: int = 0
     available: int = 0
-    # Where its volumes lie (`svmove.location.child`): its path, or a URI. None: that is not known of its type.
-    location: str | None = None
+    network: str | None = None  # its URI
+
+    @property
+    def location(self) -> str | None:
+        """Where its volumes lie (`svmove.location.child`). None: that is not known of its type."""
+        return self.network or self.path
 
     @property
     def folder(self) -> str | None:

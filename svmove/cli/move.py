@@ -42,6 +42,7 @@ def move(
     allocation: plan.Room = "keep",
     trim: plan.Trim = False,
     freeze: plan.Freeze = False,
+    overwrite: plan.Overwrite = False,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="go on in the background, and print the id (svmove wait ID)")
     ] = False,

@@ -71,6 +71,12 @@ Trim = Annotated[
 Freeze = Annotated[
     bool, typer.Option("--freeze", help="the guest's file systems are frozen for the cutover (agent), and thawed")
 ]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="a volume that is taken as it is (LUN, partition, export) may have something in it"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 
 
@@ -92,6 +98,7 @@ def request(given: Mapping[str, Any]) -> Request:
         allocation=parse.allocation(given["allocation"]),
         trim=given["trim"],
         freeze=given["freeze"],
+        overwrite=given["overwrite"],
     )
     consistent(wanted)
     return wanted
@@ -114,6 +121,7 @@ def plan(
     allocation: Room = "keep",
     trim: Trim = False,
     freeze: Freeze = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> int:
     """Say what a move would do, how long it would take, and what speaks against it. Changes nothing."""

@@ -105,7 +105,7 @@ def _choice(asked: DiskRequest, request: Request, inventory: Inventory, *, named
 
 def _destination(asked: DiskRequest, request: Request, disk: Disk, image: Image, pool: Pool) -> VolumeSpec:
     wanted = asked.format or request.format
-    kind = places.kind(pool) or places.Kind()
+    kind = places.kind(pool) or places.KINDS["dir"]  # of an unknown one the checks of pools tell
     # What is no file can carry a qcow2, and has no use for one.
     format_ = (disk.format if kind.files else "raw") if wanted is Format.KEEP else wanted.value
     name = asked.name or _name(location.name(disk.path or disk.target), format_)

@@ -37,9 +37,11 @@ def _taken(case: Case, choice: Choice, spec: VolumeSpec) -> Iterator[Finding]:
             target,
         )
     elif found is None:
-        yield refuse("no-such-volume", f"{target}: there is no {spec.path}", nearest(spec.name, known), target)
+        remedy = nearest(spec.name, known) or "make it first, or name another one"
+        yield refuse("no-such-volume", f"{target}: there is no {spec.path}", remedy, target)
     elif found.used_by is not None:
-        yield refuse("used-elsewhere", f"{spec.path} is used by somebody else: {found.used_by}", None, target)
+        who = f"{spec.path} is used by somebody else: {found.used_by}"
+        yield refuse("used-elsewhere", who, "take another one", target)
     elif found.size < spec.capacity:
         yield refuse(
             "volume-too-small",

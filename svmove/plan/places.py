@@ -49,4 +49,4 @@ def image_by_uri(name: str) -> Pool | None:
         image = location.parse(name)
     except ValueError:
         return None
-    return Pool(name=name, type=str(image.protocol), active=True, path=None, location=str(image))
+    return Pool(name=name, type=str(image.protocol), active=True, path=None, network=str(image))

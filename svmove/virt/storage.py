@@ -24,22 +24,20 @@ def pool_record(pool: Any) -> Pool:
         capacity=capacity,
         allocation=allocation,
         available=available,
-        location=_pool_location(described),
+        network=_pool_network(described),
     )
 
 
-def _pool_location(pool: etree._Element) -> str | None:
-    """Where its volumes lie; None: that is not known of its type."""
+def _pool_network(pool: etree._Element) -> str | None:
+    """Where the volumes of a pool on the network lie."""
     source = pool.find("source")
     match pool.get("type"):
         case "rbd" if source is not None:
             return str(_network(source, Protocol.RBD, source.findtext("name") or ""))
         case "iscsi-direct" if source is not None:
             return str(_network(source, Protocol.ISCSI, get(source.find("device"), "path") or ""))
-        case "gluster" | "sheepdog" | "zfs" | "vstorage":
-            return None
         case _:
-            return pool.findtext("target/path")
+            return None
 
 
 def _network(source: etree._Element, protocol: Protocol, name: str) -> Network:
@@ -72,7 +70,7 @@ def volume_record(pool: Any, volume: Any) -> Volume:
 def _volume_location(pool: Any, volume: Any) -> str:
     if volume.info()[0] != libvirt.VIR_STORAGE_VOL_NETWORK:
         return str(volume.path())
-    where = _pool_location(xml.parse(pool.XMLDesc(0)))
+    where = _pool_network(xml.parse(pool.XMLDesc(0)))
     return str(volume.path()) if where is None else location.child(where, volume.name())
 
 
@@ -92,7 +90,7 @@ def find(c: Any, path: str) -> tuple[Any, Any]:
         return volume.storagePoolLookupByVolume(), volume
     # libvirt's own path of such a volume does not tell whose it is: vms/web, of whatever cluster.
     for pool in c.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
-        where = _pool_location(xml.parse(pool.XMLDesc(0)))
+        where = _pool_network(xml.parse(pool.XMLDesc(0)))
         name = None if where is None else location.volume(where, path)
         if name is not None:
             return pool, pool.storageVolLookupByName(name)

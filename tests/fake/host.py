@@ -11,6 +11,7 @@ from svmove.model import (
     DomainState,
     Image,
     Process,
+    Taken,
 )
 from svmove.moves import Plan
 from tests.fake.world import BLOCK, BLOCKS, QEMU, ViolationError, World, counted
@@ -92,6 +93,12 @@ class FakeHost:
         names = {file.identity: name for name, file in self.world.files.items()}
         below = self.world.files[path].chain()[1:]
         return tuple((names[file.identity], file.format) for file in below)
+
+    @counted
+    def taken(self, path: str) -> Taken | None:
+        if path not in self.world.files:
+            return None
+        return Taken(size=self.size(path), blank=not any(self.world.files[path].blocks))
 
     @counted
     def allocated(self, path: str) -> int:

@@ -122,6 +122,10 @@ class FakeHypervisor:
         )
 
     @counted
+    def opened(self, uuid: str) -> frozenset[str]:
+        return frozenset()  # this world has files alone
+
+    @counted
     def paths_in_use(self, *, besides: str, ours: Collection[str] = ()) -> Mapping[str, str]:
         return dict(self.world.used_by)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import svmove.plan
-from svmove.model import Agent, Checkpoint, DomainState, Inventory, Mirror, SourceKind, Versions
+from svmove.model import Agent, Checkpoint, DomainState, Inventory, Mirror, SourceKind, Taken, Versions
 from svmove.moves import Finding, Level
 from svmove.plan.admission import CHECKS
 from svmove.policy import MovePolicy, Policy, SpacePolicy
@@ -52,6 +52,22 @@ def chained(**changed: Any) -> Inventory:
 
 OFF = domain(live=(), state=DomainState.OFF)
 OFF_CHAINED = domain(live=(), inactive=(CHAINED,), state=DomainState.OFF)
+THICK = frozenset({"thinness"})
+SAN = "iscsi://10.0.0.5/iqn.2026-11.org:san"
+LUN = SAN + "/1"
+
+
+def to_lun(**changed: Any) -> Inventory:
+    """A pool of LUNs, with one of the disk's own size."""
+    there = {"size": 4 * GiB, "blank": True, **changed}
+    pools = (pool(type="iscsi-direct", path=None, network=SAN), pool("slow"))
+    return inventory(pools=pools, names={"fast": frozenset({"unit:0:0:1"})}, taken={LUN: Taken(**there)})
+
+
+def lun(name: str = "unit:0:0:1") -> Request:
+    return named(DiskRequest(target="vda", name=name))
+
+
 SNAPPED = images(internal_snapshots=("s1", "s2"))
 
 FIRES = [
@@ -131,7 +147,6 @@ FIRES = [
         found=inventory(disk(kind=SourceKind.NETWORK, path=None), images={}),
         target="vda",
     ),
-    Fires(code="unsupported-source", found=inventory(disk(kind=SourceKind.BLOCK, path="/dev/sdb")), target="vda"),
     Fires(code="unsupported-source", found=inventory(disk(kind=SourceKind.OTHER)), target="vda"),
     Fires(code="unsupported-source", found=inventory(disk(path=None), images={}), target="vda"),
     Fires(code="unsupported-format", found=inventory(disk(format="vmdk")), target="vda", says="vmdk"),
@@ -263,7 +278,78 @@ FIRES = [
     Fires(
         code="pool-inactive", found=inventory(pools=(pool(active=False), pool("slow"))), says="virsh pool-start fast"
     ),
-    Fires(code="pool-type", found=inventory(pools=(pool(type="rbd"), pool("slow"))), says="rbd"),
+    Fires(
+        code="choose-volume",
+        also=THICK,
+        found=to_lun(),
+        asked=request(),
+        target="vda",
+        says="name=VOLUME, of unit:0:0:1",
+    ),
+    Fires(
+        code="no-such-volume",
+        also=THICK,
+        found=to_lun(),
+        asked=lun("unit:0:0:2"),
+        target="vda",
+        says="unit:0:0:1",
+    ),
+    Fires(
+        code="volume-too-small",
+        also=THICK,
+        found=to_lun(size=1),
+        asked=lun(),
+        target="vda",
+        says="larger",
+    ),
+    Fires(
+        code="volume-read-only",
+        also=THICK,
+        found=to_lun(read_only=True),
+        asked=lun(),
+        target="vda",
+        says="can't be written",
+    ),
+    Fires(
+        code="used-elsewhere",
+        also=THICK,
+        found=to_lun(used_by="domain db"),
+        asked=lun(),
+        target="vda",
+        says="domain db",
+    ),
+    Fires(
+        code="not-blank",
+        also=THICK,
+        found=to_lun(blank=False),
+        asked=lun(),
+        target="vda",
+        says="--overwrite",
+    ),
+    Fires(
+        code="slice",
+        found=to_lun(size=5 * GiB),
+        asked=lun(),
+        level=Level.NOTE,
+        also=THICK,
+        target="vda",
+    ),
+    Fires(code="thinness", found=to_lun(), asked=lun(), level=Level.NOTE, target="vda", says="thin itself"),
+    Fires(
+        code="not-allocated",
+        found=inventory(pools=(pool(type="rbd"), pool("slow"))),
+        asked=request(allocation=Allocation.FULL),
+        level=Level.WARN,
+        target="vda",
+    ),
+    Fires(
+        code="offline-files",
+        found=inventory(domain=OFF, pools=(pool(type="rbd"), pool("slow"))),
+        target="vda",
+        says="start the guest",
+    ),
+    Fires(code="bad-uri", found=inventory(), asked=request(to="http://host/x"), says="nbd://"),
+    Fires(code="pool-type", found=inventory(pools=(pool(type="gluster"), pool("slow"))), says="gluster"),
     Fires(code="bad-name", asked=named(DiskRequest(target="vda", name="a/b")), target="vda"),
     Fires(code="bad-name", asked=named(DiskRequest(target="vda", name="..")), target="vda"),
     Fires(code="bad-name", asked=named(DiskRequest(target="vda", name=".")), target="vda"),
@@ -369,7 +455,7 @@ NOT = [
     ("pool-inactive", request(), inventory(pools=(pool(), pool("slow"), pool("third", active=False)))),
     ("pool-type", request(), inventory(pools=(pool(type="fs"), pool("slow")))),
     ("pool-type", request(), inventory(pools=(pool(type="netfs"), pool("slow")))),
-    ("pool-type", request(), inventory(pools=(pool(), pool("slow"), pool("third", type="rbd")))),
+    ("pool-type", request(), inventory(pools=(pool(), pool("slow"), pool("third", type="gluster")))),
     ("bad-name", named(DiskRequest(target="vda", name="a, b.img")), inventory()),
     ("bad-name", named(DiskRequest(target="vda", name="größe.img")), inventory()),
     ("name-taken", request(), inventory(names={"fast": frozenset({"web-vda"}), "slow": frozenset({"web-vda.qcow2"})})),

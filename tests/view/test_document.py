@@ -124,7 +124,16 @@ def test_a_plan_says_whether_it_would_do_anything() -> None:
 def test_the_document_of_the_pools_is_their_figures() -> None:
     found = json.loads(json.dumps(document.pools((pool(),))))
     assert set(found) == {"schema", "pools"}
-    assert set(found["pools"][0]) == {"name", "type", "active", "path", "capacity", "allocation", "available"}
+    assert set(found["pools"][0]) == {
+        "name",
+        "type",
+        "active",
+        "path",
+        "network",
+        "capacity",
+        "allocation",
+        "available",
+    }
 
 
 def test_a_disk_that_can_not_be_read_says_what_libvirt_knows() -> None:

@@ -72,7 +72,7 @@ def test_a_disk_with_an_iothread_or_on_a_controller_with_one_is_known(inner: str
         ("type='file'", "<source file='/a'/>", SourceKind.FILE, "/a"),
         ("type='file' device='cdrom'", "", SourceKind.FILE, None),
         ("type='block'", "<source dev='/dev/sdb'/>", SourceKind.BLOCK, "/dev/sdb"),
-        ("type='network'", "<source protocol='rbd' name='p/i'/>", SourceKind.NETWORK, None),
+        ("type='network'", "<source protocol='rbd' name='p/i'/>", SourceKind.NETWORK, "rbd:///p/i"),
         ("type='volume'", "<source pool='p' volume='v'/>", SourceKind.VOLUME, "/p/v"),
         ("type='volume'", "<source pool='p' volume='gone'/>", SourceKind.VOLUME, None),
         ("type='volume'", "", SourceKind.OTHER, None),
@@ -114,7 +114,7 @@ def test_the_chain_is_read_nearest_first_and_ends_at_the_empty_element() -> None
       <backingStore type='file'><format type='qcow2'/><source file='/middle'/>
         <backingStore type='network'><source protocol='rbd' name='p/base'/><backingStore/></backingStore>
       </backingStore>"""
-    assert disk(inner).chain == ("/middle", "rbd:p/base")
+    assert disk(inner).chain == ("/middle", "rbd:///p/base")
     assert disk("<source file='/top'/><backingStore/>").chain == ()
 
 
@@ -137,7 +137,7 @@ def test_paths_are_those_of_all_that_a_domain_names() -> None:
         <disk type='network'><source protocol='rbd' name='x'/></disk>
         <disk type='file' device='cdrom'/></devices></domain>"""
     )
-    expected = {"/l", "/n", "/k", "/i", "/top", "/base", "/copy", "/p/v"}
+    expected = {"/l", "/n", "/k", "/i", "/top", "/base", "/copy", "/p/v", "rbd:///x"}
     assert expected == xml.paths(found, lambda pool, volume: f"/{pool}/{volume}")
 
 
