@@ -22,7 +22,7 @@ class CopyWay(StrEnum):
     REFLINK = "reflink"  # both files share all extents
     COPY_RANGE = "copy_file_range"
     CONVERT = "qemu-img"
-    PLAIN = "plain"
+    PLAIN = "plain"  # no longer done: in older journals
 
 
 class Agent(StrEnum):

@@ -5,9 +5,11 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from svmove.errors import HostError, UnverifiedError
+from svmove.host import direct
 
 
 def run(argv: Sequence[str], *, timeout: float = 60.0) -> str:
@@ -63,8 +65,10 @@ def abandon(process: "subprocess.Popen[bytes]") -> None:
 
 # Kept, so that Python does not warn of them; reaped when they end, or with this process.
 _ABANDONED: list["subprocess.Popen[bytes]"] = []
-# A slice of 256 MiB on a storage that gives 100 KiB/s still ends.
+# An overlay of 256 MiB on a storage that gives 100 KiB/s is still merged (seconds).
 _PATIENT = 3600.0
+# Between two looks whether a command is to go on.
+_LOOK = 0.5
 _PACKAGES = {"qemu-img": "qemu-utils"}
 
 
@@ -96,27 +100,49 @@ def own_extents(path: str, format_: str) -> list[tuple[int, int]]:
 
 
 def convert_slice(
-    source: str,
-    source_format: str,
-    destination: str,
-    destination_format: str,
+    source: tuple[str, str],
+    destination: tuple[str, str],
     offset: int,
     length: int,
     *,
     bandwidth: int | None,
     blank: bool,
+    heed: Callable[[], None],
 ) -> None:
-    """Brings a slice of an image that nobody writes into one that exists; `blank`: which has nothing there.
-
-    Raises HostError.
-    """
-    argv = ["qemu-img", "convert", "-q", "-n", "-U", "-W", "-m", "8", "-T", "none"]
+    """Brings a slice of an image that nobody writes (path, format) into one that exists; `blank`: which has nothing
+    there. What `heed`, called twice a second, raises ends it in its midst. Raises HostError."""
+    argv = ["qemu-img", "convert", "-q", "-n", "-U", "-W", "-m", "16"]
     argv += ["--target-is-zero"] if blank else []
     argv += ["-r", str(bandwidth)] if bandwidth is not None else []
     argv += ["--image-opts", "--target-image-opts"]
-    argv += [_slice_options(source, source_format, offset, length)]
-    argv += [_slice_options(destination, destination_format, offset, length)]
-    run(argv, timeout=_PATIENT)
+    # Another format's metadata are small and written often: past the cache each would wait for the disk.
+    past_cache = (direct.takes(source[0]), destination[1] == "raw" and direct.takes(destination[0]))
+    for (path, format_), past in zip((source, destination), past_cache, strict=True):
+        argv.append(_slice_options(path, format_, offset, length) + (",cache.direct=on" if past else ""))
+    _run_heeding(argv, heed)
+
+
+def _run_heeding(argv: Sequence[str], heed: Callable[[], None]) -> None:
+    # It must not go on writing when svmove has been killed.
+    with_us = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+    with subprocess.Popen(
+        with_us,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as process:
+        try:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    said = process.communicate(timeout=_LOOK)[1]
+                    break
+                heed()
+        finally:
+            process.kill()  # of one that has ended: nothing
+    if process.returncode != 0:
+        raise HostError(f"{argv[0]} {argv[1]}: {_last_line(said) or f'exit code {process.returncode}'}")
 
 
 def _slice_options(path: str, format_: str, offset: int, length: int) -> str:

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from svmove.errors import HostError
-from svmove.host import command, copying, lock, monitor, offload, probe, procfs, reflink
+from svmove.host import command, copying, direct, lock, monitor, offload, probe, procfs, reflink
 from svmove.model import CopyWay, Image, Process
 
 # stat counts 512-byte blocks, whatever the file system's own block size is.
@@ -273,7 +273,7 @@ def _node(path: str, format_: str, *, layer: bool = False) -> dict[str, object]:
 
     Past the page cache: what lies on the storage counts, and a third of the time is saved (docs/internals.md).
     """
-    cache = {"cache": {"direct": _takes_direct(path)}}
+    cache = {"cache": {"direct": direct.takes(path)}}
     file: dict[str, object] = {"driver": "file", "filename": path, **cache}
     if format_ == "raw":
         return file
@@ -284,12 +284,3 @@ def _node(path: str, format_: str, *, layer: bool = False) -> dict[str, object]:
 def _sliced(node: dict[str, object], offset: int, length: int) -> dict[str, object]:
     cache = {"cache": node["cache"]} if "cache" in node else {}
     return {"driver": "raw", "offset": offset, "size": length, "file": node, **cache}
-
-
-def _takes_direct(path: str) -> bool:
-    """tmpfs, for one, takes no O_DIRECT before Linux 6.5."""
-    try:
-        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True

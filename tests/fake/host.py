@@ -113,7 +113,7 @@ class FakeHost:
     def offload(self, source: str, folder: str) -> CopyWay:
         if source not in self.world.files or folder not in ("/pools/fast", "/pools/slow"):
             raise HostError(f"{source}: No such file or directory")
-        return CopyWay.PLAIN
+        return CopyWay.CONVERT
 
     @counted
     def filesystem(self, path: str) -> str | None:
@@ -174,7 +174,7 @@ class FakeHost:
             self.world.pass_time(1.0)
             if not saved((block + 1) * BLOCK, BLOCKS * BLOCK):
                 raise HostError("stopped")
-        return CopyWay.PLAIN
+        return CopyWay.CONVERT
 
     @counted
     def shares_all(self, source: str, destination: str) -> bool:
