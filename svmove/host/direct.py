@@ -1,12 +1,19 @@
-"""Whether what lies at a path can be read and written past the page cache."""
+"""Whether QEMU can read and write what lies at a path past the page cache."""
 
 import os
 
+# QEMU takes this for the alignment of a file that begins with a hole, and aborts at an extent that is not (7.2:
+# "Assertion `*pnum && QEMU_IS_ALIGNED(*pnum, align)' failed"): on ext4 of less than 512 MiB, with its blocks of 1 KiB.
+_BLOCK = 4096
+
 
 def takes(path: str) -> bool:
-    """tmpfs, for one, takes no O_DIRECT before Linux 6.5."""
+    """False: tmpfs, for one, takes no O_DIRECT before Linux 6.5."""
     try:
-        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC))
+        file = os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
     except OSError:
         return False
-    return True
+    try:
+        return os.fstat(file).st_blksize % _BLOCK == 0
+    finally:
+        os.close(file)
