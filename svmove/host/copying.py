@@ -7,6 +7,7 @@ there.
 """
 
 import os
+import re
 import time
 
 from svmove.errors import HostError
@@ -17,6 +18,9 @@ from svmove.units import MiB
 
 # Of a call that copies; short enough to keep to a rate and to be interrupted.
 _CHUNK = 4 * MiB
+# Before 5.19 copy_file_range did not refuse two file systems that can't, but read and wrote itself, in one thread.
+_LINUX = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
+_REFUSES = (5, 19)
 
 
 def copy(
@@ -59,7 +63,9 @@ def _file(paths: tuple[str, str], files: tuple[int, int], begin: int, progress: 
     # What an attempt that was cut off has written behind `begin` was never reported: a hole must be one here too.
     os.ftruncate(writer, begin)
     os.ftruncate(writer, progress.end)
-    at = _by_kernel(reader, writer, begin, progress)
+    at: int | None = begin
+    if _LINUX >= _REFUSES or os.fstat(reader).st_dev == os.fstat(writer).st_dev:
+        at = _by_kernel(reader, writer, begin, progress)
     if at is None:
         return CopyWay.COPY_RANGE
     slices.copy_file(*paths, at, progress)

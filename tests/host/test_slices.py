@@ -1,5 +1,6 @@
 """A file copied to another file system by qemu-img, for real: whatever its size, its holes and its storage."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from svmove.errors import HostError
-from svmove.host import command, direct
+from svmove.host import command, copying, direct
 from svmove.host.local import LocalHost
 from svmove.model import CopyWay
 from svmove.units import GiB, KiB, MiB
@@ -74,6 +75,22 @@ def test_a_copy_is_equal_and_as_sparse_whatever_its_name(tmp_path: Path, memory:
     assert copied(source, destination) is CopyWay.CONVERT
     assert destination.read_bytes() == source.read_bytes()
     assert destination.stat().st_blocks <= source.stat().st_blocks
+
+
+def test_an_old_kernel_is_not_asked_to_copy_between_two_file_systems(
+    tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def refuse(*args: int) -> int:
+        asked.append(args)
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    for linux, expected in (((5, 15), 0), ((6, 1), 1)):
+        monkeypatch.setattr(copying, "_LINUX", linux)
+        assert copied(sparse(tmp_path / "source"), blank(memory / "destination")) is CopyWay.CONVERT
+        assert len(asked) == expected
 
 
 _EXTENTS = st.lists(st.tuples(st.integers(0, 1023), st.integers(1, 40)), max_size=12)

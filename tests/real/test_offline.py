@@ -12,6 +12,7 @@ from svmove.journal import Journal, Kind, Record
 from svmove.lab.errors import LabError
 from svmove.model import DomainState
 from svmove.units import KiB
+from tests.real.faults import storage
 from tests.real.world import Result, World, disk, finished, uefi, until
 
 # 24 MiB of data: 4 s at 6 MiB/s.
@@ -120,24 +121,30 @@ def test_a_start_in_mid_copy_fails_at_the_lock_and_the_move_goes_on(world: World
     assert world.where("eager") == {"vda": "lab-b"}
 
 
-def test_a_move_that_was_killed_in_mid_copy_goes_on_where_it_was(world: World) -> None:
-    path = filled(world, "cut.img", "raw", "48M")
-    world.guest("cut", disk(path, format_="raw"), start=False)
-    process = world.cli.start("move", "cut", "--to", "lab-b", "--bandwidth", "4MiB/s")
-    until(lambda: world.domain("cut").marker is not None, "it has begun")
-    until(lambda: record(world, "cut").all(Kind.FACT, "saved") != (), "a part of it is saved", 60)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    saved = record(world, "cut").all(Kind.FACT, "saved")[-1].data["offset"]
-    assert saved > 0
-    move = record(world, "cut").plan.move
-    assert world.cli("set", move, "--bandwidth", "none").code == 0
-    result = world.cli("resume", "--json")
-    assert (result.code, result.document["state"]) == (0, "done"), result.stdout
-    assert [e.data["begin"] for e in record(world, "cut").all(Kind.INTENT, "copy-layer")] == [0, saved]
-    assert result.document["disks"][0]["verified"]
-    assert not path.exists()
-    run(["qemu-io", "-f", "raw", "-r", "-c", "read -P 11 2M 46M", str(starts_from(world, "cut")["vda"])])
+def test_a_move_to_another_file_system_that_was_killed_in_mid_copy_goes_on_where_it_was(world: World) -> None:
+    path = filled(world, "cut.qcow2", size="48M")
+    world.guest("cut", disk(path), start=False)
+    world.virsh("snapshot-create-as", "cut", "inside")
+    listed = run(["qemu-img", "snapshot", "-l", str(path)])
+    with storage.small(world, "200M") as pool:
+        process = world.cli.start("move", "cut", "--to", pool.name, "--bandwidth", "4MiB/s")
+        until(lambda: world.domain("cut").marker is not None, "it has begun")
+        until(lambda: record(world, "cut").all(Kind.FACT, "saved") != (), "a part of it is saved", 60)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        saved = record(world, "cut").all(Kind.FACT, "saved")[-1].data["offset"]
+        assert saved > 0
+        move = record(world, "cut").plan.move
+        assert world.cli("set", move, "--bandwidth", "none").code == 0
+        result = world.cli("resume", "--json")
+        assert (result.code, result.document["state"]) == (0, "done"), result.stdout
+        assert [e.data["begin"] for e in record(world, "cut").all(Kind.INTENT, "copy-layer")] == [0, saved]
+        assert [(d["verified"], d["way"]) for d in result.document["disks"]] == [(True, "qemu-img")]
+        assert not path.exists()
+        now = starts_from(world, "cut")["vda"]
+        assert run(["qemu-img", "snapshot", "-l", str(now)]) == listed
+        run(["qemu-io", "-r", "-c", "read -P 11 2M 46M", str(now)])
+        run(["qemu-img", "check", "-q", str(now)])
 
 
 def test_uefi_variables_in_a_pool_stay_while_the_guest_runs_and_go_over_when_it_is_off(world: World) -> None:
