@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 from svmove.errors import HostError
-from svmove.host import command
+from svmove.host import allocation, command
 from svmove.host.progress import EVERY, Progress
 from svmove.units import KiB, MiB
 
@@ -29,13 +29,16 @@ _STAT_BLOCK = 512
 def copy_file(source: str, destination: str, begin: int, progress: Progress) -> None:
     """The bytes of a file, into one that is as long, and has nothing but a hole from `begin` on."""
     size = progress.end
-    # For as long as it is written to, or QEMU says "Image size is not a multiple of request alignment".
-    os.truncate(destination, _up(size, _BLOCK))
-    with open(source, "rb") as reader:  # noqa: PTH123 (a descriptor to seek with)
+    with open(source, "rb") as reader, open(destination, "r+b") as writer:  # noqa: PTH123 (descriptors)
+        # For as long as it is written to, or QEMU says "Image size is not a multiple of request alignment".
+        writer.truncate(_up(size, _BLOCK))
         at, wanted = begin, _FIRST
-        while (found := _next(reader.fileno(), at, size, _within(wanted, progress))) is not None:
-            start, at, data = found
+        while found := _next(reader.fileno(), at, size, _within(wanted, progress)):
             began = time.monotonic()
+            for offset, length in found:
+                # Else ext4 and XFS let one write into a hole at a time: 4.8 s became 2.6 s.
+                allocation.allocate(writer.fileno(), offset, length)
+            start, at = found[0][0] // _BLOCK * _BLOCK, _up(sum(found[-1]), _BLOCK)
             command.convert_slice(
                 (source, "raw"),
                 (destination, "raw"),
@@ -46,11 +49,11 @@ def copy_file(source: str, destination: str, begin: int, progress: Progress) -> 
                 heed=progress.heed,
             )
             taken = time.monotonic() - began
-            progress.copied(min(at, size), data, taken)
+            progress.copied(min(at, size), sum(length for _, length in found), taken)
             wanted = _following(wanted, taken)
         if os.fstat(reader.fileno()).st_size < size:
             raise HostError(f"{source} has become shorter while it was copied")
-    os.truncate(destination, size)
+        writer.truncate(size)
 
 
 def copy_view(source: tuple[str, str], destination: tuple[str, str], begin: int, progress: Progress) -> None:
@@ -81,19 +84,15 @@ def _following(size: int, seconds: float) -> int:
     return max(size // 2, _LEAST) if seconds > 4 * EVERY else size
 
 
-def _next(descriptor: int, at: int, size: int, wanted: int) -> tuple[int, int, int] | None:
-    """From the next data on as far as `wanted` bytes of data reach: start, end, bytes of data in between.
-
-    None: nothing but a hole is left. In whole blocks, so `end` may lie behind the file's.
-    """
-    start, end, found = None, at, 0
+def _next(descriptor: int, at: int, size: int, wanted: int) -> list[tuple[int, int]]:
+    """What comes next that is no hole, so many bytes of it: offset, length."""
+    found: list[tuple[int, int]] = []
     for offset, length in data(descriptor, at, size):
-        start = offset // _BLOCK * _BLOCK if start is None else start
-        end = _up(offset + min(length, wanted - found), _BLOCK)
-        found += min(offset + length, end) - offset
-        if found >= wanted:
+        found.append((offset, min(length, wanted)))
+        wanted -= found[-1][1]
+        if wanted == 0:
             break
-    return None if start is None else (start, end, found)
+    return found
 
 
 def data(descriptor: int, begin: int, size: int) -> Iterator[tuple[int, int]]:

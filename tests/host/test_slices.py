@@ -203,7 +203,7 @@ def test_a_destination_without_room_is_told_as_such(tmp_path: Path) -> None:
     folder.mkdir()
     command.run(["mount", "-n", "-t", "tmpfs", "-o", "size=4M", "none", str(folder)])
     try:
-        with pytest.raises(HostError, match=r"qemu-img convert: .*No space left on device"):
+        with pytest.raises(HostError, match="destination: No space left on device"):
             copied(source, blank(folder / "destination", size=1 * MiB))
     finally:
         command.run(["umount", "-n", str(folder)])
