@@ -126,7 +126,7 @@ def test_a_move_to_another_file_system_that_was_killed_in_mid_copy_goes_on_where
     world.guest("cut", disk(path), start=False)
     world.virsh("snapshot-create-as", "cut", "inside")
     listed = run(["qemu-img", "snapshot", "-l", str(path)])
-    with storage.small(world, "200M") as pool:
+    with storage.small(world, "600M") as pool:
         process = world.cli.start("move", "cut", "--to", pool.name, "--bandwidth", "4MiB/s")
         until(lambda: world.domain("cut").marker is not None, "it has begun")
         until(lambda: record(world, "cut").all(Kind.FACT, "saved") != (), "a part of it is saved", 60)
