@@ -123,7 +123,7 @@ def convert_slice(
 
 
 def _run_heeding(argv: Sequence[str], heed: Callable[[], None]) -> None:
-    # It must not go on writing when svmove has been killed.
+    # It must not go on writing when svmove has been killed; and a Ctrl-C is for svmove, which has a way out.
     with_us = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
     with subprocess.Popen(
         with_us,
@@ -132,6 +132,7 @@ def _run_heeding(argv: Sequence[str], heed: Callable[[], None]) -> None:
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
+        process_group=0,
     ) as process:
         try:
             while True:

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -162,28 +164,47 @@ def test_a_copy_stops_within_a_second_in_the_midst_of_a_slice_and_what_it_told_i
     assert LocalHost().holders(str(destination)) == ()
 
 
-_KILLED = """
+_SLOWLY = """
 import sys
 from svmove.host.local import LocalHost
-LocalHost().copy_image(*sys.argv[1:], begin=0, bandwidth=iter([None] + [1 << 20] * 9).__next__, saved=print)
+LocalHost().copy_image(*sys.argv[1:], begin=0, bandwidth=iter([None] + [1 << 20] * 99).__next__, saved=lambda *_: True)
 """
+
+
+@contextmanager
+def copying_elsewhere(source: Path, destination: Path, script: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Another process that copies, as soon as qemu-img does it; with that, the terminal's process group."""
+    argv = [sys.executable, "-c", script, str(source), "raw", str(destination), "raw"]
+    process, deadline = subprocess.Popen(argv, stdout=subprocess.DEVNULL, process_group=0), time.monotonic() + 20
+    try:
+        while set(LocalHost().holders(str(destination))) <= {process.pid}:
+            assert time.monotonic() < deadline, "nobody copies"
+            time.sleep(0.01)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_nobody_goes_on_writing_when_it_is_killed(tmp_path: Path, memory: Path) -> None:
     source, destination = tmp_path / "source", blank(memory / "destination")
     source.write_bytes(os.urandom(16 * MiB))
-    argv = [sys.executable, "-c", _KILLED, str(source), "raw", str(destination), "raw"]
-    process, host = subprocess.Popen(argv, stdout=subprocess.DEVNULL), LocalHost()
-    deadline = time.monotonic() + 20
-    while set(host.holders(str(destination))) <= {process.pid} and time.monotonic() < deadline:
+    with copying_elsewhere(source, destination, _SLOWLY):
+        pass
+    deadline = time.monotonic() + 5  # of the 16 s that it would go on
+    while LocalHost().holders(str(destination)) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert host.holders(str(destination)) != (process.pid,)
-    process.kill()
-    process.wait()
-    deadline = time.monotonic() + 1
-    while host.holders(str(destination)) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert host.holders(str(destination)) == ()
+    assert LocalHost().holders(str(destination)) == ()
+
+
+def test_a_ctrl_c_is_for_svmove_alone(tmp_path: Path, memory: Path) -> None:
+    source, destination = tmp_path / "source", blank(memory / "destination")
+    source.write_bytes(os.urandom(16 * MiB))
+    script = "import signal; signal.signal(signal.SIGINT, lambda *_: None)" + _SLOWLY.replace("1 << 20", "8 << 20")
+    with copying_elsewhere(source, destination, script) as process:
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 0
+    assert destination.read_bytes() == source.read_bytes()
 
 
 def test_a_source_that_becomes_shorter_is_no_copy(tmp_path: Path, memory: Path) -> None:
