@@ -105,8 +105,10 @@ def convert_slice(
     *,
     bandwidth: int | None,
     blank: bool,
+    flatten: bool = False,
 ) -> None:
-    """Brings a slice of an image that nobody writes into one that exists; `blank`: which has nothing there.
+    """Brings a slice of an image that nobody writes into one that exists; `blank`: which has nothing there; `flatten`:
+    with what lies below the source.
 
     Raises HostError.
     """
@@ -114,18 +116,24 @@ def convert_slice(
     argv += ["--target-is-zero"] if blank else []
     argv += ["-r", str(bandwidth)] if bandwidth is not None else []
     argv += ["--image-opts", "--target-image-opts"]
-    argv += [_slice_options(source, source_format, offset, length)]
+    argv += [_slice_options(source, source_format, offset, length, below=flatten)]
     argv += [_slice_options(destination, destination_format, offset, length)]
     run(argv, timeout=_PATIENT)
 
 
-def _slice_options(path: str, format_: str, offset: int, length: int) -> str:
-    """QEMU's key=value form, where a comma is written twice."""
-    name = path.replace(",", ",,")
-    below = f"file.driver=file,file.filename={name}"
+def _slice_options(path: str, format_: str, offset: int, length: int, *, below: bool = False) -> str:
+    """QEMU's key=value form, where a comma is written twice.
+
+    `below`: what is a hole is asked of the files below it too. A slice does not, so without the quorum of one
+    (`svmove.host.local`) all that the top does not have itself would be read, and what is a hole in all of them.
+    """
+    name, quorum, image = path.replace(",", ",,"), "", "file"
+    if below:
+        quorum, image = "file.driver=quorum,file.vote-threshold=1,file.read-pattern=fifo,", "file.children.0"
+    file = f"{image}.driver=file,{image}.filename={name}"
     if format_ != "raw":
-        below = f"file.driver={format_},file.file.driver=file,file.file.filename={name}"
-    return f"driver=raw,offset={offset},size={length},{below}"
+        file = f"{image}.driver={format_},{image}.file.driver=file,{image}.file.filename={name}"
+    return f"driver=raw,offset={offset},size={length},{quorum}{file}"
 
 
 def rebase(path: str, format_: str, backing: str, backing_format: str) -> None:

@@ -1,8 +1,8 @@
 """Copies an image that nobody writes, into a file that exists: the cheapest way that both storages allow.
 
-Same format: the file is copied as it is, so all that the format keeps in it stays. Else qemu-img reads and writes the
-guest's view of it, slice by slice. What was reported as saved is on stable storage, so that a copy that was cut off is
-gone on with there.
+Same format: the file is copied as it is, so all that the format keeps in it stays. Else, and where a chain becomes one
+file, qemu-img reads and writes the guest's view of it, slice by slice. What was reported as saved is on stable storage,
+so that a copy that was cut off is gone on with there.
 """
 
 import os
@@ -23,6 +23,8 @@ _EVERY = 0.5
 _FIRST_SLICE = 16 * MiB
 _MOST_SLICE = 256 * MiB
 _LEAST_SLICE = 1 * MiB
+# stat counts blocks of this size.
+_BLOCK = 512
 
 Bandwidth = Callable[[], int | None]
 Saved = Callable[[int, int], bool]
@@ -37,12 +39,17 @@ def copy(
     begin: int,
     bandwidth: Bandwidth,
     saved: Saved,
+    flatten: bool = False,
 ) -> CopyWay:
-    """`saved(offset, end)`, in bytes, returns False to stop. Raises HostError, also when it was stopped."""
+    """`saved(offset, end)`, in bytes, returns False to stop. `flatten`: with all that lies below the source.
+
+    Raises HostError, also when it was stopped."""
     try:
-        if source_format == destination_format:
+        if source_format == destination_format and not flatten:
             return _file(source, destination, begin, bandwidth, saved)
-        return _convert(source, source_format, destination, destination_format, begin, bandwidth, saved)
+        return _convert(
+            source, source_format, destination, destination_format, begin, bandwidth, saved, flatten=flatten
+        )
     except OSError as error:
         raise HostError(f"{error.filename or destination}: {error.strerror}") from error
 
@@ -141,10 +148,12 @@ def _convert(
     begin: int,
     bandwidth: Bandwidth,
     saved: Saved,
+    *,
+    flatten: bool,
 ) -> CopyWay:
     size = int(command.image_info(source, source_format)["virtual-size"])
     with open(destination, "rb") as file:  # noqa: PTH123 (a descriptor to sync with)
-        offset, wanted = begin, _FIRST_SLICE
+        offset, wanted, has = begin, _FIRST_SLICE, os.fstat(file.fileno()).st_blocks * _BLOCK
         while offset < size:
             rate, began = bandwidth(), time.monotonic()
             if rate is not None:
@@ -159,12 +168,21 @@ def _convert(
                 length,
                 bandwidth=rate,
                 blank=begin == 0,
+                flatten=flatten,
             )
             offset += length
             wanted = _following(wanted, time.monotonic() - began)
             os.fsync(file.fileno())  # qemu-img does not
             if not saved(offset, size):
                 raise HostError("the copy was stopped")
+            # The first 2 MiB of each slice are one request, which qemu-img's own limit (-r) lets through at once.
+            had, has = has, os.fstat(file.fileno()).st_blocks * _BLOCK
+            while (rate := bandwidth()) is not None:
+                if (owed := (has - had) / rate - (time.monotonic() - began)) <= 0:
+                    break
+                time.sleep(min(owed, _EVERY))
+                if not saved(offset, size):
+                    raise HostError("the copy was stopped")
     return CopyWay.CONVERT
 
 

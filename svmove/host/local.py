@@ -199,9 +199,17 @@ class LocalHost:
         begin: int,
         bandwidth: Callable[[], int | None],
         saved: Callable[[int, int], bool],
+        flatten: bool = False,
     ) -> CopyWay:
         return copying.copy(
-            source, source_format, destination, destination_format, begin=begin, bandwidth=bandwidth, saved=saved
+            source,
+            source_format,
+            destination,
+            destination_format,
+            begin=begin,
+            bandwidth=bandwidth,
+            saved=saved,
+            flatten=flatten,
         )
 
     def shares_all(self, source: str, destination: str) -> bool:

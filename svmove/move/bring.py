@@ -31,7 +31,8 @@ def bring(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec], 
     # A copy that is proven may have had the name of the file below it changed since.
     if (move.plan.verify is not Verify.NONE or layer.found) and not move.noted("proven-layer", key):
         move.intend("prove", key)
-        shared = host.shares_all(layer.source, spec.path)
+        # One that was flattened has other files' blocks besides.
+        shared = not layer.flattened and host.shares_all(layer.source, spec.path)
         if not shared:
             _prove(move, disk, what, go_on)
         move.note("proven-layer", key, by="shared extents" if shared else "comparison")
@@ -71,6 +72,7 @@ def _copy(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec], 
             begin=begin,
             bandwidth=lambda: move.terms().bandwidth,
             saved=heed,
+            flatten=layer.flattened,
         )
     except HostError as error:
         if "No space left" not in error.text:
@@ -86,7 +88,7 @@ def _prove(move: Move, disk: DiskPlan, what: tuple[Layer, VolumeSpec], go_on: Go
     """Every byte, before the guest is switched. Raises CopyError for a difference."""
     (layer, spec), host = what, move.world.host
     # A file that was copied as it is has more than the guest sees: its internal snapshots, its bitmaps.
-    as_it_is = layer.source_format == spec.format and not layer.found
+    as_it_is = layer.source_format == spec.format and not (layer.found or layer.flattened)
     # A layer may be smaller than what lies over it: a template that a guest's disk was made larger than.
     length = host.size(layer.source) if as_it_is else spec.capacity
     size = -(-length // _SECTOR) * _SECTOR

@@ -3,8 +3,10 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
+from svmove.model import Image
 from svmove.moves import Finding, Level
 from svmove.plan.case import Case, nearest, refuse
+from svmove.plan.choice import Choice
 from svmove.requests import Method, Verify
 from svmove.units import show_size
 from svmove.volumes import VolumeSpec
@@ -85,9 +87,7 @@ def space(case: Case) -> Iterator[Finding]:
         if spec is not None and choice.image is not None:
             place = case.inventory.filesystems.get(spec.pool, f"pool {spec.pool}")
             pools[place].add(spec.pool)
-            needed[place] += (
-                spec.capacity if spec.full else min(choice.image.allocated_bytes, choice.image.virtual_bytes)
-            )
+            needed[place] += _size(choice, spec, choice.image)
             copied = [layer for layer in choice.layers if layer.destination is not None and not layer.found]
             needed[place] += sum(layer.copy_bytes for layer in copied)
     for file in (*case.media, *case.nvram.plans):
@@ -110,6 +110,14 @@ def space(case: Case) -> Iterator[Finding]:
                 f"and a reserve of {show_size(case.policy.space.reserve)}",
                 "free some, choose another pool, or lower space.reserve in the policy",
             )
+
+
+def _size(choice: Choice, spec: VolumeSpec, image: Image) -> int:
+    """Of a disk's own file at the destination, at most."""
+    size = min(image.allocated_bytes, image.virtual_bytes)
+    if spec.backing is None:  # what lies below is flattened into it
+        size = min(size + sum(layer.copy_bytes for layer in choice.layers), spec.capacity)
+    return spec.capacity if spec.full else size
 
 
 def scratch(case: Case) -> Iterator[Finding]:

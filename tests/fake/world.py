@@ -211,6 +211,14 @@ class World:
         file.blocks = [number + 1 for number in range(BLOCKS)]
         return Drive(target=target, path=path, inactive=path, file=file, truth=list(file.blocks))
 
+    def lay_on_a_base(self, target: str) -> None:
+        """The disk has two of its blocks itself, and two are in the file below it."""
+        drive = self.drives[target]
+        base = self.make_file(drive.path.replace(f"web-{target}", f"base-{target}"))
+        base.blocks = [value if block % 2 else 0 for block, value in enumerate(drive.file.blocks)]
+        drive.file.blocks = [0 if block % 2 else value for block, value in enumerate(drive.file.blocks)]
+        drive.file.own, drive.file.below = {0, 2}, base
+
     def _medium(self, target: str) -> Medium:
         path = f"/pools/slow/{target}.iso"
         file = self.make_file(path)

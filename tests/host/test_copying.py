@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,9 +45,17 @@ def copied(
     begin: int = 0,
     bandwidth: Callable[[], int | None] = unlimited,
     saved: Callable[[int, int], bool] | None = None,
+    flatten: bool = False,
 ) -> CopyWay:
     return LocalHost().copy_image(
-        str(source), formats[0], str(destination), formats[1], begin=begin, bandwidth=bandwidth, saved=saved or Told()
+        str(source),
+        formats[0],
+        str(destination),
+        formats[1],
+        begin=begin,
+        bandwidth=bandwidth,
+        saved=saved or Told(),
+        flatten=flatten,
     )
 
 
@@ -331,3 +340,65 @@ def test_an_overlay_that_a_guest_has_open_is_not_committed(chain: tuple[Path, Pa
     finally:
         holder.communicate(b"quit\n")
     assert compared(base, over, layer=False) == 1 * MiB
+
+
+def test_a_copy_into_another_format_keeps_to_its_rate_too(tmp_path: Path) -> None:
+    """qemu-img's own limit lets the first 2 MiB of each slice through at once."""
+    rate = 4 * MiB
+    source, destination = tmp_path / "source", blank(tmp_path / "one", "qcow2")
+    source.write_bytes(b"x" * (8 * MiB))
+    began = time.monotonic()
+    copied(source, destination, ("raw", "qcow2"), bandwidth=lambda: rate)
+    assert 0.9 <= (time.monotonic() - began) * rate / (8 * MiB) < 2.0
+    assert equal(source, destination, ("raw", "qcow2"))
+
+
+# A chain that becomes one file
+
+
+def chained(folder: Path, size: int = 64 * MiB) -> Path:
+    """A raw template of half the size, and two files over it: data in each, and zeros that hide what lies below."""
+    base = filled(folder / "base,=.raw", "raw", size // 2)
+    middle = blank(folder / "middle.qcow2", "qcow2", size, "-b", str(base), "-F", "raw")
+    top = blank(folder / "top, 1.qcow2", "qcow2", size, "-b", str(middle), "-F", "qcow2")
+    for path, what in ((middle, f"write -P 4 {size - MiB} 64k"), (top, "write -P 5 40M 1M"), (top, "write -z 3M 64k")):
+        command.run(["qemu-io", "-f", "qcow2", "-c", what, str(path)])
+    return top
+
+
+@pytest.mark.parametrize("format_", ["raw", "qcow2"])
+def test_a_chain_is_copied_as_the_guest_sees_it_and_its_holes_stay(tmp_path: Path, format_: str) -> None:
+    source, told = chained(tmp_path), Told()
+    destination = blank(tmp_path / "one file", format_, 64 * MiB)
+    assert copied(source, destination, ("qcow2", format_), saved=told, flatten=True) is CopyWay.CONVERT
+    assert equal(source, destination, ("qcow2", format_))
+    assert (told.ends, told.offsets[-1]) == ({64 * MiB}, 64 * MiB)
+    assert LocalHost().chain(str(destination), format_) == ()
+    assert LocalHost().allocated(str(destination)) < 2 * MiB
+    for at in (0, 32 * MiB):
+        found = LocalHost().compare_local(
+            str(source), "qcow2", str(destination), format_, at, 32 * MiB, lambda _size: True, layer=False
+        )
+        assert found is None
+
+
+@pytest.mark.parametrize("format_", ["raw", "qcow2"])
+def test_a_chain_that_was_cut_off_is_gone_on_with_and_what_lies_behind_is_written_again(
+    tmp_path: Path, format_: str
+) -> None:
+    source, told = chained(tmp_path), Told(2)
+    destination = blank(tmp_path / "one", format_, 64 * MiB)
+    with pytest.raises(HostError, match="stopped"):
+        copied(source, destination, ("qcow2", format_), bandwidth=lambda: 8 * MiB, saved=told, flatten=True)
+    begin = told.offsets[-1]
+    assert 0 < begin < 64 * MiB
+    command.run(["qemu-io", "-f", format_, "-c", "write -P 9 50M 1M", str(destination)])  # a hole of the source
+    copied(source, destination, ("qcow2", format_), begin=begin, flatten=True)
+    assert equal(source, destination, ("qcow2", format_))
+
+
+def test_a_chain_whose_base_is_gone_is_an_error(tmp_path: Path) -> None:
+    source = chained(tmp_path)
+    (tmp_path / "base,=.raw").unlink()
+    with pytest.raises(HostError):
+        copied(source, blank(tmp_path / "one", "raw", 64 * MiB), ("qcow2", "raw"), flatten=True)

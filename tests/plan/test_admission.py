@@ -163,11 +163,25 @@ FIRES = [
         says="leave --format out",
     ),
     Fires(
-        code="flatten-offline",
-        found=chained(domain=OFF_CHAINED),
+        code="internal-snapshots",
+        found=chained(domain=OFF_CHAINED, images={VDA: image(internal_snapshots=("s1",)), BASE: image()}),
         asked=request(flatten=True),
         target="vda",
-        says="start the guest",
+        says="leave --flatten out",
+    ),
+    Fires(
+        code="internal-snapshots",
+        found=chained(domain=OFF_CHAINED, images={VDA: image(), BASE: image(internal_snapshots=("s1",))}),
+        asked=request(flatten=True),
+        target="vda",
+        says="qemu-img snapshot -d NAME /pools/slow/base.qcow2",
+    ),
+    Fires(
+        code="data-file",
+        found=chained(domain=OFF_CHAINED, images={VDA: image(), BASE: image(data_file="x.data")}),
+        asked=request(flatten=True),
+        target="vda",
+        says="while the guest runs",
     ),
     Fires(code="block-job", found=inventory(jobs={"vda": "pull"}), target="vda", says="pull"),
     Fires(
@@ -275,6 +289,12 @@ FIRES = [
         says="--disk vda,name=VOLUME",
     ),
     Fires(code="no-space", found=inventory(pools=(pool(available=GiB + 256 * MiB - 1), pool("slow"))), says="1.0 GiB"),
+    Fires(
+        code="no-space",
+        found=chained(pools=(pool(available=2 * GiB), pool("slow"))),
+        asked=request(flatten=True),
+        says="needed are 2.0 GiB",
+    ),
     Fires(code="not-verified", asked=request(verify=Verify.NONE), level=Level.WARN, says="deleted"),
     Fires(
         code="not-verified", asked=request(verify=Verify.NONE, keep_source=True), level=Level.WARN, says="not compared"
@@ -322,6 +342,8 @@ def test_a_check_fires_and_no_other_one_does(case: Fires) -> None:
 NOT = [
     ("domain-state", request(), inventory(domain=domain(state=DomainState.PAUSED))),
     ("raw-chain", request(format=Format.RAW, flatten=True), chained()),
+    ("internal-snapshots", request(flatten=True), inventory(domain=OFF, images=SNAPPED)),  # there is no chain
+    ("internal-snapshots", request(), chained(domain=OFF_CHAINED, images={**SNAPPED, BASE: image()})),
     ("flatten-snapshots", request(), chained(domain=domain(CHAINED, snapshots=("before",)))),
     ("name-taken", request(base=Base.FIND), chained(names={"fast": frozenset({"base.qcow2"})})),
     ("pause-too-short", request(max_pause=0.251), inventory()),

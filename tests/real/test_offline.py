@@ -191,6 +191,10 @@ def test_five_wrong_requests_are_refused_with_a_remedy_and_nothing_is_touched(wo
     world.guest("wrong", disk(below), start=False)
     world.guest("snapped", disk(filled(world, "snapped.qcow2", size="8M")), start=False)
     run(["qemu-img", "snapshot", "-c", "old", str(starts_from(world, "snapped")["vda"])])
+    top = world.image(
+        "chained-top.qcow2", "8M", "qcow2", "-b", str(starts_from(world, "snapped")["vda"]), "-F", "qcow2"
+    )
+    world.guest("chained", disk(top), start=False)
     before = world.files()
     for codes, words in (
         (["domain-on"], ("runs", "--method", "offline")),
@@ -198,7 +202,7 @@ def test_five_wrong_requests_are_refused_with_a_remedy_and_nothing_is_touched(wo
         (["domain-off"], ("snapped", "--method", "mirror")),
         (["internal-snapshots"], ("snapped", "--format", "raw")),
         (["raw-chain"], ("wrong", "--format", "raw")),
-        (["flatten-offline"], ("wrong", "--flatten")),
+        (["internal-snapshots"], ("chained", "--flatten")),
     ):
         result = world.cli.move(*words, "--to", "lab-b")
         found = [f for f in result.document["findings"] if f["level"] == "refuse"]
