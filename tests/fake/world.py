@@ -239,7 +239,14 @@ class World:
             drive.mirror = drive.old = None
             drive.path = drive.inactive
             drive.file = self.files[drive.inactive]
+        self._insert()
         self.emit(Event(kind=EventKind.STOPPED))
+
+    def _insert(self) -> None:
+        """The drives have what the XML of the next start names."""
+        for medium in self.media.values():
+            medium.path, medium.file = medium.inactive, self.files.get(medium.inactive or "")
+            medium.locked = medium.tray_open = False
 
     def start_guest(self) -> None:
         """From what its XML names; as QEMU does, it fails at a lock."""
@@ -247,6 +254,7 @@ class World:
             raise HypervisorError('Failed to get "write" lock')
         for drive in self.drives.values():
             drive.path, drive.file = drive.inactive, self.files[drive.inactive]
+        self._insert()
         self.state = DomainState.RUNNING
 
     def fail_mirror(self, target: str, reason: str | None) -> None:

@@ -37,7 +37,7 @@ MOVES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "snapshot": (("vda",), {"method": Method.SNAPSHOT}),
     # Disks that are off go over one after the other, and all by one definition: a second one is a case of its own.
     "offline": (("vda",), {"method": Method.OFFLINE}),
-    "chain that becomes one file, offline": (("vda",), {"method": Method.OFFLINE, "flatten": True}),
+    "chain that becomes one file, offline, and a CD": (("vda", "sda"), {"method": Method.OFFLINE, "flatten": True}),
     "agent and a CD": (("vda", "sda"), {"method": Method.MIRROR, "trim": True, "freeze": True}),
 }
 
