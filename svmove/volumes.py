@@ -110,13 +110,14 @@ class DiskPlan:
     @property
     def top(self) -> dict[str, tuple[Layer, VolumeSpec]]:
         """The disk's own file, as what is copied out of process."""
+        below = sum(layer.copy_bytes for layer in self.layers) if self.flattens else 0
         own = Layer(
             source=self.source,
             source_format=self.source_format,
             pool_from=self.pool_from,
             volume_from=self.volume_from,
             destination=self.destination,
-            copy_bytes=self.copy_bytes,
+            copy_bytes=min(self.copy_bytes + below, max(self.destination.capacity, self.copy_bytes)),
             delete_source=self.delete_source,
             flattened=self.flattens,
         )

@@ -40,13 +40,17 @@ def copy(
     bandwidth: Bandwidth,
     saved: Saved,
     flatten: bool = False,
+    share: bool = False,
 ) -> CopyWay:
-    """`saved(offset, end)`, in bytes, returns False to stop. `flatten`: with all that lies below the source.
+    """`saved(offset, end)`, in bytes, returns False to stop. `flatten`: with all that lies below the source. `share`:
+    by shared extents or not at all.
 
     Raises HostError, also when it was stopped."""
     try:
         if source_format == destination_format and not flatten:
-            return _file(source, destination, begin, bandwidth, saved)
+            return _file(source, destination, begin, bandwidth, saved, share=share)
+        if share:
+            raise HostError(f"{destination} can't share the extents of {source}: it is made in another way")
         return _convert(
             source, source_format, destination, destination_format, begin, bandwidth, saved, flatten=flatten
         )
@@ -54,12 +58,17 @@ def copy(
         raise HostError(f"{error.filename or destination}: {error.strerror}") from error
 
 
-def _file(source: str, destination: str, begin: int, bandwidth: Bandwidth, saved: Saved) -> CopyWay:
+def _file(source: str, destination: str, begin: int, bandwidth: Bandwidth, saved: Saved, *, share: bool) -> CopyWay:
     reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
         writer = os.open(destination, os.O_RDWR | os.O_CLOEXEC)
         try:
-            return _Copy(reader, writer, bandwidth, saved).run(begin)
+            copied = _Copy(reader, writer, bandwidth, saved)
+            if begin == 0 and copied.shared():
+                return CopyWay.REFLINK
+            if share:
+                raise HostError(f"{destination} can't share the extents of {source}")
+            return copied.run(begin)
         finally:
             os.close(writer)
     finally:
@@ -73,15 +82,18 @@ class _Copy:
         self._size = os.fstat(reader).st_size
         self._way = CopyWay.COPY_RANGE
 
+    def shared(self) -> bool:
+        """All extents at once, where the file system can."""
+        os.fsync(self._reader)  # or cloning waits for what is not written yet: 5.8 s instead of 5 ms
+        # What lies there is of the file's making, or of an attempt that was cut off.
+        os.ftruncate(self._writer, 0)
+        if not reflink.clone(self._reader, self._writer):
+            return False
+        os.fsync(self._writer)
+        self._tell(self._size)
+        return True
+
     def run(self, begin: int) -> CopyWay:
-        if begin == 0:
-            os.fsync(self._reader)  # or cloning waits for what is not written yet: 5.8 s instead of 5 ms
-            # What lies there is of the file's making, or of an attempt that was cut off.
-            os.ftruncate(self._writer, 0)
-            if reflink.clone(self._reader, self._writer):
-                os.fsync(self._writer)
-                self._tell(self._size)
-                return CopyWay.REFLINK
         # What an attempt that was cut off has written behind `begin` was never reported: a hole must be one here too.
         os.ftruncate(self._writer, begin)
         os.ftruncate(self._writer, self._size)

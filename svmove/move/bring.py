@@ -8,6 +8,7 @@ from svmove.move import mirror
 from svmove.move.compare import Comparison, Piece, Read, slices
 from svmove.move.context import Move
 from svmove.requests import Verify
+from svmove.units import show_size
 from svmove.volumes import DiskPlan, Layer, VolumeSpec
 
 # Restarted where it was cut off: what comes after the last record is copied again (seconds).
@@ -51,6 +52,7 @@ def _copy(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec], 
     clock, (layer, spec) = move.world.clock, what
     saved = move.noted("saved", key)
     begin = int(saved.data["offset"]) if saved else 0
+    missing = _missing(move, layer, spec)
     move.intend("copy-layer", key, source=layer.source, destination=spec.path, begin=begin)
     recorded = began = clock.monotonic()
 
@@ -73,8 +75,15 @@ def _copy(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec], 
             bandwidth=lambda: move.terms().bandwidth,
             saved=heed,
             flatten=layer.flattened,
+            share=missing > 0,
         )
     except HostError as error:
+        if missing > 0 and "can't share" in error.text:
+            raise CopyError(
+                f"{error.text}, and for its data {show_size(missing)} are missing in pool {spec.pool}",
+                reason="no-space",
+                remedy="free space in the destination pool, or choose another",
+            ) from error
         if "No space left" not in error.text:
             raise
         remedy = "free space in the destination pool, or choose another"
@@ -82,6 +91,16 @@ def _copy(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec], 
     move.note("layer", key, way=way, seconds=clock.monotonic() - began)
     how = "shares the extents of" if way is CopyWay.REFLINK else f"was copied by {way} from"
     move.say(text=f"{spec.path} {how} {layer.source}")
+
+
+def _missing(move: Move, layer: Layer, spec: VolumeSpec) -> int:
+    """Bytes that a copy of the data would want of its file system, and that are not free; not above 0: it would fit.
+
+    The plan counts little for a copy that shares all extents. One that can't, after all, must not fill the pool: its
+    other guests would be paused. Half of the reserve is to stay; the other half may have been used since the plan.
+    """
+    host, reserve = move.world.host, move.world.policy.space.reserve
+    return layer.copy_bytes - host.allocated(spec.path) + reserve // 2 - host.free(spec.path)
 
 
 def _prove(move: Move, disk: DiskPlan, what: tuple[Layer, VolumeSpec], go_on: GoOn) -> None:

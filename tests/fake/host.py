@@ -163,7 +163,10 @@ class FakeHost:
         bandwidth: Callable[[], int | None],
         saved: Callable[[int, int], bool],
         flatten: bool = False,
+        share: bool = False,
     ) -> CopyWay:
+        if share:
+            raise HostError(f"{destination} can't share the extents of {source}")
         if source not in self.world.files or destination not in self.world.files:
             raise HostError("No such file or directory")
         found, made = self.world.files[source], self.world.files[destination]

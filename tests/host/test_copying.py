@@ -46,6 +46,7 @@ def copied(
     bandwidth: Callable[[], int | None] = unlimited,
     saved: Callable[[int, int], bool] | None = None,
     flatten: bool = False,
+    share: bool = False,
 ) -> CopyWay:
     return LocalHost().copy_image(
         str(source),
@@ -56,6 +57,7 @@ def copied(
         bandwidth=bandwidth,
         saved=saved or Told(),
         flatten=flatten,
+        share=share,
     )
 
 
@@ -246,6 +248,37 @@ def test_one_file_system_shares_the_extents_and_proves_the_copy_without_reading_
             file.seek(1 * MiB)
             file.write(b"\0")
         assert not host.shares_all(str(source), str(clone))
+
+
+def test_what_is_to_share_or_not_to_be_made_shares_or_is_left_empty(tmp_path: Path) -> None:
+    with mounted("xfs", tmp_path) as folder:
+        source = sparse(folder / "source", 32 * MiB)
+        assert copied(source, blank(folder / "clone", size=1 * MiB), share=True) is CopyWay.REFLINK
+        elsewhere = blank(tmp_path / "elsewhere")
+        with pytest.raises(HostError, match="can't share"):
+            copied(source, elsewhere, share=True)
+        with pytest.raises(HostError, match="can't share"):  # gone on with by another way
+            copied(source, folder / "clone", begin=1 * MiB, share=True)
+        with pytest.raises(HostError, match="can't share"):
+            copied(source, blank(folder / "other", "qcow2"), ("raw", "qcow2"), share=True)
+        assert LocalHost().allocated(str(elsewhere)) == 0
+
+
+def test_a_file_without_holes_has_its_room_also_where_hardly_any_is_left(tmp_path: Path) -> None:
+    """XFS itself wants as much free as the range is long."""
+    host = LocalHost()
+    with mounted("xfs", tmp_path) as folder:
+        dense, holes = folder / "dense", sparse(folder / "holes", 64 * MiB)
+        dense.write_bytes(b"x" * 64 * MiB)
+        os.sync()
+        found = os.statvfs(folder)
+        with (folder / "filling").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize - 16 * MiB)
+        with pytest.raises(HostError, match="No space left"):
+            command.run(["fallocate", "-n", "-l", str(64 * MiB), str(dense)])
+        assert host.allocate(str(dense), 64 * MiB)
+        with pytest.raises(HostError, match="No space left"):
+            host.allocate(str(holes), 64 * MiB)
 
 
 def test_two_file_systems_that_were_made_alike_prove_nothing(tmp_path: Path) -> None:
