@@ -266,7 +266,8 @@ class Inventory:
     can_read_host: bool = True
     # What the guest writes now, by target, of the disks that are meant. Empty when it is off.
     writes: Mapping[str, WriteRate] = field(default_factory=dict)
-    # By target: how a copy out of process would go. Missing: not known.
+    # By target: how a copy out of process would go; of the files below the disk, by TARGET:1 and so on, the nearest
+    # first. Missing: not known.
     offloads: Mapping[str, CopyWay] = field(default_factory=dict)
     # By pool: the file system that it lies on; several may share one.
     filesystems: Mapping[str, str] = field(default_factory=dict)

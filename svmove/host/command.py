@@ -108,9 +108,11 @@ def convert_slice(
     bandwidth: int | None,
     blank: bool,
     heed: Callable[[], None],
+    flatten: bool = False,
 ) -> None:
     """Brings a slice of an image that nobody writes (path, format) into one that exists; `blank`: which has nothing
-    there. What `heed`, called twice a second, raises ends it in its midst. Raises HostError."""
+    there; `flatten`: with what lies below the source. What `heed`, called twice a second, raises ends it in its midst.
+    Raises HostError."""
     argv = ["qemu-img", "convert", "-q", "-n", "-U", "-W", "-m", "16"]
     argv += ["--target-is-zero"] if blank else []
     argv += ["-r", str(bandwidth)] if bandwidth is not None else []
@@ -118,7 +120,8 @@ def convert_slice(
     # Another format's metadata are small and written often: past the cache each would wait for the disk.
     past_cache = (direct.takes(source[0]), destination[1] == "raw" and direct.takes(destination[0]))
     for (path, format_), past in zip((source, destination), past_cache, strict=True):
-        argv.append(_slice_options(path, format_, offset, length) + (",cache.direct=on" if past else ""))
+        below = flatten and (path, format_) == source
+        argv.append(_slice_options(path, format_, offset, length, below=below) + (",cache.direct=on" if past else ""))
     _run_heeding(argv, heed)
 
 
@@ -146,13 +149,19 @@ def _run_heeding(argv: Sequence[str], heed: Callable[[], None]) -> None:
         raise HostError(f"{argv[0]} {argv[1]}: {_last_line(said) or f'exit code {process.returncode}'}")
 
 
-def _slice_options(path: str, format_: str, offset: int, length: int) -> str:
-    """QEMU's key=value form, where a comma is written twice."""
-    name = path.replace(",", ",,")
-    below = f"file.driver=file,file.filename={name}"
+def _slice_options(path: str, format_: str, offset: int, length: int, *, below: bool = False) -> str:
+    """QEMU's key=value form, where a comma is written twice.
+
+    `below`: what is a hole is asked of the files below it too. A slice does not, so without the quorum of one
+    (`svmove.host.local`) all that the top does not have itself would be read, and what is a hole in all of them.
+    """
+    name, quorum, image = path.replace(",", ",,"), "", "file"
+    if below:
+        quorum, image = "file.driver=quorum,file.vote-threshold=1,file.read-pattern=fifo,", "file.children.0"
+    file = f"{image}.driver=file,{image}.filename={name}"
     if format_ != "raw":
-        below = f"file.driver={format_},file.file.driver=file,file.file.filename={name}"
-    return f"driver=raw,offset={offset},size={length},{below}"
+        file = f"{image}.driver={format_},{image}.file.driver=file,{image}.file.filename={name}"
+    return f"driver=raw,offset={offset},size={length},{quorum}{file}"
 
 
 def rebase(path: str, format_: str, backing: str, backing_format: str) -> None:
@@ -168,8 +177,11 @@ def commit(path: str, format_: str) -> None:
 def allocate(path: str, length: int) -> bool:
     """`fallocate` of the whole range; the file's size stays (-n). False: the file system can't. Raises HostError.
 
-    The command, since posix_fallocate of a C library that can't writes zeroes itself, over what QEMU just wrote.
+    Not of a file without a hole: XFS wants as much free as the range is long, though all of it has its room. The
+    command, since posix_fallocate of a C library that can't writes zeroes itself, over what QEMU just wrote.
     """
+    if _is_dense(path, length):
+        return True
     try:
         # A TiB of ext4 takes seconds; a busy network file system more.
         run(["fallocate", "-n", "-l", str(length), "--", path], timeout=600.0)
@@ -178,6 +190,18 @@ def allocate(path: str, length: int) -> bool:
             return False
         raise
     return True
+
+
+def _is_dense(path: str, length: int) -> bool:
+    """Whether the file's first `length` bytes are data, not a hole, nor allocated and never written."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.lseek(descriptor, 0, os.SEEK_HOLE) >= length
+        finally:
+            os.close(descriptor)
+    except OSError:  # an empty file has nothing at 0
+        return False
 
 
 def create_qcow2(path: str, virtual_bytes: int) -> None:

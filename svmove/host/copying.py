@@ -32,18 +32,27 @@ def copy(
     begin: int,
     bandwidth: Bandwidth,
     saved: Saved,
+    flatten: bool = False,
+    share: bool = False,
 ) -> CopyWay:
-    """`saved(offset, end)`, in bytes, returns False to stop. Raises HostError, also when it was stopped."""
+    """`saved(offset, end)`, in bytes, returns False to stop. `flatten`: with all that lies below the source. `share`:
+    by shared extents or not at all.
+
+    Raises HostError, also when it was stopped."""
     try:
         with open(source, "rb") as reader, open(destination, "r+b") as writer:  # noqa: PTH123 (descriptors)
-            if source_format == destination_format:
+            if source_format == destination_format and not flatten:
                 end = os.fstat(reader.fileno()).st_size
                 progress = Progress(writer.fileno(), begin, end, bandwidth, saved)
-                way = _file((source, destination), (reader.fileno(), writer.fileno()), begin, progress)
+                way = _file((source, destination), (reader.fileno(), writer.fileno()), begin, progress, share=share)
+            elif share:
+                raise HostError(f"{destination} can't share the extents of {source}: it is made in another way")
             else:
                 end = int(command.image_info(source, source_format)["virtual-size"])
                 progress = Progress(writer.fileno(), begin, end, bandwidth, saved)
-                slices.copy_view((source, source_format), (destination, destination_format), begin, progress)
+                slices.copy_view(
+                    (source, source_format), (destination, destination_format), begin, progress, flatten=flatten
+                )
                 way = CopyWay.CONVERT
             progress.finished()
             return way
@@ -51,7 +60,7 @@ def copy(
         raise HostError(f"{error.filename or destination}: {error.strerror}") from error
 
 
-def _file(paths: tuple[str, str], files: tuple[int, int], begin: int, progress: Progress) -> CopyWay:
+def _file(paths: tuple[str, str], files: tuple[int, int], begin: int, progress: Progress, *, share: bool) -> CopyWay:
     """`paths` and descriptors `files`: those of the source and of the destination."""
     reader, writer = files
     if begin == 0:
@@ -60,6 +69,8 @@ def _file(paths: tuple[str, str], files: tuple[int, int], begin: int, progress: 
         os.ftruncate(writer, 0)
         if reflink.clone(reader, writer):
             return CopyWay.REFLINK
+    if share:
+        raise HostError(f"{paths[1]} can't share the extents of {paths[0]}")
     # What an attempt that was cut off has written behind `begin` was never reported: a hole must be one here too.
     os.ftruncate(writer, begin)
     os.ftruncate(writer, progress.end)

@@ -9,7 +9,8 @@ from itertools import chain
 from pathlib import Path
 
 from svmove.errors import HostError
-from svmove.host import command, copying, direct, lock, monitor, offload, probe, procfs, reflink
+from svmove.host import command, copying, lock, monitor, offload, probe, procfs, reflink
+from svmove.host.nodes import image_node, sliced
 from svmove.model import CopyWay, Image, Process
 
 # stat counts 512-byte blocks, whatever the file system's own block size is.
@@ -199,9 +200,19 @@ class LocalHost:
         begin: int,
         bandwidth: Callable[[], int | None],
         saved: Callable[[int, int], bool],
+        flatten: bool = False,
+        share: bool = False,
     ) -> CopyWay:
         return copying.copy(
-            source, source_format, destination, destination_format, begin=begin, bandwidth=bandwidth, saved=saved
+            source,
+            source_format,
+            destination,
+            destination_format,
+            begin=begin,
+            bandwidth=bandwidth,
+            saved=saved,
+            flatten=flatten,
+            share=share,
         )
 
     def shares_all(self, source: str, destination: str) -> bool:
@@ -234,7 +245,8 @@ class LocalHost:
     ) -> int | None:
         sides = ((source, source_format), (destination, destination_format))
         left, right = (
-            _sliced(_node(*side, layer=True) if layer else self._seen_whole(*side), offset, length) for side in sides
+            sliced(image_node(*side, layer=True) if layer else self._seen_whole(*side), offset, length)
+            for side in sides
         )
         found = command.compare_images(left, right, length, advanced, shared=True)
         return None if found is None else offset + found
@@ -250,8 +262,8 @@ class LocalHost:
         advanced: Callable[[int], bool],
     ) -> int | None:
         exported: dict[str, object] = {"driver": "nbd", "server": {"type": "unix", "path": socket}, "export": export}
-        left = _sliced(self._seen_whole(source, format_), offset, length)
-        found = command.compare_images(left, _sliced(exported, offset, length), length, advanced)
+        left = sliced(self._seen_whole(source, format_), offset, length)
+        found = command.compare_images(left, sliced(exported, offset, length), length, advanced)
         return None if found is None else offset + found
 
     def _seen_whole(self, path: str, format_: str) -> dict[str, object]:
@@ -260,27 +272,9 @@ class LocalHost:
         A slice asks the image that it is cut from which parts have data, and does not look below: qemu-img would then
         take what only a backing file has for zeros. A quorum of one does look below.
         """
-        node = _node(path, format_)
+        node = image_node(path, format_)
         if path not in self._chained:
             self._chained[path] = bool(command.image_info(path, format_).get("backing-filename"))
         if not self._chained[path]:
             return node
         return {"driver": "quorum", "vote-threshold": 1, "read-pattern": "fifo", "children": [node]}
-
-
-def _node(path: str, format_: str, *, layer: bool = False) -> dict[str, object]:
-    """QEMU's description of an image; `layer`: without what lies below it.
-
-    Past the page cache: what lies on the storage counts, and a third of the time is saved (docs/internals.md).
-    """
-    cache = {"cache": {"direct": direct.takes(path)}}
-    file: dict[str, object] = {"driver": "file", "filename": path, **cache}
-    if format_ == "raw":
-        return file
-    below = {"backing": None} if layer else {}
-    return {"driver": format_, "file": file, **cache, **below}
-
-
-def _sliced(node: dict[str, object], offset: int, length: int) -> dict[str, object]:
-    cache = {"cache": node["cache"]} if "cache" in node else {}
-    return {"driver": "raw", "offset": offset, "size": length, "file": node, **cache}

@@ -56,14 +56,24 @@ def copy_file(source: str, destination: str, begin: int, progress: Progress) -> 
         writer.truncate(size)
 
 
-def copy_view(source: tuple[str, str], destination: tuple[str, str], begin: int, progress: Progress) -> None:
-    """What a guest sees of an image (path, format), into another one; from 0 on into one that has nothing yet."""
+def copy_view(
+    source: tuple[str, str], destination: tuple[str, str], begin: int, progress: Progress, *, flatten: bool
+) -> None:
+    """What a guest sees of an image (path, format), into another one; from 0 on into one that has nothing yet.
+    `flatten`: with what lies below the source."""
     at, wanted = begin, _FIRST
     while at < progress.end:
         length = min(_within(wanted, progress), progress.end - at)
         began, before = time.monotonic(), os.stat(destination[0]).st_blocks
         command.convert_slice(
-            source, destination, at, length, bandwidth=progress.bandwidth(), blank=begin == 0, heed=progress.heed
+            source,
+            destination,
+            at,
+            length,
+            bandwidth=progress.bandwidth(),
+            blank=begin == 0,
+            heed=progress.heed,
+            flatten=flatten,
         )
         taken = time.monotonic() - began
         at += length

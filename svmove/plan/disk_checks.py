@@ -46,7 +46,7 @@ def shapes(case: Case) -> Iterator[Finding]:
             )
         elif disk.shareable:
             yield refuse("shareable", f"{target} is shareable: another guest may write to it", "leave it out", target)
-        elif disk.path is None or disk.kind not in (SourceKind.FILE, SourceKind.VOLUME):
+        elif not disk.path or disk.kind not in (SourceKind.FILE, SourceKind.VOLUME):
             yield refuse(
                 "unsupported-source",
                 f"{target} is not on a file; this version moves files",

@@ -41,9 +41,19 @@ def copied(
     begin: int = 0,
     bandwidth: Callable[[], int | None] = unlimited,
     saved: Callable[[int, int], bool] | None = None,
+    flatten: bool = False,
+    share: bool = False,
 ) -> CopyWay:
     return LocalHost().copy_image(
-        str(source), formats[0], str(destination), formats[1], begin=begin, bandwidth=bandwidth, saved=saved or Told()
+        str(source),
+        formats[0],
+        str(destination),
+        formats[1],
+        begin=begin,
+        bandwidth=bandwidth,
+        saved=saved or Told(),
+        flatten=flatten,
+        share=share,
     )
 
 

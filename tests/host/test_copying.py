@@ -153,6 +153,37 @@ def test_one_file_system_shares_the_extents_and_proves_the_copy_without_reading_
         assert not host.shares_all(str(source), str(clone))
 
 
+def test_what_is_to_share_or_not_to_be_made_shares_or_is_left_empty(tmp_path: Path) -> None:
+    with mounted("xfs", tmp_path) as folder:
+        source = sparse(folder / "source", 32 * MiB)
+        assert copied(source, blank(folder / "clone", size=1 * MiB), share=True) is CopyWay.REFLINK
+        elsewhere = blank(tmp_path / "elsewhere")
+        with pytest.raises(HostError, match="can't share"):
+            copied(source, elsewhere, share=True)
+        with pytest.raises(HostError, match="can't share"):  # gone on with by another way
+            copied(source, folder / "clone", begin=1 * MiB, share=True)
+        with pytest.raises(HostError, match="can't share"):
+            copied(source, blank(folder / "other", "qcow2"), ("raw", "qcow2"), share=True)
+        assert LocalHost().allocated(str(elsewhere)) == 0
+
+
+def test_a_file_without_holes_has_its_room_also_where_hardly_any_is_left(tmp_path: Path) -> None:
+    """XFS itself wants as much free as the range is long."""
+    host = LocalHost()
+    with mounted("xfs", tmp_path) as folder:
+        dense, holes = folder / "dense", sparse(folder / "holes", 64 * MiB)
+        dense.write_bytes(b"x" * 64 * MiB)
+        os.sync()
+        found = os.statvfs(folder)
+        with (folder / "filling").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize - 16 * MiB)
+        with pytest.raises(HostError, match="No space left"):
+            command.run(["fallocate", "-n", "-l", str(64 * MiB), str(dense)])
+        assert host.allocate(str(dense), 64 * MiB)
+        with pytest.raises(HostError, match="No space left"):
+            host.allocate(str(holes), 64 * MiB)
+
+
 def test_two_file_systems_that_were_made_alike_prove_nothing(tmp_path: Path) -> None:
     """The same offsets of two disks: with what else the maps say they can't be told apart."""
     (tmp_path / "a").mkdir()
@@ -245,3 +276,66 @@ def test_an_overlay_that_a_guest_has_open_is_not_committed(chain: tuple[Path, Pa
     finally:
         holder.communicate(b"quit\n")
     assert compared(base, over, layer=False) == 1 * MiB
+
+
+def test_a_copy_into_another_format_keeps_to_its_rate_too(tmp_path: Path) -> None:
+    """qemu-img's own limit lets the first 2 MiB of each slice through at once."""
+    rate = 4 * MiB
+    source, destination = tmp_path / "source", blank(tmp_path / "one", "qcow2")
+    source.write_bytes(b"x" * (8 * MiB))
+    began = time.monotonic()
+    copied(source, destination, ("raw", "qcow2"), bandwidth=lambda: rate)
+    assert 0.9 <= (time.monotonic() - began) * rate / (8 * MiB) < 2.0
+    assert equal(source, destination, ("raw", "qcow2"))
+
+
+# A chain that becomes one file
+
+
+def chained(folder: Path, size: int = 64 * MiB) -> Path:
+    """A raw template of half the size, and two files over it: data in each, and zeros that hide what lies below."""
+    base = filled(folder / "base,=.raw", "raw", size // 2)
+    middle = blank(folder / "middle.qcow2", "qcow2", size, "-b", str(base), "-F", "raw")
+    top = blank(folder / "top, 1.qcow2", "qcow2", size, "-b", str(middle), "-F", "qcow2")
+    for path, what in ((middle, f"write -P 4 {size - MiB} 64k"), (top, "write -P 5 40M 1M"), (top, "write -z 3M 64k")):
+        command.run(["qemu-io", "-f", "qcow2", "-c", what, str(path)])
+    return top
+
+
+@pytest.mark.parametrize("format_", ["raw", "qcow2"])
+def test_a_chain_is_copied_as_the_guest_sees_it_and_its_holes_stay(tmp_path: Path, format_: str) -> None:
+    source, told = chained(tmp_path), Told()
+    destination = blank(tmp_path / "one file", format_, 64 * MiB)
+    assert copied(source, destination, ("qcow2", format_), saved=told, flatten=True) is CopyWay.CONVERT
+    assert equal(source, destination, ("qcow2", format_))
+    assert (told.ends, told.offsets[-1]) == ({64 * MiB}, 64 * MiB)
+    assert LocalHost().chain(str(destination), format_) == ()
+    assert LocalHost().allocated(str(destination)) < 2 * MiB
+    for at in (0, 32 * MiB):
+        found = LocalHost().compare_local(
+            str(source), "qcow2", str(destination), format_, at, 32 * MiB, lambda _size: True, layer=False
+        )
+        assert found is None
+
+
+@pytest.mark.parametrize("format_", ["raw", "qcow2"])
+def test_a_chain_that_was_cut_off_is_gone_on_with_and_what_lies_behind_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
+) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.0)  # told after each slice
+    source, told = chained(tmp_path), Told(2)
+    destination = blank(tmp_path / "one", format_, 64 * MiB)
+    with pytest.raises(HostError, match="stopped"):
+        copied(source, destination, ("qcow2", format_), bandwidth=lambda: 8 * MiB, saved=told, flatten=True)
+    begin = told.offsets[-1]
+    assert 0 < begin < 64 * MiB
+    command.run(["qemu-io", "-f", format_, "-c", "write -P 9 50M 1M", str(destination)])  # a hole of the source
+    copied(source, destination, ("qcow2", format_), begin=begin, flatten=True)
+    assert equal(source, destination, ("qcow2", format_))
+
+
+def test_a_chain_whose_base_is_gone_is_an_error(tmp_path: Path) -> None:
+    source = chained(tmp_path)
+    (tmp_path / "base,=.raw").unlink()
+    with pytest.raises(HostError):
+        copied(source, blank(tmp_path / "one", "raw", 64 * MiB), ("qcow2", "raw"), flatten=True)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from svmove.host.command import run
+from svmove.model import DomainState
 from tests.real.world import World, disk
 
 
@@ -13,11 +14,11 @@ def iso(world: World, name: str = "cd.iso", *, pool: str = "lab-a", pattern: int
 
 
 def drives(world: World, name: str) -> dict[str, str | None]:
-    """Target → path, live and for the next start alike."""
+    """Target → path, live, if it runs, and for the next start alike."""
     domain = world.domain(name)
-    live = {disk.target: disk.path for disk in domain.live}
-    assert live == {disk.target: disk.path for disk in domain.inactive}
-    return live
+    inactive = {disk.target: disk.path for disk in domain.inactive}
+    assert not domain.live or inactive == {disk.target: disk.path for disk in domain.live}
+    return inactive
 
 
 def test_a_medium_moves_with_its_guest_an_empty_drive_and_a_writable_floppy_stay(world: World) -> None:
@@ -79,3 +80,53 @@ def test_a_medium_that_is_named_moves_alone_to_an_equal_image_and_never_to_anoth
     assert (result.document["media"][0]["found"], result.document["findings"]) == (True, [])
     assert world.domain("alone").marker is None
     assert world.where("alone")["vda"] == "lab-a"
+
+
+def test_media_move_with_a_guest_that_is_off_and_alone(world: World) -> None:
+    cd, floppy = iso(world), world.image("fd.img", "1440K", "raw")
+    read_only = world.image("ro.img", "1440K", "raw")
+    world.guest(
+        "off",
+        disk(world.image("off.qcow2")),
+        disk(cd, "sda", "raw", device="cdrom", bus="sata"),
+        disk(cd, "hdc", "raw", device="cdrom", bus="ide"),
+        disk(None, "sdb", "raw", device="cdrom", bus="sata"),
+        disk(floppy, "fda", "raw", device="floppy", bus="fdc"),
+        disk(read_only, "fdb", "raw", device="floppy", bus="fdc", readonly=""),
+        start=False,
+    )
+    before = world.elements("off", "--inactive")
+
+    result = world.cli.move("off", "--to", "lab-b")
+
+    to = world.lab.paths.pool("lab-b")
+    assert (result.code, result.document["method"], result.document["state"]) == (0, "offline", "done"), result.stdout
+    there = {"sda": str(to / "cd.iso"), "hdc": str(to / "cd.iso"), "fdb": str(to / "ro.img")}
+    stay = {"sdb": None, "fda": str(floppy)}
+    assert drives(world, "off") == {"vda": str(to / "off.qcow2"), **there, **stay}
+    assert world.elements("off", "--inactive") == before
+    assert {m["target"]: (m["on"], m["found"]) for m in result.document["media"]} == {
+        "sda": ("destination", False),
+        "hdc": ("destination", True),
+        "fdb": ("destination", False),
+    }
+    assert {(f["code"], f["target"]) for f in result.document["findings"]} == {("cdrom", "sdb"), ("floppy", "fda")}
+    assert cd.read_bytes() == (to / "cd.iso").read_bytes()
+    assert world.domain("off").state is DomainState.OFF
+
+    back = world.cli.move("off", "--to", "lab-a", "--disk", "sda", "--disk", "fdb")
+
+    assert (back.code, back.document["state"]) == (0, "done"), back.stdout
+    assert [(m["target"], m["on"], m["found"]) for m in back.document["media"]] == [
+        ("sda", "destination", True),
+        ("fdb", "destination", True),
+    ]
+    assert world.domain("off").marker is None
+    world.virsh("start", "off")
+    assert drives(world, "off") == {
+        "vda": str(to / "off.qcow2"),
+        "sda": str(cd),
+        "hdc": str(to / "cd.iso"),
+        "fdb": str(read_only),
+        **stay,
+    }

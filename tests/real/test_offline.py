@@ -71,6 +71,27 @@ def test_disks_of_a_guest_that_is_off_go_over_in_their_formats_and_the_guest_sta
     assert world.where("cold") == {"vda": "lab-b", "vdb": "lab-b"}
 
 
+def test_disks_of_a_guest_that_is_off_change_places_and_formats_at_once(world: World) -> None:
+    one, two = filled(world, "here.qcow2", size="8M"), world.image("there.img", "8M", "raw", pool="lab-b")
+    run(["qemu-io", "-f", "raw", "-c", "write -P 41 0 8M", str(two)])
+    world.guest("swap", disk(one), disk(two, "vdb", "raw"), start=False)
+
+    result = world.cli.move("swap", "--disk", "vda=lab-b,format=raw", "--disk", "vdb=lab-a,format=qcow2,name=two.qcow2")
+
+    assert (result.code, result.document["state"], result.document["findings"]) == (0, "done", []), result.stdout
+    now = starts_from(world, "swap")
+    assert {target: path.relative_to(path.parent.parent).as_posix() for target, path in now.items()} == {
+        "vda": "lab-b/here.raw",
+        "vdb": "lab-a/two.qcow2",
+    }
+    run(["qemu-io", "-f", "raw", "-r", "-c", "read -P 11 0 1M", "-c", "read -P 12 1M 64k", str(now["vda"])])
+    run(["qemu-io", "-f", "qcow2", "-r", "-c", "read -P 41 0 8M", str(now["vdb"])])
+    assert not one.exists()
+    assert not two.exists()
+    world.virsh("start", "swap")
+    assert world.where("swap") == {"vda": "lab-b", "vdb": "lab-a"}
+
+
 def test_internal_snapshots_are_kept_and_one_can_be_gone_back_to(world: World) -> None:
     path = filled(world, "old.qcow2", size="8M")
     world.guest("old", disk(path), start=False)
@@ -198,6 +219,10 @@ def test_five_wrong_requests_are_refused_with_a_remedy_and_nothing_is_touched(wo
     world.guest("wrong", disk(below), start=False)
     world.guest("snapped", disk(filled(world, "snapped.qcow2", size="8M")), start=False)
     run(["qemu-img", "snapshot", "-c", "old", str(starts_from(world, "snapped")["vda"])])
+    top = world.image(
+        "chained-top.qcow2", "8M", "qcow2", "-b", str(starts_from(world, "snapped")["vda"]), "-F", "qcow2"
+    )
+    world.guest("chained", disk(top), start=False)
     before = world.files()
     for codes, words in (
         (["domain-on"], ("runs", "--method", "offline")),
@@ -205,7 +230,7 @@ def test_five_wrong_requests_are_refused_with_a_remedy_and_nothing_is_touched(wo
         (["domain-off"], ("snapped", "--method", "mirror")),
         (["internal-snapshots"], ("snapped", "--format", "raw")),
         (["raw-chain"], ("wrong", "--format", "raw")),
-        (["flatten-offline"], ("wrong", "--flatten")),
+        (["internal-snapshots"], ("chained", "--flatten")),
     ):
         result = world.cli.move(*words, "--to", "lab-b")
         found = [f for f in result.document["findings"] if f["level"] == "refuse"]

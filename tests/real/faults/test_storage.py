@@ -49,7 +49,11 @@ def test_a_destination_that_fails_to_write_is_given_up(scene: Scene, row: Ended,
             scene.destination = disk.pool.folder / scene.source.name
         left = "the destination, which can't be deleted on that disk; it is told" if _kept(outcome) else "nothing"
         disk.recover()
+        if outcome.state is State.DONE:  # it began to fail when nothing was left to be written: the guest met it
+            scene.world.virsh("destroy", GUEST)
         row("destination: EIO on write", point, outcome, left=left)
+        if outcome.state is State.DONE:
+            _move_back(scene)
 
 
 def _kept(outcome: Outcome) -> bool:
