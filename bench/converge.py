@@ -135,7 +135,7 @@ def writer(world: World, patience: int, tell: Callable[[str, str, Ended], None])
     console = world.lab.paths.console(WRITER.name)
     while not report.latest(report.read(console)[0]):
         time.sleep(0.5)
-    side, case = Side(world, WRITER.name, "vda", _CAP), f"the guest writes 3 times the copy's {_CAP} MiB/s"
+    side, case = Side(world, WRITER.name, "vda", _CAP), f"the guest wants 3 times the copy's {_CAP} MiB/s"
     tell(case, "virsh blockcopy --wait --pivot", side.virsh("lab-b", world.lab.paths.pool("lab-b"), patience))
     for way, options, policy in _WAYS:
         tell(case, way, side.svmove(world.other("vda", WRITER.name), options, policy))
