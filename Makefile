@@ -41,7 +41,7 @@ bench: setup ## moves against virsh blockcopy, and the methods against each othe
 	$(ROOT) .venv/bin/python -m bench
 	$(ROOT) .venv/bin/python -m bench.generations
 
-bench-converge: setup ## guests and disks with which virsh is never ready, and svmove ends (5 minutes)
+bench-converge: setup ## guests and disks with which virsh is never ready, and svmove ends (12 minutes)
 	$(ROOT) .venv/bin/python -m bench.converge
 
 lab-up: setup ## start the lab, or what is missing of it

@@ -1,10 +1,17 @@
 """CD-ROM and floppy drives of a real guest: what is in them moves by a change of the medium."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from lxml import etree
+
 from svmove.host.command import run
+from svmove.journal import Journal, Kind
 from svmove.model import DomainState
-from tests.real.world import World, disk
+from tests.real.files import NAME, FilesGuest, files_guest
+from tests.real.world import World, disk, finished, until
 
 
 def iso(world: World, name: str = "cd.iso", *, pool: str = "lab-a", pattern: int = 5) -> Path:
@@ -130,3 +137,85 @@ def test_media_move_with_a_guest_that_is_off_and_alone(world: World) -> None:
         "fdb": str(read_only),
         **stay,
     }
+
+
+@contextmanager
+def with_a_drive(world: World, cd: Path) -> Iterator[FilesGuest]:
+    """A guest that writes, and has the drivers for the drive that it was started with: a drive can't be plugged in."""
+    with files_guest(world):
+        with (world.folder / "drive.xml").open("wb") as file:
+            file.write(etree.tostring(disk(cd, "sda", "raw", device="cdrom", bus="scsi")))
+        controller = world.folder / "controller.xml"
+        controller.write_text("<controller type='scsi' model='virtio-scsi'/>")
+        for described in (controller, world.folder / "drive.xml"):
+            world.virsh("attach-device", NAME, described, "--config")
+        world.virsh("destroy", NAME)
+        guest = FilesGuest(world)
+        world.virsh("start", NAME)
+        until(lambda: guest.lines() > 2, "the guest is back", 60.0)
+        inside(world, "while read m; do insmod /modules/$m.ko; done </modules/cd")
+        inside(world, "until [ -b /dev/sr0 ]; do sleep 0.1; done")
+        yield guest
+        guest.writes()
+
+
+def inside(world: World, command: str) -> None:
+    """Runs that in the guest, and waits until it has ended well."""
+    pid = agent(world, "guest-exec", {"path": "/bin/sh", "arg": ["-c", command]})["pid"]
+    seen: dict[str, int] = {}
+
+    def ended() -> bool:
+        seen.update(agent(world, "guest-exec-status", {"pid": pid}))  # which tells of an end once
+        return bool(seen["exited"])
+
+    until(ended, command, 20.0)
+    assert seen["exitcode"] == 0, command
+
+
+def agent(world: World, command: str, arguments: dict[str, object]) -> dict[str, int]:
+    said = world.virsh("qemu-agent-command", NAME, json.dumps({"execute": command, "arguments": arguments}))
+    found: dict[str, int] = json.loads(said)["return"]
+    return found
+
+
+# Linux keeps the tray locked while anybody has the drive open.
+LOCK = "sleep 1000 </dev/sr0 >/dev/null 2>&1 & echo $! >/tmp/holder; sleep 0.5"
+UNLOCK = "kill $(cat /tmp/holder)"
+
+
+def test_a_guest_that_keeps_its_tray_locked_keeps_its_medium_until_it_unlocks_it(world: World) -> None:
+    cd, to = iso(world), world.lab.paths.pool("lab-b")
+
+    def tray() -> str:
+        return world.virsh("qemu-monitor-command", NAME, "--hmp", "info block")
+
+    with with_a_drive(world, cd):
+        inside(world, LOCK)
+        assert "Removable device: locked, tray closed" in tray()
+
+        result = world.cli.move(NAME, "--to", "lab-b")
+
+        assert (result.code, result.document["state"], result.document["disks"][0]["verified"]) == (0, "done", True)
+        (told,) = result.document["findings"]
+        assert (told["level"], told["code"], told["target"]) == ("warn", "medium-stays", "sda")
+        assert "tray" in told["text"]
+        assert drives(world, NAME) == {"vda": str(to / "lab-files-vda.img"), "sda": str(cd)}
+        assert not (to / "cd.iso").exists()
+        assert "Removable device: locked, tray closed" in tray()
+        inside(world, "dd if=/dev/sr0 of=/dev/null bs=64k count=8")
+
+        process = world.cli.start("move", NAME, "--to", "lab-b", "--disk", "sda", "--json")
+        until(lambda: asked_for_it(world), "libvirt is asked to change the medium")
+        inside(world, UNLOCK)
+        result = finished(process)
+
+        assert (result.code, result.document["findings"]) == (0, []), result.stdout
+        assert drives(world, NAME)["sda"] == str(to / "cd.iso")
+        inside(world, "dd if=/dev/sr0 of=/dev/null bs=64k count=8")
+
+
+def asked_for_it(world: World) -> bool:
+    move = world.domain(NAME).marker
+    return (
+        move is not None and Journal(str(world.cli.journal)).read(move).last(Kind.INTENT, "change", "sda") is not None
+    )
