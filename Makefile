@@ -37,10 +37,11 @@ lint: setup ## ruff, mypy
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy --strict svmove tests
 
-bench: setup ## measure moves against what virsh and qemu-img take
+bench: setup ## moves against virsh blockcopy, and the methods against each other (15 minutes)
 	$(ROOT) .venv/bin/python -m bench
+	$(ROOT) .venv/bin/python -m bench.generations
 
-bench-converge: setup ## guests and disks with which virsh is never ready, and svmove ends (5 minutes)
+bench-converge: setup ## guests and disks with which virsh is never ready, and svmove ends (12 minutes)
 	$(ROOT) .venv/bin/python -m bench.converge
 
 lab-up: setup ## start the lab, or what is missing of it

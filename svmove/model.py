@@ -22,7 +22,7 @@ class CopyWay(StrEnum):
     REFLINK = "reflink"  # both files share all extents
     COPY_RANGE = "copy_file_range"
     CONVERT = "qemu-img"
-    PLAIN = "plain"
+    PLAIN = "plain"  # no longer done: in older journals
 
 
 class Agent(StrEnum):
@@ -288,12 +288,12 @@ class Inventory:
     can_read_host: bool = True
     # What the guest writes now, by target, of the disks that are meant. Empty when it is off.
     writes: Mapping[str, WriteRate] = field(default_factory=dict)
-    # By target: how a copy out of process would go. Missing: not known.
+    # By target: how a copy out of process would go; of the files below the disk, by TARGET:1 and so on, the nearest
+    # first. Missing: not known.
     offloads: Mapping[str, CopyWay] = field(default_factory=dict)
     # By pool: the file system that it lies on; several may share one.
     filesystems: Mapping[str, str] = field(default_factory=dict)
-    # By location, of those that are there; the others are missing.
-    taken: Mapping[str, Taken] = field(default_factory=dict)
+    taken: Mapping[str, Taken] = field(default_factory=dict)  # by location, of those that are there
     agent: Agent | None = None  # None: nobody has asked, since nothing needs it
 
     def pool(self, name: str) -> Pool | None:

@@ -53,8 +53,9 @@ class MirrorPolicy:
     granularity: int | None = _unit(None, "size")
     # For how long the guest's writes are looked at before the start, if it writes so much that it matters.
     sample: float = _unit(1.0, "duration")
-    # QEMU's default is 16 MiB; 64 MiB quadruples its largest request (buf_size / 16 requests in flight).
-    buffer: int = _unit(64 * MiB, "size")
+    # QEMU's own. So much is in flight, and can't be called back. When a destination came down to 400 KiB/s in mid-copy,
+    # a guest with io='native' waited 31 s with 64 MiB, 7 s with 16. 4 MiB would cost 20 % of the copy's speed.
+    buffer: int = _unit(16 * MiB, "size")
 
 
 class Step(StrEnum):
@@ -78,7 +79,8 @@ class ConvergePolicy:
     steps: tuple[Step, ...] = (Step.SUSPEND, Step.THROTTLE, Step.SYNCHRONOUS)
     # Two windows of this length after the first pass are compared. Shorter ones mistake a guest's burst for its rate.
     evidence: float = _unit(3.0, "duration")
-    # Nothing copied for so long, though the storage answers: it is too slow. At 1.5 s a write, 64 MiB take minutes.
+    # Nothing copied for so long, though the storage answers; or twice less than 128 KiB/s (at the default max_pause):
+    # it is too slow. At 1.5 s a write what is in flight takes longer than that.
     standstill: float = _unit(30.0, "duration")
     # The guest's writes to a disk are never held to less than this: a database must still answer.
     floor_rate: int = _unit(MiB, "rate")

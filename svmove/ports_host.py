@@ -118,9 +118,13 @@ class Host(Protocol):
         begin: int,
         bandwidth: Callable[[], int | None],
         saved: Callable[[int, int], bool],
+        flatten: bool = False,
+        share: bool = False,
     ) -> CopyWay:
         """Copies an image that nobody writes into a file that exists, from byte `begin` on. What `saved(offset, end)`
-        is told is on stable storage; when it returns False, HostError is raised."""
+        is told is on stable storage; when it returns False, HostError is raised. `flatten`: as the guest sees it, with
+        all that lies below it; `begin` is then one of the guest's bytes, as where the format changes. `share`: by
+        shared extents or not at all: a HostError that says "can't share"."""
         ...
 
     def shares_all(self, source: str, destination: str) -> bool:

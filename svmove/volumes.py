@@ -38,6 +38,7 @@ class Layer:
     copy_bytes: int  # estimate: what is allocated
     delete_source: bool
     found: bool = False  # it is at the destination already, and must be equal
+    flattened: bool = False  # of a disk's own file: copied with all that lies below it, as the guest sees it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,11 @@ class DiskPlan:
         return self.lands.backing is not None
 
     @property
+    def flattens(self) -> bool:
+        """One file is made of it and of all that lies below it."""
+        return bool(self.layers) and self.destination.backing is None
+
+    @property
     def frozen(self) -> dict[str, tuple[Layer, VolumeSpec]]:
         """What is copied out of process, since nobody writes to it while the move lasts: by its key in the journal,
         nearest to the top first."""
@@ -105,14 +111,16 @@ class DiskPlan:
     @property
     def top(self) -> dict[str, tuple[Layer, VolumeSpec]]:
         """The disk's own file, as what is copied out of process."""
+        below = sum(layer.copy_bytes for layer in self.layers) if self.flattens else 0
         own = Layer(
             source=self.source,
             source_format=self.source_format,
             pool_from=self.pool_from,
             volume_from=self.volume_from,
             destination=self.destination,
-            copy_bytes=self.copy_bytes,
+            copy_bytes=min(self.copy_bytes + below, max(self.destination.capacity, self.copy_bytes)),
             delete_source=self.delete_source,
+            flattened=self.flattens,
         )
         return {self.target: (own, self.destination)}
 

@@ -5,11 +5,12 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from svmove.errors import HostError, UnverifiedError
+from svmove.host import direct
 from svmove.host.nodes import Nodes
-from svmove.model import Image
 
 
 def run(argv: Sequence[str], *, timeout: float = 60.0, inherited: Sequence[int] = (), tolerant: bool = False) -> str:
@@ -69,8 +70,10 @@ def abandon(process: "subprocess.Popen[bytes]") -> None:
 
 # Kept, so that Python does not warn of them; reaped when they end, or with this process.
 _ABANDONED: list["subprocess.Popen[bytes]"] = []
-# A slice of 256 MiB on a storage that gives 100 KiB/s still ends.
+# An overlay of 256 MiB on a storage that gives 100 KiB/s is still merged (seconds).
 _PATIENT = 3600.0
+# Between two looks whether a command is to go on.
+_LOOK = 0.5
 _PACKAGES = {"qemu-img": "qemu-utils"}
 
 
@@ -78,24 +81,6 @@ def image_info(path: str, format_: str) -> dict[str, Any]:
     """`qemu-img info` of one image, also while a guest has it open (-U). Raises HostError."""
     document: dict[str, Any] = json.loads(run(["qemu-img", "info", "--output=json", "-U", "-f", format_, "--", path]))
     return document
-
-
-def image_record(info: dict[str, Any], allocated_bytes: int) -> Image:
-    """What `qemu-img info` says."""
-    specific = info.get("format-specific", {}).get("data", {})
-    return Image(
-        format=info["format"],
-        virtual_bytes=info["virtual-size"],
-        allocated_bytes=allocated_bytes,
-        cluster_bytes=info.get("cluster-size") if info["format"] == "qcow2" else None,
-        compat=specific.get("compat"),
-        extended_l2=bool(specific.get("extended-l2", False)),
-        lazy_refcounts=bool(specific.get("lazy-refcounts", False)),
-        data_file=specific.get("data-file"),
-        encrypted=bool(info.get("encrypted", False)),
-        internal_snapshots=tuple(snapshot["name"] for snapshot in info.get("snapshots", ())),
-        bitmaps=tuple(bitmap["name"] for bitmap in specific.get("bitmaps", ())),
-    )
 
 
 def below(path: str, format_: str) -> list[tuple[str, str]]:
@@ -120,36 +105,68 @@ def own_extents(path: str, format_: str) -> list[tuple[int, int]]:
 
 
 def convert_slice(
-    source: str,
-    source_format: str,
-    destination: str,
-    destination_format: str,
+    source: tuple[str, str],
+    destination: tuple[str, str],
     offset: int,
     length: int,
     *,
     bandwidth: int | None,
     blank: bool,
+    heed: Callable[[], None],
+    flatten: bool = False,
 ) -> None:
-    """Brings a slice of an image that nobody writes into one that exists; `blank`: which has nothing there.
-
-    Raises HostError.
-    """
-    argv = ["qemu-img", "convert", "-q", "-n", "-U", "-W", "-m", "8", "-T", "none"]
+    """Brings a slice of an image that nobody writes (path, format) into one that exists; `blank`: which has nothing
+    there; `flatten`: with what lies below the source. What `heed`, called twice a second, raises ends it in its midst.
+    Raises HostError."""
+    argv = ["qemu-img", "convert", "-q", "-n", "-U", "-W", "-m", "16"]
     argv += ["--target-is-zero"] if blank else []
     argv += ["-r", str(bandwidth)] if bandwidth is not None else []
     argv += ["--image-opts", "--target-image-opts"]
-    argv += [_slice_options(source, source_format, offset, length)]
-    argv += [_slice_options(destination, destination_format, offset, length)]
-    run(argv, timeout=_PATIENT)
+    # Another format's metadata are small and written often: past the cache each would wait for the disk.
+    past_cache = (direct.takes(source[0]), destination[1] == "raw" and direct.takes(destination[0]))
+    for (path, format_), past in zip((source, destination), past_cache, strict=True):
+        below = flatten and (path, format_) == source
+        argv.append(_slice_options(path, format_, offset, length, below=below) + (",cache.direct=on" if past else ""))
+    _run_heeding(argv, heed)
 
 
-def _slice_options(path: str, format_: str, offset: int, length: int) -> str:
-    """QEMU's key=value form, where a comma is written twice."""
-    name = path.replace(",", ",,")
-    below = f"file.driver=file,file.filename={name}"
+def _run_heeding(argv: Sequence[str], heed: Callable[[], None]) -> None:
+    # It must not go on writing when svmove has been killed; and a Ctrl-C is for svmove, which has a way out.
+    with_us = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+    with subprocess.Popen(
+        with_us,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        process_group=0,
+    ) as process:
+        try:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    said = process.communicate(timeout=_LOOK)[1]
+                    break
+                heed()
+        finally:
+            process.kill()  # of one that has ended: nothing
+    if process.returncode != 0:
+        raise HostError(f"{argv[0]} {argv[1]}: {_last_line(said) or f'exit code {process.returncode}'}")
+
+
+def _slice_options(path: str, format_: str, offset: int, length: int, *, below: bool = False) -> str:
+    """QEMU's key=value form, where a comma is written twice.
+
+    `below`: what is a hole is asked of the files below it too. A slice does not, so without the quorum of one
+    (`svmove.host.local`) all that the top does not have itself would be read, and what is a hole in all of them.
+    """
+    name, quorum, image = path.replace(",", ",,"), "", "file"
+    if below:
+        quorum, image = "file.driver=quorum,file.vote-threshold=1,file.read-pattern=fifo,", "file.children.0"
+    file = f"{image}.driver=file,{image}.filename={name}"
     if format_ != "raw":
-        below = f"file.driver={format_},file.file.driver=file,file.file.filename={name}"
-    return f"driver=raw,offset={offset},size={length},{below}"
+        file = f"{image}.driver={format_},{image}.file.driver=file,{image}.file.filename={name}"
+    return f"driver=raw,offset={offset},size={length},{quorum}{file}"
 
 
 def rebase(path: str, format_: str, backing: str, backing_format: str) -> None:
@@ -165,8 +182,11 @@ def commit(path: str, format_: str) -> None:
 def allocate(path: str, length: int) -> bool:
     """`fallocate` of the whole range; the file's size stays (-n). False: the file system can't. Raises HostError.
 
-    The command, since posix_fallocate of a C library that can't writes zeroes itself, over what QEMU just wrote.
+    Not of a file without a hole: XFS wants as much free as the range is long, though all of it has its room. The
+    command, since posix_fallocate of a C library that can't writes zeroes itself, over what QEMU just wrote.
     """
+    if _is_dense(path, length):
+        return True
     try:
         # A TiB of ext4 takes seconds; a busy network file system more.
         run(["fallocate", "-n", "-l", str(length), "--", path], timeout=600.0)
@@ -175,6 +195,18 @@ def allocate(path: str, length: int) -> bool:
             return False
         raise
     return True
+
+
+def _is_dense(path: str, length: int) -> bool:
+    """Whether the file's first `length` bytes are data, not a hole, nor allocated and never written."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.lseek(descriptor, 0, os.SEEK_HOLE) >= length
+        finally:
+            os.close(descriptor)
+    except OSError:  # an empty file has nothing at 0
+        return False
 
 
 def create_qcow2(path: str, virtual_bytes: int) -> None:

@@ -1,31 +1,26 @@
 """Copies an image that nobody writes, into a file that exists: the cheapest way that both storages allow.
 
-Same format: the file is copied as it is, so all that the format keeps in it stays. Else qemu-img reads and writes the
-guest's view of it, slice by slice. What was reported as saved is on stable storage, so that a copy that was cut off is
-gone on with there.
+Same format: the file is copied byte for byte, so all that the format keeps in it stays. Its extents are shared; else
+copy_file_range copies them, within a file system or a server; else qemu-img does. Another format: qemu-img copies the
+guest's view of it. What was reported as saved is on stable storage, so that a copy that was cut off is gone on with
+there.
 """
 
 import os
+import re
 import time
-from collections.abc import Callable, Iterator
 
 from svmove.errors import HostError
-from svmove.host import command, reflink
+from svmove.host import command, reflink, slices
+from svmove.host.progress import Bandwidth, Progress, Saved
 from svmove.model import CopyWay
 from svmove.units import MiB
 
 # Of a call that copies; short enough to keep to a rate and to be interrupted.
 _CHUNK = 4 * MiB
-# Between two reports, each of which waits for the disk (seconds).
-_EVERY = 0.5
-# Of qemu-img, which is started for each: 20 ms. While it runs nobody looks whether to go on, so a slice is to take
-# about a second.
-_FIRST_SLICE = 16 * MiB
-_MOST_SLICE = 256 * MiB
-_LEAST_SLICE = 1 * MiB
-
-Bandwidth = Callable[[], int | None]
-Saved = Callable[[int, int], bool]
+# Before 5.19 copy_file_range did not refuse two file systems that can't, but read and wrote itself, in one thread.
+_LINUX = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
+_REFUSES = (5, 19)
 
 
 def copy(
@@ -37,139 +32,69 @@ def copy(
     begin: int,
     bandwidth: Bandwidth,
     saved: Saved,
+    flatten: bool = False,
+    share: bool = False,
 ) -> CopyWay:
-    """`saved(offset, end)`, in bytes, returns False to stop. Raises HostError, also when it was stopped."""
+    """`saved(offset, end)`, in bytes, returns False to stop. `flatten`: with all that lies below the source. `share`:
+    by shared extents or not at all.
+
+    Raises HostError, also when it was stopped."""
     try:
-        if source_format == destination_format:
-            return _file(source, destination, begin, bandwidth, saved)
-        return _convert(source, source_format, destination, destination_format, begin, bandwidth, saved)
+        with open(source, "rb") as reader, open(destination, "r+b") as writer:  # noqa: PTH123 (descriptors)
+            if source_format == destination_format and not flatten:
+                end = os.fstat(reader.fileno()).st_size
+                progress = Progress(writer.fileno(), begin, end, bandwidth, saved)
+                way = _file((source, destination), (reader.fileno(), writer.fileno()), begin, progress, share=share)
+            elif share:
+                raise HostError(f"{destination} can't share the extents of {source}: it is made in another way")
+            else:
+                end = int(command.image_info(source, source_format)["virtual-size"])
+                progress = Progress(writer.fileno(), begin, end, bandwidth, saved)
+                slices.copy_view(
+                    (source, source_format), (destination, destination_format), begin, progress, flatten=flatten
+                )
+                way = CopyWay.CONVERT
+            progress.finished()
+            return way
     except OSError as error:
         raise HostError(f"{error.filename or destination}: {error.strerror}") from error
 
 
-def _file(source: str, destination: str, begin: int, bandwidth: Bandwidth, saved: Saved) -> CopyWay:
-    reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        writer = os.open(destination, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            return _Copy(reader, writer, bandwidth, saved).run(begin)
-        finally:
-            os.close(writer)
-    finally:
-        os.close(reader)
-
-
-class _Copy:
-    def __init__(self, reader: int, writer: int, bandwidth: Bandwidth, saved: Saved) -> None:
-        self._reader, self._writer = reader, writer
-        self._bandwidth, self._saved = bandwidth, saved
-        self._size = os.fstat(reader).st_size
-        self._way = CopyWay.COPY_RANGE
-
-    def run(self, begin: int) -> CopyWay:
-        if begin == 0:
-            os.fsync(self._reader)  # or cloning waits for what is not written yet: 5.8 s instead of 5 ms
-            # What lies there is of the file's making, or of an attempt that was cut off.
-            os.ftruncate(self._writer, 0)
-            if reflink.clone(self._reader, self._writer):
-                os.fsync(self._writer)
-                self._tell(self._size)
-                return CopyWay.REFLINK
-        # What an attempt that was cut off has written behind `begin` was never reported: a hole must be one here too.
-        os.ftruncate(self._writer, begin)
-        os.ftruncate(self._writer, self._size)
-        told, owed = time.monotonic(), 0.0
-        for offset, length in _data(self._reader, begin, self._size):
-            at, end = offset, offset + length
-            while at < end:
-                began = time.monotonic()
-                done = self._chunk(at, min(end - at, _CHUNK))
-                if done == 0:
-                    raise HostError("the source has become shorter while it was copied")
-                at += done
-                if (rate := self._bandwidth()) is not None:
-                    owed = max(owed + done / rate - (time.monotonic() - began), 0.0)
-                while True:
-                    if time.monotonic() - told >= _EVERY:
-                        os.fdatasync(self._writer)
-                        self._tell(at)
-                        told = time.monotonic()
-                    if rate is None or owed <= _EVERY / 10:
-                        break
-                    # Not all at once: somebody may want it to stop.
-                    time.sleep(min(owed, _EVERY))
-                    owed -= min(owed, _EVERY)
-        os.fsync(self._writer)
-        self._tell(self._size)
-        return self._way
-
-    def _tell(self, offset: int) -> None:
-        if not self._saved(offset, self._size):
-            raise HostError("the copy was stopped")
-
-    def _chunk(self, at: int, length: int) -> int:
-        if self._way is CopyWay.COPY_RANGE:
-            try:
-                if (done := os.copy_file_range(self._reader, self._writer, length, at, at)) > 0:
-                    return done
-            except OSError:  # two file systems, or one that can't
-                pass
-            self._way = CopyWay.PLAIN
-        data = os.pread(self._reader, length, at)
-        written = os.pwrite(self._writer, data, at)
-        os.posix_fadvise(self._reader, at, length, os.POSIX_FADV_DONTNEED)
-        return written
-
-
-def _data(descriptor: int, begin: int, size: int) -> Iterator[tuple[int, int]]:
-    """What is no hole: offset, length."""
-    at = begin
-    while at < size:
-        try:
-            start = os.lseek(descriptor, at, os.SEEK_DATA)
-        except OSError:  # ENXIO: nothing but a hole is left
-            return
-        at = os.lseek(descriptor, start, os.SEEK_HOLE)
-        yield start, at - start
-
-
-def _convert(
-    source: str,
-    source_format: str,
-    destination: str,
-    destination_format: str,
-    begin: int,
-    bandwidth: Bandwidth,
-    saved: Saved,
-) -> CopyWay:
-    size = int(command.image_info(source, source_format)["virtual-size"])
-    with open(destination, "rb") as file:  # noqa: PTH123 (a descriptor to sync with)
-        offset, wanted = begin, _FIRST_SLICE
-        while offset < size:
-            rate, began = bandwidth(), time.monotonic()
-            if rate is not None:
-                wanted = min(wanted, max(rate // MiB * MiB, _LEAST_SLICE))
-            length = min(wanted, size - offset)
-            command.convert_slice(
-                source,
-                source_format,
-                destination,
-                destination_format,
-                offset,
-                length,
-                bandwidth=rate,
-                blank=begin == 0,
-            )
-            offset += length
-            wanted = _following(wanted, time.monotonic() - began)
-            os.fsync(file.fileno())  # qemu-img does not
-            if not saved(offset, size):
-                raise HostError("the copy was stopped")
+def _file(paths: tuple[str, str], files: tuple[int, int], begin: int, progress: Progress, *, share: bool) -> CopyWay:
+    """`paths` and descriptors `files`: those of the source and of the destination."""
+    reader, writer = files
+    if begin == 0:
+        os.fsync(reader)  # or cloning waits for what is not written yet: 5.8 s instead of 5 ms
+        # What lies there is of the file's making, or of an attempt that was cut off.
+        os.ftruncate(writer, 0)
+        if reflink.clone(reader, writer):
+            return CopyWay.REFLINK
+    if share:
+        raise HostError(f"{paths[1]} can't share the extents of {paths[0]}")
+    # What an attempt that was cut off has written behind `begin` was never reported: a hole must be one here too.
+    os.ftruncate(writer, begin)
+    os.ftruncate(writer, progress.end)
+    at: int | None = begin
+    if _LINUX >= _REFUSES or os.fstat(reader).st_dev == os.fstat(writer).st_dev:
+        at = _by_kernel(reader, writer, begin, progress)
+    if at is None:
+        return CopyWay.COPY_RANGE
+    slices.copy_file(*paths, at, progress)
     return CopyWay.CONVERT
 
 
-def _following(size: int, seconds: float) -> int:
-    """The size of the slice after one that took that long."""
-    if seconds < _EVERY:
-        return min(size * 2, _MOST_SLICE)
-    return max(size // 2, _LEAST_SLICE) if seconds > 4 * _EVERY else size
+def _by_kernel(reader: int, writer: int, begin: int, progress: Progress) -> int | None:
+    """Where it could not go on, for whatever reason; None: nothing is left to copy."""
+    for offset, length in slices.data(reader, begin, progress.end):
+        at, end = offset, offset + length
+        while at < end:
+            began = time.monotonic()
+            try:
+                done = os.copy_file_range(reader, writer, min(end - at, _CHUNK), at, at)
+            except OSError:  # two file systems, or one that can't
+                return at
+            if done == 0:
+                return at
+            at += done
+            progress.copied(at, done, time.monotonic() - began)
+    return None

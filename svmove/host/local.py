@@ -11,6 +11,7 @@ from pathlib import Path
 from svmove import location
 from svmove.errors import HostError
 from svmove.host import command, copying, files, lock, monitor, offload, probe, procfs, reflink
+from svmove.host.info import image_record
 from svmove.host.network import NetworkImages
 from svmove.host.nodes import Nodes, Options, Values, no_secrets, seen_whole, sliced
 from svmove.model import CopyWay, Image, Process, Taken
@@ -31,7 +32,7 @@ class LocalHost:
             return self._network.image(path, format_)
         info = command.image_info(path, format_)
         # A block device has all that it has.
-        return command.image_record(info, info.get("actual-size") or info["virtual-size"] * location.is_device(path))
+        return image_record(info, info.get("actual-size") or info["virtual-size"] * location.is_device(path))
 
     def __init__(self, secrets: Values = no_secrets) -> None:
         """`secrets`: the values of libvirt's secrets, which images on the network need."""
@@ -212,9 +213,19 @@ class LocalHost:
         begin: int,
         bandwidth: Callable[[], int | None],
         saved: Callable[[int, int], bool],
+        flatten: bool = False,
+        share: bool = False,
     ) -> CopyWay:
         return copying.copy(
-            source, source_format, destination, destination_format, begin=begin, bandwidth=bandwidth, saved=saved
+            source,
+            source_format,
+            destination,
+            destination_format,
+            begin=begin,
+            bandwidth=bandwidth,
+            saved=saved,
+            flatten=flatten,
+            share=share,
         )
 
     def shares_all(self, source: str, destination: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from svmove import location
 from svmove.errors import HostError
 from svmove.host import command, probe
+from svmove.host.info import image_record
 from svmove.host.nodes import Nodes, Values
 from svmove.model import Image, Taken
 from svmove.units import MiB
@@ -30,7 +31,7 @@ class NetworkImages:
 
     def image(self, path: str, format_: str) -> Image:
         info = self._info(path, format_)
-        return command.image_record(info, info.get("actual-size") or self._data(path, info["virtual-size"]))
+        return image_record(info, info.get("actual-size") or self._data(path, info["virtual-size"]))
 
     def identity(self, path: str) -> str | None:
         try:

@@ -11,6 +11,7 @@ from typing import Self
 
 from svmove import blockdev, location
 from svmove.errors import HostError
+from svmove.host import direct
 from svmove.location import Secret
 
 Options = blockdev.Options
@@ -55,7 +56,7 @@ class Nodes:
         and a third of the time is saved (docs/internals.md)."""
         if not location.is_network(path):
             driver = "host_device" if Path(path).is_block_device() else "file"
-            return {"driver": driver, "filename": path, "cache": {"direct": _takes_direct(path)}}
+            return {"driver": driver, "filename": path, "cache": {"direct": direct.takes(path)}}
         image = location.parse(path)
         return blockdev.options(image, None if image.secret is None else self._secret(image.secret))
 
@@ -87,12 +88,3 @@ def seen_whole(node: Options) -> Options:
     take what only a backing file has for zeros. A quorum of one does look below.
     """
     return {"driver": "quorum", "vote-threshold": 1, "read-pattern": "fifo", "children": [node]}
-
-
-def _takes_direct(path: str) -> bool:
-    """tmpfs, for one, takes no O_DIRECT before Linux 6.5."""
-    try:
-        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True

@@ -18,7 +18,7 @@ def guess(source: str, folder: str) -> CopyWay:
         if _shares(reader, folder):
             return CopyWay.REFLINK
         same = os.fstat(reader).st_dev == os.stat(folder).st_dev
-        return CopyWay.COPY_RANGE if same else CopyWay.PLAIN
+        return CopyWay.COPY_RANGE if same else CopyWay.CONVERT
     finally:
         os.close(reader)
 

@@ -50,7 +50,7 @@ def domain_xml(
             (
                 E.kernel(str(boot.kernel)),
                 E.initrd(str(boot.initramfs)),
-                E.cmdline(f"{_CONSOLE} life={spec.life} svmove.rate_iops={spec.write_iops}"),
+                E.cmdline(_command_line(spec)),
             )
         )
     devices = E.devices(
@@ -74,6 +74,13 @@ def domain_xml(
         devices,
         type=domain_type,
     )
+
+
+def _command_line(spec: GuestSpec) -> str:
+    """The guest's init reads the last ones."""
+    disks = ",".join(disk.target for disk in spec.disks)
+    said = f"svmove.disks={disks} svmove.rate_iops={spec.write_iops} svmove.bs={spec.write_block}"
+    return f"{_CONSOLE} life={spec.life} {said}"
 
 
 def _disk(disk: DiskSpec, file: Path, *, direct: bool) -> etree._Element:

@@ -20,6 +20,9 @@ from svmove.lab.kernel import Kernel
 _DRIVERS = ("virtio_pci", "virtio_blk", "virtio_console")
 # Only a guest that lives with files loads these: the others boot in 2 s.
 _FILE_SYSTEM = ("crc32c_generic", "ext4")
+# Loaded by nobody but a test that has a CD-ROM drive, through the guest's agent.
+_CD = ("virtio_scsi", "sr_mod")
+_MODULES = (("order", _DRIVERS), ("files", _FILE_SYSTEM), ("cd", _CD))
 _PROGRAMS = ("fio", "qemu-ga")
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 _LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")
@@ -37,7 +40,7 @@ def provide(kernel: Kernel, cache: Path) -> Path:
     init = resources.files("svmove.lab").joinpath("guest/init").read_bytes()
     # The package manager replaces a file by a new one: its path, size and time tell versions apart.
     stamps = [f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in (busybox, *files)]
-    key = hashlib.sha256("\n".join([kernel.version, *stamps]).encode() + init).hexdigest()[:16]
+    key = hashlib.sha256("\n".join([kernel.version, str(_MODULES), *stamps]).encode() + init).hexdigest()[:16]
     image = cache / f"initramfs-{key}"
     if image.exists():
         return image
@@ -62,7 +65,7 @@ def _lay_out(tree: Path, busybox: Path, files: list[Path], init: bytes, kernel: 
         target = tree / ("bin/" + path.name if path.name in _PROGRAMS else str(path).lstrip("/"))
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    for order, drivers in (("order", _DRIVERS), ("files", _FILE_SYSTEM)):
+    for order, drivers in _MODULES:
         names = []
         for name, content in modules(kernel, drivers):
             (tree / "modules" / f"{name}.ko").write_bytes(content)

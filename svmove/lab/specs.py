@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from svmove.units import GiB, MiB
+from svmove.units import GiB, KiB, MiB
 
 DOMAIN = "lab-guest"
 POOLS = ("lab-a", "lab-b")
@@ -51,8 +51,9 @@ class GuestSpec:
     operating_system: bool = False
     life: Life = Life.FIO
     memory: int = 64 * MiB
-    # What fio writes on each disk, in blocks of 4 KiB a second; read at boot.
+    # What fio writes on each disk: blocks a second, and their size in bytes; read at boot.
     write_iops: int = 50
+    write_block: int = 4 * KiB
 
 
 def _runs(first: int, count: int, length: int, gap: int) -> tuple[tuple[int, int], ...]:

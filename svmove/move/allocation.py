@@ -6,6 +6,7 @@ allocated raw volume of 64 MiB arrived with the 8 MiB that held data), and a lim
 
 from svmove.errors import CopyError, HostError
 from svmove.move.context import Move
+from svmove.units import show_size
 
 
 def allocate(move: Move) -> None:
@@ -18,16 +19,24 @@ def allocate(move: Move) -> None:
         move.intend("allocate", disk.target, path=spec.path)
         # qcow2 has its tables beside the data, in a file that may be longer than what it holds.
         length = spec.capacity if spec.format == "raw" else max(spec.capacity, host.size(spec.path))
+        missing = length - host.allocated(spec.path)
+        if missing > 0 and host.free(spec.path) < missing + move.world.policy.space.reserve // 2:
+            # A copy that shares its extents was planned with less, and trying would fill the pool, if for a moment.
+            raise _no_room(spec.path, f"{show_size(missing)} more are needed")
         try:
             able = host.allocate(spec.path, length)
         except HostError as error:
-            raise CopyError(
-                f"{spec.path} can't be allocated in full: {error.text}",
-                reason="no-space",
-                remedy="free space in the destination pool, or leave --allocation full out",
-            ) from error
+            raise _no_room(spec.path, error.text) from error
         if able:
             move.note("allocated", disk.target)
         else:
             text = f"{spec.path} is not fully allocated: its file system can't do that ahead of the data"
             move.note("not-allocated", disk.target, text=text)
+
+
+def _no_room(path: str, why: str) -> CopyError:
+    return CopyError(
+        f"{path} can't be allocated in full: {why}",
+        reason="no-space",
+        remedy="free space in the destination pool, or leave --allocation full out",
+    )

@@ -8,6 +8,7 @@ from svmove.move import mirror
 from svmove.move.compare import Comparison, Piece, Read, slices
 from svmove.move.context import Move
 from svmove.requests import Verify
+from svmove.units import show_size
 from svmove.volumes import DiskPlan, Layer, VolumeSpec
 
 # Restarted where it was cut off: what comes after the last record is copied again (seconds).
@@ -31,7 +32,8 @@ def bring(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec], 
     # A copy that is proven may have had the name of the file below it changed since.
     if (move.plan.verify is not Verify.NONE or layer.found) and not move.noted("proven-layer", key):
         move.intend("prove", key)
-        shared = host.shares_all(layer.source, spec.path)
+        # One that was flattened has other files' blocks besides.
+        shared = not layer.flattened and host.shares_all(layer.source, spec.path)
         if not shared:
             _prove(move, disk, what, go_on)
         move.note("proven-layer", key, by="shared extents" if shared else "comparison")
@@ -50,6 +52,7 @@ def _copy(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec], 
     clock, (layer, spec) = move.world.clock, what
     saved = move.noted("saved", key)
     begin = int(saved.data["offset"]) if saved else 0
+    missing = _missing(move, layer, spec)
     move.intend("copy-layer", key, source=layer.source, destination=spec.path, begin=begin)
     recorded = began = clock.monotonic()
 
@@ -71,8 +74,16 @@ def _copy(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec], 
             begin=begin,
             bandwidth=lambda: move.terms().bandwidth,
             saved=heed,
+            flatten=layer.flattened,
+            share=missing > 0,
         )
     except HostError as error:
+        if missing > 0 and "can't share" in error.text:
+            raise CopyError(
+                f"{error.text}, and for its data {show_size(missing)} are missing in pool {spec.pool}",
+                reason="no-space",
+                remedy="free space in the destination pool, or choose another",
+            ) from error
         if "No space left" not in error.text:
             raise
         remedy = "free space in the destination pool, or choose another"
@@ -82,11 +93,21 @@ def _copy(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec], 
     move.say(text=f"{spec.path} {how} {layer.source}")
 
 
+def _missing(move: Move, layer: Layer, spec: VolumeSpec) -> int:
+    """Bytes that a copy of the data would want of its file system, and that are not free; not above 0: it would fit.
+
+    The plan counts little for a copy that shares all extents. One that can't, after all, must not fill the pool: its
+    other guests would be paused. Half of the reserve is to stay; the other half may have been used since the plan.
+    """
+    host, reserve = move.world.host, move.world.policy.space.reserve
+    return layer.copy_bytes - host.allocated(spec.path) + reserve // 2 - host.free(spec.path)
+
+
 def _prove(move: Move, disk: DiskPlan, what: tuple[Layer, VolumeSpec], go_on: GoOn) -> None:
     """Every byte, before the guest is switched. Raises CopyError for a difference."""
     (layer, spec), host = what, move.world.host
     # A file that was copied as it is has more than the guest sees: its internal snapshots, its bitmaps.
-    as_it_is = layer.source_format == spec.format and not layer.found
+    as_it_is = layer.source_format == spec.format and not (layer.found or layer.flattened)
     # A layer may be smaller than what lies over it: a template that a guest's disk was made larger than.
     length = host.size(layer.source) if as_it_is else spec.capacity
     size = -(-length // _SECTOR) * _SECTOR

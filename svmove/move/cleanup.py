@@ -37,9 +37,8 @@ def commit(move: Move) -> Phase:
     elsewhere = used_elsewhere(move)
     if move.plan.method is Method.OFFLINE:
         elsewhere |= lie_below(move, seen)
+    _delete_sources(move, seen, elsewhere)
     for disk in move.plan.disks:
-        for key, path in disk.deletable.items():
-            _delete_source(move, disk, key, path, seen, elsewhere)
         _remove_overlays(move, disk, seen, elsewhere)
     for pool in {disk.destination.pool for disk in move.plan.disks}:
         _refresh(move, pool)
@@ -78,6 +77,28 @@ def _follow(move: Move, seen: Seen) -> None:
     if seen.domain.snapshots and not move.noted("adopted"):
         move.intend("redirect-snapshots", moved=moved)
         move.world.hypervisor.redirect_snapshots(move.plan.uuid, moved)
+
+
+def _delete_sources(move: Move, seen: Seen, elsewhere: Mapping[str, str]) -> None:
+    """What lies over others first: where a file is kept, all that it lies on is needed too."""
+    files = [(disk, key, path) for disk in move.plan.disks for key, path in disk.deletable.items()]
+    depths: dict[str, int] = {}
+    for disk in move.plan.disks:
+        for depth, path in enumerate(disk.deletable.values()):
+            depths[path] = max(depth, depths.get(path, 0))
+    needed, gone = dict(elsewhere), set[str]()
+    for disk, key, path in sorted(files, key=lambda file: depths[file[2]]):
+        volume = disk.volume_of(key)
+        if path in gone and volume is not None and not move.noted("deleted", key):  # of two disks
+            move.note("deleted", key, pool=volume[0], name=volume[1])
+        _delete_source(move, disk, key, path, seen, needed)
+        if move.noted("deleted", key):
+            gone.add(path)
+            continue
+        below = list(disk.deletable.values())
+        for lower in below[below.index(path) + 1 :]:
+            if (identity := move.world.host.identity(lower)) is not None:
+                needed.setdefault(identity, f"{path}, which is kept,")
 
 
 def _delete_source(move: Move, disk: DiskPlan, key: str, path: str, seen: Seen, elsewhere: Mapping[str, str]) -> None:

@@ -87,7 +87,7 @@ def gather(
         agent=_agent(domain, hypervisor) if request.trim or request.freeze else None,
         taken=_taken(request, meant, pools, domain.uuid, hypervisor, host),
         filesystems=_filesystems(pools, wanted, host),
-        offloads=_offloads(meant, request, pools, host) if can_read and domain.live else {},
+        offloads=_offloads(meant, request, pools, host) if can_read else {},
         writes=written.rates([disk.target for disk in meant], _expected(request, policy, past_rates), policy),
     )
 
@@ -236,15 +236,17 @@ def _filesystems(pools: Sequence[Pool], wanted: Collection[str | None], host: Ho
 
 
 def _offloads(disks: Sequence[Disk], request: Request, pools: Sequence[Pool], host: Host) -> dict[str, CopyWay]:
-    """By target; of a disk that is in no file, or whose pool is in no folder, nothing is known."""
+    """By target, and of what lies below it; of a disk that is in no file, or whose pool is in no folder, nothing is
+    known."""
     folders = {pool.name: pool.folder for pool in pools if pool.active}
     asked = {disk.target: disk.pool for disk in request.disks}
     found = {}
     for disk in disks:
         folder = folders.get(asked.get(disk.target) or request.to or "")
         if disk.path and folder and disk.device == "disk":
-            with suppress(HostError):
-                found[disk.target] = host.offload(disk.path, folder)
+            for number, path in enumerate((disk.path, *disk.chain)):
+                with suppress(HostError):
+                    found[f"{disk.target}:{number}" if number else disk.target] = host.offload(path, folder)
     return found
 
 

@@ -4,11 +4,11 @@ Last, because the guest's disks come first, and because nothing has to be undone
 medium as it was, which the guest can read all the time, and is told. What the drive has is read from the XML, live and
 inactive, so each step can be done again after a crash. A source is never deleted.
 
-A guest that has locked its tray is asked to give the medium up, as by the button of a real drive; one that does not
-keeps it. An empty drive stays empty.
+A guest that has locked its tray is asked twice to give the medium up, as by the button of a real drive; one that does
+not keeps it. An empty drive stays empty.
 """
 
-from svmove.errors import CopyError, JournalError, SvmoveError, UnreachableError
+from svmove.errors import CopyError, HypervisorError, JournalError, SvmoveError, UnreachableError
 from svmove.journal import Kind, Record
 from svmove.model import Domain
 from svmove.move import cleanup
@@ -140,6 +140,21 @@ def _equal(move: Move, medium: DiskPlan) -> bool:
 
 def _change(move: Move, medium: DiskPlan) -> None:
     """In the live and in the inactive XML, where each has the medium that was copied. Raises."""
+    try:
+        _ask(move, medium)
+    except UnreachableError:
+        raise
+    except HypervisorError:
+        # A guest that has unlocked its tray meanwhile, and not opened it, is not heard of: libvirt has waited in vain
+        # for the tray (9.0: 5 s), and now it would open at once.
+        _ask(move, medium)
+    seen, spec = _in_drive(move.world.hypervisor.domain(move.plan.uuid), medium), medium.destination
+    if medium.source in seen or spec.path not in seen:
+        raise CopyError(f"libvirt did not change it: the drive has {' and '.join(map(str, seen))}")
+    move.note("medium", medium.target, path=spec.path)
+
+
+def _ask(move: Move, medium: DiskPlan) -> None:
     hypervisor, uuid, spec = move.world.hypervisor, move.plan.uuid, medium.destination
     live, inactive = _in_drive(hypervisor.domain(uuid), medium)
     if {live, inactive} & {medium.source}:
@@ -154,10 +169,6 @@ def _change(move: Move, medium: DiskPlan) -> None:
         )
     elif spec.path not in (live, inactive):
         raise CopyError("the drive has another medium by now")
-    seen = _in_drive(hypervisor.domain(uuid), medium)
-    if medium.source in seen or spec.path not in seen:
-        raise CopyError(f"libvirt did not change it: the drive has {' and '.join(map(str, seen))}")
-    move.note("medium", medium.target, path=spec.path)
 
 
 def _in_drive(domain: Domain, medium: DiskPlan) -> tuple[str | None, str | None]:

@@ -23,6 +23,7 @@ from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
 from svmove.move.phases import Phase
 from svmove.requests import Verify
+from svmove.volumes import DiskPlan
 
 # A start that fails at the lock takes a second or two, libvirt's clearing up included.
 _START_ENDS = 30.0
@@ -32,6 +33,7 @@ def admit(move: Move) -> Phase:
     """The plan may be minutes old: nothing may have changed. What the sources are now is what they must stay."""
     seen = _locked(move)
     for disk in move.plan.disks:
+        _lies_on_what_is_locked(move, disk)
         for key, path in disk.deletable.items():
             move.note("stamp", key, stamp=move.world.host.stamp(path))
     return prepare.mark(move, seen)
@@ -163,6 +165,19 @@ def _unchanged(move: Move) -> None:
     _locked(move)
     if (trouble := next(_changed(move), None)) is not None:
         raise CopyError(trouble, reason="source-changed", remedy="move again")
+
+
+def _lies_on_what_is_locked(move: Move, disk: DiskPlan) -> None:
+    """A chain that becomes one file is read by the names in its headers: they must be the planned ones still. From then
+    on the stamps tell. Raises CopyError."""
+    if not disk.flattens:
+        return
+    host = move.world.host
+    planned = [host.identity(layer.source) for layer in disk.layers]
+    below = [path for path, _ in host.chain(disk.source, disk.source_format)]
+    if [host.identity(path) for path in below] != planned:
+        text = f"below {disk.source} lie other files than the plan saw: {', '.join(below) or 'none'}"
+        raise CopyError(text, reason="changed", remedy="plan again")
 
 
 def _lock(move: Move) -> None:

@@ -47,6 +47,37 @@ class Outlook:
     converges: bool | None  # None: not known yet
 
 
+class Pace:
+    """Does a copy crawl? Judged in windows that begin and end when something was copied, so that a storage that has
+    hung and is back is not called slow: of the window in which it hung the end is the moment when it came back, and
+    in the next one it is as fast as ever."""
+
+    def __init__(self, window: float) -> None:
+        """`window`: seconds, at least."""
+        self._window = window
+        self._began: Sample | None = None
+        self._last: Sample | None = None
+        self._before: Sample | None = None  # when a window began that was too slow, and was followed by this one
+
+    def slow(self, now: Sample, least: float) -> tuple[int, float] | None:
+        """Bytes that were copied, and seconds that it took, of two windows one after the other in each of which it
+        was less than `least` bytes per second; None as long as there are no such ones."""
+        if self._last is not None and now.done == self._last.done:
+            return None
+        self._last = now
+        if self._began is None:
+            self._began = now
+            return None
+        seconds = now.at - self._began.at
+        if seconds < self._window:
+            return None
+        first, self._began, self._before = self._before, now, self._began
+        if now.done - self._before.done >= least * seconds or now.left < least * seconds:
+            self._before = None
+            return None
+        return None if first is None else (now.done - first.done, now.at - first.at)
+
+
 class Watch:
     """The outlook of one mirror. `evidence`: seconds of each of the two windows that are compared."""
 

@@ -1,8 +1,8 @@
 """Is a destination's storage too slow for a copy to end on it? Asked before anything is copied, and of a copy that
-stands still.
+stands still, or crawls.
 
-QEMU has 64 MiB in flight: at 1.5 s a write nothing of that is done for minutes, nor can it be called back sooner. So
-it is asked first, when there is nothing to call back. No cutover would come of it either: it wants the storage to
+What QEMU has in flight (16 MiB) can't be called back: at 1.5 s a write it is a minute until that is done. So it is
+asked first, when there is nothing to call back. No cutover would come of it either: it wants the storage to
 answer in a quarter of the guest's pause.
 
 A storage that hangs is another matter: nothing says that it won't come back, so it is waited for.
@@ -17,6 +17,7 @@ from svmove.errors import CopyError, HostError
 from svmove.journal import Kind
 from svmove.model import Job
 from svmove.move.context import Move
+from svmove.move.outlook import Pace, Sample
 from svmove.ports_host import Probe
 from svmove.units import KiB, MiB, show_duration, show_rate, show_size
 from svmove.volumes import DiskPlan
@@ -118,6 +119,17 @@ def _too_slow(move: Move, folder: str, seconds: float, how: str) -> CopyError:
     )
 
 
+def _crawls(disk: DiskPlan, job: Job, copied: int, seconds: float) -> CopyError:
+    rate, left = copied / seconds, job.end - job.done
+    return CopyError(
+        f"the copy would never be ready: {show_size(copied)} were copied to {disk.lands.path} in "
+        f"{show_duration(seconds)}, {show_rate(round(rate))}; {show_size(left)} are left, which is "
+        f"{show_duration(left / rate)} at that rate",
+        reason="never-ready",
+        remedy="mend that storage, or choose a faster pool",
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class _Still:
     """A copy, since it went on last."""
@@ -129,26 +141,36 @@ class _Still:
 
 
 class Stalls:
-    """Copies that stand still, as one process sees them."""
+    """Copies that stand still or crawl, as one process sees them."""
 
     def __init__(self, move: Move) -> None:
         self._move = move
         self._seen: dict[str, _Still] = {}
+        self._paces: dict[str, Pace] = {}
 
     def look(self, disk: DiskPlan, job: Job, now: float) -> None:
         """Raises CopyError for a storage that takes writes, and yet nothing was copied to it for the policy's time.
+        And for one to which so little was copied, twice in that time, as writes one by one would bring of which no
+        cutover would wait for one.
 
         A write that was begun meanwhile has to end, and a while later another one: a storage that hung, and comes
         back, ends the first one as well, but then the copy goes on."""
         still = self._seen.get(disk.target)
-        cap = self._move.terms().bandwidth
+        terms, policy = self._move.terms(), self._move.world.policy.converge
         # From when it could have gone on: a limit that was too low for that may have been lifted just now.
-        if still is None or job.done != still.done or (cap is not None and cap < _LEAST_CAP):
+        capped = terms.bandwidth is not None and terms.bandwidth < _LEAST_CAP
+        if capped or not policy.steps:
+            self._paces.pop(disk.target, None)
+        else:
+            pace = self._paces.setdefault(disk.target, Pace(policy.standstill))
+            seen = pace.slow(Sample(at=now, done=job.done, end=job.end), _WRITE / (terms.max_pause / 4))
+            if seen is not None:
+                raise _crawls(disk, job, *seen)
+        if still is None or job.done != still.done or capped:
             if still is not None and still.probe is not None:
                 still.probe.give_up()
             self._seen[disk.target] = _Still(since=now, done=job.done)
             return
-        policy = self._move.world.policy.converge
         if now - still.since < policy.standstill or not policy.steps:
             return
         if still.probe is None:

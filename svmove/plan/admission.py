@@ -15,7 +15,6 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     domain_checks.ownership,
     domain_checks.permission,
     method_checks.method,
-    method_checks.flatten,
     method_checks.proof,
     disk_checks.unknown,
     pool_checks.pools,

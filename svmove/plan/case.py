@@ -28,6 +28,7 @@ class Case:
     copy_seconds: float = 0.0
     granularities: Mapping[str, int | None] = field(default_factory=dict)  # by target; None: QEMU's choice
     no_snapshot: str | None = None  # why method `snapshot` is not possible
+    overlays: Mapping[str, int] = field(default_factory=dict)  # by target: expected bytes, of method `snapshot`
 
 
 def refuse(code: str, text: str, remedy: str | None, target: str | None = None) -> Finding:

@@ -1,5 +1,6 @@
 """Checks of what lies below a disk's top, and inside its files."""
 
+import shlex
 from collections.abc import Iterator
 
 from svmove.moves import Finding
@@ -33,11 +34,12 @@ def layers(case: Case) -> Iterator[Finding]:
                 )
             elif image.encrypted:
                 yield refuse("encrypted", f"{target}: {layer.source}, which lies below it, is encrypted", None, target)
-            elif image.data_file is not None and not case.request.flatten:
+            elif image.data_file is not None and not (case.request.flatten and case.inventory.domain.live):
+                # Of a guest that is off neither lock nor stamp would be on that file.
                 yield refuse(
                     "data-file",
                     f"{target}: {layer.source}, which lies below it, keeps its data in {image.data_file!r}",
-                    "make one file of them: --flatten",
+                    "make one file of them, while the guest runs: --flatten",
                     target,
                 )
             else:
@@ -54,7 +56,8 @@ def layers(case: Case) -> Iterator[Finding]:
                 "flatten-snapshots",
                 f"{target}: domain {case.inventory.domain.name} has snapshots: "
                 f"{', '.join(case.inventory.domain.snapshots)}; one file can't keep them",
-                "leave --flatten out, or delete them: virsh snapshot-delete",
+                "leave --flatten out, or have libvirt forget them, which leaves their files for --flatten: "
+                "virsh snapshot-delete --metadata",
                 target,
             )
         if choice.image is not None and choice.disk.path is not None:
@@ -62,17 +65,20 @@ def layers(case: Case) -> Iterator[Finding]:
 
 
 def _internal(case: Case, path: str, choice: Choice) -> Iterator[Finding]:
-    """A file that is copied as it is keeps them; a mirror copies what the guest sees."""
+    """A file that is copied as it is keeps them; a mirror, and what makes one file of a chain, copy what the guest
+    sees."""
     target, snapshots = choice.disk.target, case.inventory.images[path].internal_snapshots
     offline = case.method is Method.OFFLINE
     changed = choice.destination is not None and choice.destination.format != choice.disk.format
-    if not snapshots or (offline and not changed):
+    flattened = case.request.flatten and bool(choice.layers)
+    if not snapshots or (offline and not changed and not flattened):
         return
     yield refuse(
         "internal-snapshots",
         f"{target}: {path} has internal snapshots: {', '.join(snapshots)}"
         + ("" if offline else "; QEMU's mirror copies the disk as it is now, and none of them"),
-        "leave --format out: then the file is copied as it is, and keeps them"
+        f"leave {'--flatten' if flattened else '--format'} out: then the file is copied as it is, and keeps them; or "
+        f"delete them: qemu-img snapshot -d NAME {shlex.quote(path)}"
         if offline
         else "shut the guest down: then the same command moves it",
         target,

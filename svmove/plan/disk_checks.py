@@ -46,7 +46,7 @@ def shapes(case: Case) -> Iterator[Finding]:
             )
         elif disk.shareable:
             yield refuse("shareable", f"{target} is shareable: another guest may write to it", "leave it out", target)
-        elif disk.path is None or disk.kind is SourceKind.OTHER:
+        elif not disk.path or disk.kind is SourceKind.OTHER:
             yield refuse(
                 "unsupported-source",
                 f"{target} is neither a file nor a block device, nor on the network by rbd, iSCSI or NBD",
@@ -64,7 +64,7 @@ def shapes(case: Case) -> Iterator[Finding]:
             yield refuse("encrypted", f"{target} is encrypted; a plain copy would lose that", "leave it out", target)
         elif choice.image is not None and choice.image.data_file is not None:
             yield refuse("data-file", f"{target} keeps its data in {choice.image.data_file!r}", "leave it out", target)
-        elif choice.image is None and case.inventory.can_read_host:
+        elif choice.image is None and (case.inventory.can_read_host or not case.inventory.domain.live):
             yield refuse(
                 "unreadable",
                 f"{target}: qemu-img can't read {disk.path}",

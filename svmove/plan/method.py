@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from svmove.model import CopyWay, Disk, DomainState, Inventory, Versions
-from svmove.plan import known_bad, places
+from svmove.plan import known_bad, places, sharing
 from svmove.plan.choice import Choice
 from svmove.plan.granularity import COARSE, dirties
 from svmove.plan.known_bad import Harm, version
@@ -202,18 +202,35 @@ def _flag(disk: Disk) -> str | None:
     return next((name for name, is_set in flags.items() if is_set), None)
 
 
+def overlay_bytes(facts: Facts) -> dict[str, int]:
+    """By target: what the guest is expected to write into its overlay by method `snapshot`."""
+    shared = {
+        choice.disk.target
+        for choice in facts.choices
+        if sharing.shares(choice, facts.request, facts.inventory, Method.SNAPSHOT)
+    }
+    copied = sum(disk.copy_bytes for disk in facts.disks if disk.target not in shared)
+    seconds = copied / facts.copy_rate if facts.copy_rate else 0.0
+    seconds += sharing.SECONDS if shared else 0.0
+    found = {}
+    for disk in facts.disks:
+        writes = facts.inventory.writes.get(disk.target)
+        written = writes.bytes * seconds if writes else 0.0
+        found[disk.target] = min(round(written), disk.destination.capacity)
+    return found
+
+
 def _no_room(facts: Facts) -> str | None:
     """An overlay beside each source takes what the guest writes while the base is copied."""
-    needed: dict[str, float] = {}
-    for choice, disk in zip(facts.choices, facts.disks, strict=False):
-        writes = facts.inventory.writes.get(disk.target)
-        seconds = facts.copy_bytes / facts.copy_rate if facts.copy_rate else 0.0
-        written = min(writes.bytes * seconds if writes else 0.0, disk.destination.capacity)
+    needed: dict[str, int] = {}
+    written = overlay_bytes(facts)
+    for choice in facts.choices:
         if choice.volume is not None:
-            needed[choice.volume.pool] = needed.get(choice.volume.pool, 0.0) + written
-    for name, written in needed.items():
+            more = written.get(choice.disk.target, 0)
+            needed[choice.volume.pool] = needed.get(choice.volume.pool, 0) + more
+    for name, size in needed.items():
         # What is in the overlays is written once more when they are merged, on the way back.
-        pool, room = facts.inventory.pool(name), 2 * round(written) + facts.policy.space.reserve
+        pool, room = facts.inventory.pool(name), 2 * size + facts.policy.space.reserve
         if pool is not None and pool.available < room:
             return (
                 f"pool {name} has {show_size(pool.available)} available for the overlays; needed are {show_size(room)}"

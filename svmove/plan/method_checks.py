@@ -21,17 +21,6 @@ def method(case: Case) -> Iterator[Finding]:
         yield refuse("no-snapshot", case.no_snapshot, "use --method mirror, and --verify cutover")
 
 
-def flatten(case: Case) -> Iterator[Finding]:
-    for choice in case.choices:
-        if choice.layers and case.request.flatten and case.method is Method.OFFLINE:
-            yield refuse(
-                "flatten-offline",
-                f"{choice.disk.target} has files below it, and those of a guest that is off are copied as they are",
-                "leave --flatten out, or start the guest: then it is moved as it runs",
-                choice.disk.target,
-            )
-
-
 def proof(case: Case) -> Iterator[Finding]:
     """A mirror follows the guest until the switch, so there is nothing that stands still to compare before it."""
     if case.verify is Verify.BEFORE and case.method in (Method.MIRROR, Method.SYNCHRONOUS):

@@ -13,7 +13,7 @@ from svmove.plan.choice import Choice, choose
 from svmove.plan.granularity import granularity_for
 from svmove.plan.layers import once, overlay
 from svmove.plan.media import choose_media
-from svmove.plan.method import Facts, choose_method, snapshot_possible
+from svmove.plan.method import Facts, choose_method, overlay_bytes, snapshot_possible
 from svmove.plan.nvram import choose_nvram
 from svmove.policy import Policy
 from svmove.requests import Method, Request
@@ -67,6 +67,7 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         copy_seconds=copy_seconds,
         granularities={disk.target: disk.granularity for disk in disks},
         no_snapshot=snapshot_possible(facts),
+        overlays=overlay_bytes(facts) if chosen.method is Method.SNAPSHOT else {},
     )
     findings += admission.judge(case)
     if (

@@ -4,8 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from svmove import location
+from svmove.model import Image
 from svmove.moves import Finding, Level
-from svmove.plan import places
+from svmove.plan import places, sharing
 from svmove.plan.case import Case, nearest, refuse
 from svmove.plan.choice import Choice
 from svmove.requests import Method, Verify
@@ -95,7 +96,8 @@ def _trouble(uri: str) -> str:
 
 def space(case: Case) -> Iterator[Finding]:
     """Only the destination's space counts: what is allocated now, or all of a volume that is to be fully allocated,
-    and a reserve for what the guest adds. Pools that lie on one file system share its space, and count once."""
+    and a reserve for what the guest adds. Of a copy that shares the source's extents little but that reserve counts.
+    Pools that lie on one file system share its space, and count once."""
     needed: Counter[str] = Counter()
     pools: defaultdict[str, set[str]] = defaultdict(set)
     for choice in case.choices:
@@ -103,13 +105,11 @@ def space(case: Case) -> Iterator[Finding]:
         if spec is not None and choice.image is not None and not spec.taken:
             place = case.inventory.filesystems.get(spec.pool, f"pool {spec.pool}")
             pools[place].add(spec.pool)
-            needed[place] += (
-                spec.capacity
-                if spec.full or not _thin(choice)
-                else min(choice.image.allocated_bytes, choice.image.virtual_bytes)
-            )
-            copied = [layer for layer in choice.layers if layer.destination is not None and not layer.found]
-            needed[place] += sum(layer.copy_bytes for layer in copied)
+            needed[place] += _size(case, choice, spec, choice.image)
+            for number, layer in enumerate(choice.layers, start=1):
+                if layer.destination is not None and not layer.found:
+                    shared = sharing.layer_shares(choice, number, case.inventory)
+                    needed[place] += sharing.taken(layer.copy_bytes) if shared else layer.copy_bytes
     for file in (*case.media, *case.nvram.plans):
         if file.destination.name not in case.inventory.names.get(file.destination.pool, frozenset()):
             place = case.inventory.filesystems.get(file.destination.pool, f"pool {file.destination.pool}")
@@ -130,6 +130,19 @@ def space(case: Case) -> Iterator[Finding]:
                 f"and a reserve of {show_size(case.policy.space.reserve)}",
                 "free some, choose another pool, or lower space.reserve in the policy",
             )
+
+
+def _size(case: Case, choice: Choice, spec: VolumeSpec, image: Image) -> int:
+    """What a disk's own file takes at the destination, at most."""
+    size = min(image.allocated_bytes, image.virtual_bytes)
+    if sharing.shares(choice, case.request, case.inventory, case.method):
+        holes = max(spec.capacity - size, 0) if spec.full else 0
+        # On one file system what the guest writes meanwhile is in both overlays, and once more in the copy when the
+        # second one is merged into it.
+        return sharing.taken(size) + holes + (3 * case.overlays.get(choice.disk.target, 0))
+    if spec.backing is None:  # what lies below is flattened into it
+        size = min(size + sum(layer.copy_bytes for layer in choice.layers), spec.capacity)
+    return spec.capacity if spec.full or not _thin(choice) else size
 
 
 def scratch(case: Case) -> Iterator[Finding]:

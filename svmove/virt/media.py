@@ -1,6 +1,6 @@
 """The medium in a CD-ROM or floppy drive. Raises libvirtError inside `Connection`, HypervisorError outside.
 
-Never by force: a guest that has locked its tray is asked, and libvirt waits 10 s for it.
+Never by force: a guest that has locked its tray is asked, and libvirt waits for it (9.0: 5 s).
 """
 
 from typing import Any

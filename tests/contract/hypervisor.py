@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from svmove.errors import HostError, HypervisorError, NotFoundError, NotReadyError, SvmoveError, UnverifiedError
-from svmove.model import Agent, DomainState, EventKind, Tuning
+from svmove.model import Agent, CopyWay, DomainState, EventKind, Tuning
 from svmove.volumes import NVRAM, CopyOptions, VolumeSpec
 from tests.builders import disk_plan
 from tests.contract.side import SLOW, Side, awaited
@@ -500,6 +500,37 @@ class FreezeContract:
         side.spoil(made.path, side.capacity // 2)
         assert compared() is not None
         assert not side.host.shares_all(source, made.path)
+
+    def test_a_chain_of_a_guest_that_is_off_becomes_one_file_as_the_guest_sees_it(
+        self, side: Side, overlay: VolumeSpec
+    ) -> None:
+        source, made = side.path(), side.spec()
+        side.hypervisor.lay_over(side.uuid, {"vda": overlay})
+        side.hypervisor.create_volume(made)
+        side.off()
+        side.until(lambda: side.host.holders(overlay.path) == ())
+        assert [path for path, _ in side.host.chain(overlay.path, "qcow2")] == [source]
+        way = side.host.copy_image(
+            overlay.path,
+            "qcow2",
+            made.path,
+            "qcow2",
+            begin=0,
+            bandwidth=lambda: None,
+            saved=lambda *_: True,
+            flatten=True,
+        )
+        assert (way, side.host.chain(made.path, "qcow2")) == (CopyWay.CONVERT, ())
+
+        def compared() -> int | None:
+            return side.host.compare_local(
+                overlay.path, "qcow2", made.path, "qcow2", 0, side.capacity, lambda _size: True, layer=False
+            )
+
+        assert compared() is None
+        side.spoil(made.path, side.capacity // 2)
+        assert compared() is not None
+        side.hypervisor.set_sources(side.uuid, {"vda": (source, "qcow2")}, running=False)
 
     def test_a_copy_that_is_told_to_stop_says_so(self, side: Side, overlay: VolumeSpec) -> None:
         source, made = side.path(), side.spec()

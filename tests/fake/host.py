@@ -120,7 +120,7 @@ class FakeHost:
     def offload(self, source: str, folder: str) -> CopyWay:
         if source not in self.world.files or folder not in ("/pools/fast", "/pools/slow"):
             raise HostError(f"{source}: No such file or directory")
-        return CopyWay.PLAIN
+        return CopyWay.CONVERT
 
     @counted
     def filesystem(self, path: str) -> str | None:
@@ -169,19 +169,23 @@ class FakeHost:
         begin: int,
         bandwidth: Callable[[], int | None],
         saved: Callable[[int, int], bool],
+        flatten: bool = False,
+        share: bool = False,
     ) -> CopyWay:
+        if share:
+            raise HostError(f"{destination} can't share the extents of {source}")
         if source not in self.world.files or destination not in self.world.files:
             raise HostError("No such file or directory")
         found, made = self.world.files[source], self.world.files[destination]
         if made.identity in self.world.held():
             raise ViolationError(f"{destination} was copied to, but QEMU holds it")
         for block in range(begin // BLOCK, BLOCKS):
-            made.blocks[block] = found.blocks[block]
+            made.blocks[block] = found.read(block) if flatten else found.blocks[block]
             made.own |= {block} & found.own
             self.world.pass_time(1.0)
             if not saved((block + 1) * BLOCK, BLOCKS * BLOCK):
                 raise HostError("stopped")
-        return CopyWay.PLAIN
+        return CopyWay.CONVERT
 
     @counted
     def shares_all(self, source: str, destination: str) -> bool:
@@ -202,10 +206,13 @@ class FakeHost:
     ) -> int | None:
         if source not in self.world.files or destination not in self.world.files:
             raise HostError("qemu-img compare: No such file or directory")
+        files = self.world.files[source], self.world.files[destination]
         for at in range(offset, offset + length, BLOCK):
             if not advanced(min(BLOCK, offset + length - at)):
                 raise UnverifiedError("stopped")
-            if self.world.files[source].blocks[at // BLOCK] != self.world.files[destination].blocks[at // BLOCK]:
+            block = at // BLOCK
+            left, right = (file.blocks[block] if layer else file.read(block) for file in files)
+            if left != right:
                 return at
         return None
 

@@ -289,12 +289,15 @@ class FakeHypervisor:
         medium = self.world.media[target]
         if path not in self.world.files:
             raise HypervisorError(f"{path}: No such file or directory")
-        if live:
-            if medium.locked:
-                raise HypervisorError(f"tray of disk '{target}' is locked")
-            medium.path, medium.file = path, self.world.files[path]
+        off = self.world.state is DomainState.OFF
+        if live and off:
+            raise HypervisorError("domain is not running")
+        if live and medium.locked:
+            raise HypervisorError(f"tray of disk '{target}' is locked")
         if config:
             medium.inactive = path
+        if live or off:
+            medium.path, medium.file = path, self.world.files[path]
 
     @counted
     def agent(self, uuid: str, seconds: float) -> Agent:

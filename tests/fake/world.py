@@ -211,6 +211,14 @@ class World:
         file.blocks = [number + 1 for number in range(BLOCKS)]
         return Drive(target=target, path=path, inactive=path, file=file, truth=list(file.blocks))
 
+    def lay_on_a_base(self, target: str) -> None:
+        """The disk has two of its blocks itself, and two are in the file below it."""
+        drive = self.drives[target]
+        base = self.make_file(drive.path.replace(f"web-{target}", f"base-{target}"))
+        base.blocks = [value if block % 2 else 0 for block, value in enumerate(drive.file.blocks)]
+        drive.file.blocks = [0 if block % 2 else value for block, value in enumerate(drive.file.blocks)]
+        drive.file.own, drive.file.below = {0, 2}, base
+
     def _medium(self, target: str) -> Medium:
         path = f"/pools/slow/{target}.iso"
         file = self.make_file(path)
@@ -231,7 +239,14 @@ class World:
             drive.mirror = drive.old = None
             drive.path = drive.inactive
             drive.file = self.files[drive.inactive]
+        self._insert()
         self.emit(Event(kind=EventKind.STOPPED))
+
+    def _insert(self) -> None:
+        """The drives have what the XML of the next start names."""
+        for medium in self.media.values():
+            medium.path, medium.file = medium.inactive, self.files.get(medium.inactive or "")
+            medium.locked = medium.tray_open = False
 
     def start_guest(self) -> None:
         """From what its XML names; as QEMU does, it fails at a lock."""
@@ -239,6 +254,7 @@ class World:
             raise HypervisorError('Failed to get "write" lock')
         for drive in self.drives.values():
             drive.path, drive.file = drive.inactive, self.files[drive.inactive]
+        self._insert()
         self.state = DomainState.RUNNING
 
     def fail_mirror(self, target: str, reason: str | None) -> None:

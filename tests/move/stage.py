@@ -113,6 +113,8 @@ class Stage:
         known = {f"/pools/{pool}/web-{target}.qcow2" for pool in ("slow", "fast") for target in world.drives}
         for target, medium in world.media.items():
             known |= {f"/pools/slow/{target}.iso", medium.path or "", medium.inactive or ""}
+        bases = {path for path in world.files if "/base-" in path}  # of `World.lay_on_a_base`
+        known |= bases if phase is Phase.ROLLED_BACK else set()
         extra = [path for path in world.files if path not in known and not any(path in text for text in kept.values())]
         assert extra == [], "a file without an owner"
         on = "fast" if phase is Phase.DONE else "slow"
@@ -124,6 +126,7 @@ class Stage:
             assert {drive.path, drive.inactive} == {f"/pools/{on}/web-{target}.qcow2"}
             other = self.sources() if phase is Phase.DONE else self.destinations()
             unknown = "not known" in kept.get(target, "")
-            assert drive.file.below is None, "an overlay was left"
+            below = [path for path, file in world.files.items() if file is drive.file.below]
+            assert set(below) <= (bases if phase is Phase.ROLLED_BACK else set()), "an overlay was left"
             assert unknown or other[target] == (target in kept), "the copy that is not used: gone, or told of"
         return phase

@@ -37,6 +37,7 @@ MOVES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "snapshot": (("vda",), {"method": Method.SNAPSHOT}),
     # Disks that are off go over one after the other, and all by one definition: a second one is a case of its own.
     "offline": (("vda",), {"method": Method.OFFLINE}),
+    "chain that becomes one file, offline, and a CD": (("vda", "sda"), {"method": Method.OFFLINE, "flatten": True}),
     "agent and a CD": (("vda", "sda"), {"method": Method.MIRROR, "trim": True, "freeze": True}),
 }
 
@@ -67,7 +68,8 @@ def every_call(
     **asked: Any,
 ) -> Iterator[tuple[int, Stage, Plan, str]]:
     """A stage for each N, whose move was hit at call N, by the name of that call."""
-    whole = prepare(staged(folder, *targets, method=asked.get("method"), policy=policy))
+    how = {"method": asked.get("method"), "flatten": asked.get("flatten", False), "policy": policy}
+    whole = prepare(staged(folder, *targets, **how))
     plan, whole.world.faults = whole.plan(**asked), Faults()
     whole.run(plan)
     rooms, calls = list(whole.world.faults.rooms), list(whole.world.faults.calls)
@@ -82,7 +84,7 @@ def every_call(
         elif call in looked:
             continue
         looked.add(call)
-        stage = prepare(staged(folder, *targets, method=asked.get("method"), policy=policy))
+        stage = prepare(staged(folder, *targets, **how))
         plan = stage.plan(**asked)
         stage.world.faults = Faults(at=number, after_effect=after_effect, make=make)
         came: BaseException | None = None
@@ -96,8 +98,12 @@ def every_call(
         yield number, stage, plan, struck
 
 
-def staged(folder: Path, *targets: str, method: Method | None, policy: Policy | None = None) -> Stage:
+def staged(
+    folder: Path, *targets: str, method: Method | None, flatten: bool = False, policy: Policy | None = None
+) -> Stage:
     stage = Stage(folder, *targets, uuid=next(_UUIDS), policy=policy)
+    if flatten:
+        stage.world.lay_on_a_base("vda")
     if method is Method.OFFLINE:
         stage.stop_guest()
     return stage

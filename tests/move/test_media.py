@@ -10,8 +10,9 @@ from svmove.errors import HostError, SvmoveError
 from svmove.model import DomainState
 from svmove.moves import Level
 from svmove.outcomes import GuestOn, Outcome, State
-from svmove.requests import DiskRequest, Verify
+from svmove.requests import DiskRequest, Method, Verify
 from tests.fake import CrashError, Faults, refuse
+from tests.move.harm import at_call
 from tests.move.stage import Stage
 from tests.move.test_crashes import crash, fail, lose
 
@@ -201,3 +202,32 @@ def test_whatever_hits_the_move_of_a_medium_it_ends_with_a_good_one_in_the_drive
         told = {finding.code for finding in outcome.findings}
         assert FAST not in stage.world.files or FAST in drive(stage) or "destination-kept" in told, where
     assert State.DONE in ends
+
+
+# A guest that is off
+
+
+def test_a_medium_of_a_guest_that_is_off_is_changed_for_its_next_start(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "vda", "sda")
+    stage.stop_guest()
+    outcome = stage.move()
+    assert (outcome.state, outcome.method, outcome.findings) == (State.DONE, Method.OFFLINE, ())
+    assert outcome.move is not None
+    assert stage.check(outcome.move) == "done"
+    assert [(one.target, one.on) for one in outcome.media] == [("sda", GuestOn.DESTINATION)]
+    stage.world.start_guest()
+    assert stage.world.media["sda"].path == "/pools/fast/sda.iso"
+    stage.world.check_copies()
+
+
+def test_a_medium_of_a_guest_that_is_started_meanwhile_is_changed_in_its_drive(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "vda", "sda")
+    stage.stop_guest()
+    # The lock is free when the disks are through, and media come after that.
+    stage.world.before["create_volume"] = at_call(2, stage.world.start_guest)
+    stage.off = False
+    outcome = stage.move()
+    assert (outcome.state, outcome.findings) == (State.DONE, ())
+    assert outcome.move is not None
+    assert stage.check(outcome.move) == "done"
+    assert stage.world.media["sda"].path == stage.world.media["sda"].inactive == "/pools/fast/sda.iso"

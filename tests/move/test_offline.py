@@ -12,7 +12,8 @@ from svmove.journal import Ask, Kind
 from svmove.model import CopyWay, Domain, DomainState
 from svmove.move.observe import Seen
 from svmove.outcomes import GuestOn, State
-from svmove.requests import DiskRequest, Method, Verify
+from svmove.requests import Allocation, DiskRequest, Method, Verify
+from svmove.units import MiB
 from svmove.volumes import NVRAM
 from tests.builders import request
 from tests.fake import BLOCK, CrashError, FakeHost, FakeHypervisor, Faults
@@ -385,3 +386,52 @@ def test_its_journal_tells_what_was_meant_before_it_was_done(stage: Stage) -> No
     record = stage.record(move)
     assert record.last(Kind.INTENT, "redefine") is not None
     assert record.last(Kind.FACT, "over", "vda") is None
+
+
+# Room at the destination
+
+
+def test_a_copy_that_can_not_share_after_all_and_has_no_room_for_its_data_is_not_begun(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeHost, "offload", lambda *_: CopyWay.REFLINK)
+    stage.world.free = 128 * MiB  # half of the reserve, and nothing for the data
+    outcome = stage.move()
+    assert_rolled_back(stage, outcome, "no-space")
+    assert outcome.error is not None
+    assert "256.0 KiB are missing in pool fast" in outcome.error.text
+    assert stage.world.time == 0.0, "something was copied"
+
+
+def test_a_copy_that_shares_its_extents_needs_no_room_for_its_data(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def shared(host: FakeHost, source: str, _format: str, destination: str, *_: Any, share: bool, **__: Any) -> CopyWay:
+        asked.append(share)
+        host.world.files[destination].blocks = list(host.world.files[source].blocks)
+        return CopyWay.REFLINK
+
+    monkeypatch.setattr(FakeHost, "copy_image", shared)
+    monkeypatch.setattr(FakeHost, "shares_all", lambda *_: True)
+    stage.world.free = 0
+    assert stage.move(allocation=Allocation.THIN).state is State.DONE
+    assert asked == [True, True]
+    stage.world.free = 129 * MiB
+    assert stage.move(to="slow").state is State.DONE
+    assert asked[2:] == [False, False]
+
+
+def test_a_volume_whose_holes_have_no_room_is_not_allocated_until_the_pool_is_full(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shared(host: FakeHost, _source: str, _format: str, destination: str, *_: Any, **__: Any) -> CopyWay:
+        host.world.files[destination].blocks = [1, 0, 0, 0]  # the others were never written
+        return CopyWay.REFLINK
+
+    monkeypatch.setattr(FakeHost, "copy_image", shared)
+    monkeypatch.setattr(FakeHost, "shares_all", lambda *_: True)
+    stage.world.free = 128 * MiB + 3 * BLOCK - 1
+    assert_rolled_back(stage, stage.move(allocation=Allocation.FULL), "no-space")
+    assert "allocate" not in stage.world.faults.calls

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svmove.move.outlook import Outlook, Sample, Watch
+from svmove.move.outlook import Outlook, Pace, Sample, Watch
 from svmove.units import KiB, MiB
 
 EVIDENCE = 3.0
@@ -117,3 +117,35 @@ def test_what_was_seen_before_a_step_says_nothing_about_what_comes() -> None:
     assert seen.converges is False
     watch.forget()
     assert watch.outlook() is None
+
+
+def crawls(copied: Callable[[float], float], *, left: int = 100 * MiB, seconds: float = 300.0) -> float | None:
+    """When a copy is said to crawl that has copied so many bytes by then, in requests of 1 MiB; 128 KiB/s are the
+    least, and 30 s a window."""
+    pace, at = Pace(30.0), 0.0
+    while at <= seconds:
+        done = int(copied(at)) // MiB * MiB
+        if pace.slow(Sample(at=at, done=done, end=done + left), 128 * KiB) is not None:
+            return at
+        at += STEP
+    return None
+
+
+def test_a_copy_that_crawls_is_known_after_two_windows() -> None:
+    assert crawls(lambda at: at * 200 * KiB) is None
+    found = crawls(lambda at: at * 50 * KiB)
+    assert found is not None
+    assert 60 <= found < 125  # a request takes 20 s, and with one of them each window ends
+    # It was fast for a minute.
+    later = crawls(lambda at: min(at, 60) * 100 * MiB + max(at - 60, 0) * 50 * KiB)
+    assert later is not None
+    assert 120 <= later < 220
+
+
+def test_a_copy_whose_storage_has_hung_and_is_back_does_not_crawl() -> None:
+    assert crawls(lambda at: (at if at < 60 else max(at - 120, 60)) * 10 * MiB) is None
+    assert crawls(lambda at: max(at - 200, 0) * 10 * MiB) is None
+
+
+def test_a_copy_with_little_to_do_does_not_crawl() -> None:
+    assert crawls(lambda at: at * 20 * KiB, left=MiB) is None

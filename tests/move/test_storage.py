@@ -1,5 +1,6 @@
 """A destination that is slow, or hangs: before anything is copied to it, and while it is."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_one_that_takes_its_time_but_not_too_much_has_large_buffers(tmp_path: Pa
     stage = Stage(tmp_path)
     stage.world.write_takes = 0.1
     assert (stage.move().state, stage.world.time < 5) == (State.DONE, True)
-    assert {made.buffer for made in stage.world.options} == {64 * MiB}
+    assert {made.buffer for made in stage.world.options} == {16 * MiB}
 
 
 def test_without_steps_a_slow_one_is_copied_to_for_as_long_as_it_takes(tmp_path: Path) -> None:
@@ -144,3 +145,22 @@ def test_one_that_comes_back_after_a_minute_is_copied_to(tmp_path: Path) -> None
 
     stage.world.before["start_copy"], stage.world.before["job"] = hang, come_back
     assert stage.move().state is State.DONE
+
+
+def test_one_that_takes_little_time_after_time_is_given_up_with_the_figures(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, policy=Policy(converge=ConvergePolicy(standstill=1.0)))
+    stage.world.per_tick = 0
+    copied: list[float] = [0.0]
+
+    def crawl() -> None:
+        mirror = stage.world.drives["vda"].mirror
+        if mirror is not None and stage.world.time > copied[-1] + 1.2:
+            copied.append(stage.world.time)
+            mirror.dirty.pop()  # and the guest makes it dirty again
+
+    stage.world.before["job"] = crawl
+    outcome = stage.move()
+    assert_rolled_back(stage, outcome, "never-ready")
+    assert 2 <= stage.world.time < 9  # two windows
+    assert outcome.error is not None
+    assert re.search(r"KiB were copied to /pools/fast/\S+ in \S+ s, \S+ KiB/s; \S+ KiB are left", outcome.error.text)

@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 import svmove.plan
-from svmove.model import Agent, Checkpoint, DomainState, Inventory, Mirror, SourceKind, Taken, Versions
+from svmove.model import (
+    Agent,
+    Checkpoint,
+    CopyWay,
+    DomainState,
+    Inventory,
+    Mirror,
+    SourceKind,
+    Taken,
+    Versions,
+    WriteRate,
+)
 from svmove.moves import Finding, Level
 from svmove.plan.admission import CHECKS
 from svmove.policy import MovePolicy, Policy, SpacePolicy
@@ -178,11 +189,25 @@ FIRES = [
         says="leave --format out",
     ),
     Fires(
-        code="flatten-offline",
-        found=chained(domain=OFF_CHAINED),
+        code="internal-snapshots",
+        found=chained(domain=OFF_CHAINED, images={VDA: image(internal_snapshots=("s1",)), BASE: image()}),
         asked=request(flatten=True),
         target="vda",
-        says="start the guest",
+        says="leave --flatten out",
+    ),
+    Fires(
+        code="internal-snapshots",
+        found=chained(domain=OFF_CHAINED, images={VDA: image(), BASE: image(internal_snapshots=("s1",))}),
+        asked=request(flatten=True),
+        target="vda",
+        says="qemu-img snapshot -d NAME /pools/slow/base.qcow2",
+    ),
+    Fires(
+        code="data-file",
+        found=chained(domain=OFF_CHAINED, images={VDA: image(), BASE: image(data_file="x.data")}),
+        asked=request(flatten=True),
+        target="vda",
+        says="while the guest runs",
     ),
     Fires(code="block-job", found=inventory(jobs={"vda": "pull"}), target="vda", says="pull"),
     Fires(
@@ -361,6 +386,12 @@ FIRES = [
         says="--disk vda,name=VOLUME",
     ),
     Fires(code="no-space", found=inventory(pools=(pool(available=GiB + 256 * MiB - 1), pool("slow"))), says="1.0 GiB"),
+    Fires(
+        code="no-space",
+        found=chained(pools=(pool(available=2 * GiB), pool("slow"))),
+        asked=request(flatten=True),
+        says="needed are 2.0 GiB",
+    ),
     Fires(code="not-verified", asked=request(verify=Verify.NONE), level=Level.WARN, says="deleted"),
     Fires(
         code="not-verified", asked=request(verify=Verify.NONE, keep_source=True), level=Level.WARN, says="not compared"
@@ -408,6 +439,8 @@ def test_a_check_fires_and_no_other_one_does(case: Fires) -> None:
 NOT = [
     ("domain-state", request(), inventory(domain=domain(state=DomainState.PAUSED))),
     ("raw-chain", request(format=Format.RAW, flatten=True), chained()),
+    ("internal-snapshots", request(flatten=True), inventory(domain=OFF, images=SNAPPED)),  # there is no chain
+    ("internal-snapshots", request(), chained(domain=OFF_CHAINED, images={**SNAPPED, BASE: image()})),
     ("flatten-snapshots", request(), chained(domain=domain(CHAINED, snapshots=("before",)))),
     ("name-taken", request(base=Base.FIND), chained(names={"fast": frozenset({"base.qcow2"})})),
     ("pause-too-short", request(max_pause=0.251), inventory()),
@@ -513,6 +546,67 @@ def test_pools_on_one_file_system_count_once_together() -> None:
     assert (finding.code, finding.text.startswith("pools fast and third share")) == ("no-space", True)
     apart = replace(two, filesystems={"fast": "fs-1", "third": "fs-2"})
     assert planned(asked, apart).findings == ()
+
+
+# Copies that share the source's extents
+
+REFLINK = {"vda": CopyWay.REFLINK, "vda:1": CopyWay.REFLINK}
+SNAPSHOT, AT_REST = {"method": Method.SNAPSHOT}, {"domain": OFF}
+LITTLE = 256 * MiB + GiB // 64 + 1 * MiB  # the reserve, and the maps of 1 GiB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """What must be free at the destination for a disk with 1 GiB allocated."""
+
+    needed: int
+    found: Mapping[str, Any] = field(default_factory=dict)
+    asked: Mapping[str, Any] = field(default_factory=dict)
+
+
+SHARES = {
+    "snapshot": Shares(needed=LITTLE, asked=SNAPSHOT),
+    "offline": Shares(needed=LITTLE, found=AT_REST),
+    "mirror": Shares(needed=GiB + 256 * MiB, asked={"method": Method.MIRROR}),
+    "another format": Shares(needed=GiB + 256 * MiB, found=AT_REST, asked={"format": Format.RAW}),
+    "another way": Shares(needed=GiB + 256 * MiB, found={**AT_REST, "offloads": {"vda": CopyWay.COPY_RANGE}}),
+    # The guest would unshare it by and by, up to all of it.
+    "a source that is kept": Shares(needed=GiB + 256 * MiB, found=AT_REST, asked={"keep_source": True}),
+    # 10 s of the guest's writes: in both overlays, and once more in the copy.
+    "a guest that writes": Shares(
+        needed=LITTLE + 3 * 10 * MiB, asked=SNAPSHOT, found={"writes": {"vda": WriteRate(requests=16, bytes=MiB)}}
+    ),
+    "fully allocated": Shares(
+        needed=256 * MiB + 4 * GiB // 64 + 1 * MiB, found={**AT_REST, "images": images(allocated_bytes=4 * GiB)}
+    ),
+    "to be fully allocated": Shares(needed=LITTLE + 3 * GiB, found=AT_REST, asked={"allocation": Allocation.FULL}),
+    # Its base is copied out of process by any method; the top is mirrored.
+    "a chain, mirror": Shares(
+        needed=GiB + LITTLE,
+        asked={"method": Method.MIRROR},
+        found={"domain": domain(CHAINED), "images": {VDA: image(), BASE: image()}},
+    ),
+    "a chain, offline": Shares(
+        needed=LITTLE + GiB // 64 + 1 * MiB,
+        found={"domain": OFF_CHAINED, "images": {VDA: image(), BASE: image()}},
+    ),
+    "a chain into one file": Shares(
+        needed=2 * GiB + 256 * MiB,
+        found={"domain": OFF_CHAINED, "images": {VDA: image(), BASE: image()}},
+        asked={"flatten": True},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SHARES.values(), ids=SHARES)
+def test_of_a_copy_that_shares_its_extents_little_but_the_reserve_counts(case: Shares) -> None:
+    def codes(available: int) -> set[str]:
+        pools = (pool(available=available), pool("slow"))
+        found = inventory(**{"offloads": REFLINK, "pools": pools, **case.found})
+        return {one.code for one in planned(request(**case.asked), found).findings} - {"no-snapshot"}
+
+    assert codes(case.needed) == set()
+    assert codes(case.needed - 1) == {"no-space"}
 
 
 @pytest.mark.parametrize(("room", "codes"), [(4 * GiB, ["no-space"]), (4 * GiB + 256 * MiB, [])])

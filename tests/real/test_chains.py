@@ -17,11 +17,11 @@ from tests.real.world import World, disk
 SIZE = 16 * MiB
 
 
-def content(path: Path) -> str:
+def content(path: Path, format_: str = "qcow2") -> str:
     """As a guest sees it."""
     flat = path.parent / "flat"
     try:
-        run(["qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", str(path), str(flat)])
+        run(["qemu-img", "convert", "-U", "-f", format_, "-O", "raw", str(path), str(flat)])
         return hashlib.sha256(flat.read_bytes()).hexdigest()
     finally:
         flat.unlink(missing_ok=True)

@@ -16,6 +16,8 @@ import pytest
 
 from svmove.lab import DiskSpec, GuestSpec, Lab, report
 from svmove.lab.specs import FIO_REGION
+from svmove.lab.watch import Watch
+from svmove.model import Tuning
 from svmove.units import MiB
 from tests.real.world import GUEST, Result, World, finished, passable, until
 
@@ -36,17 +38,24 @@ _COARSE = '[mirror]\ngranularity = "64KiB"\n'
 class Writer:
     world: World
 
-    def words(self, *more: str, steps: str, coarse: bool = True) -> list[str]:
+    def words(self, *more: str, steps: str, coarse: bool = True, converge: str = "") -> list[str]:
         policy = self.world.folder / "policy.toml"
         floors = 'floor_iops = 20\nfloor_rate = "128KiB/s"\n'
-        policy.write_text((_COARSE if coarse else "") + f"[converge]\nsteps = {steps}\n{floors}")
+        policy.write_text((_COARSE if coarse else "") + f"[converge]\nsteps = {steps}\n{floors}{converge}\n")
         to = self.world.other("vda", WRITER)
         method = [] if "--method" in more else ["--method", "mirror"]  # what auto would pick needs no steps
         move = ["move", WRITER, "--to", to, "--disk", "vda", "--bandwidth", "12MiB/s", "--json", *method, *more]
         return ["--policy", str(policy), *move]
 
+    @property
+    def console(self) -> Path:
+        return self.world.lab.paths.console(WRITER)
+
+    def tuning(self, target: str) -> Tuning:
+        return self.world.hypervisor.tuning(self.world.domain(WRITER).uuid, target)
+
     def limits(self) -> dict[str, int]:
-        return dict(self.world.hypervisor.tuning(self.world.domain(WRITER).uuid, "vda").limits)
+        return dict(self.tuning("vda").limits)
 
     def check(self) -> None:
         """It wrote, and read back all as it had written it."""
@@ -140,6 +149,54 @@ def test_when_nothing_is_left_to_do_it_is_given_up_early_with_the_figures(writer
     assert "MiB/s dirty" in result.document["error"]["text"]
     assert result.document["seconds"]["total"] < 40
     assert writer.world.path("vda", WRITER) == before
+
+
+def test_at_the_deadline_it_stands_for_the_rest_if_a_longer_pause_is_allowed_then(writer: Writer) -> None:
+    """12 s: after the first pass of 6 s, before anything else would be done."""
+    longer = 'at_deadline = "longer-pause"\nlongest_pause = "10s"'
+    words = writer.words("--deadline", "12s", "--max-pause", "1s", steps="[]", converge=longer)
+    with Watch(writer.console) as watch:
+        result = writer.world.cli(*words)
+    assert ended(result) == {"suspended-to-finish"}
+    seconds = result.document["seconds"]
+    assert 12 < seconds["total"] < 60
+    assert watch.pause is not None
+    assert watch.pause.suspended <= seconds["pause"] + 0.1
+    assert 0 < seconds["pause"] < 10
+
+
+def test_at_the_deadline_it_is_rolled_back_if_the_rest_does_not_fit_in_that_pause_either(writer: Writer) -> None:
+    before = writer.world.path("vda", WRITER)
+    longer = 'at_deadline = "longer-pause"\nlongest_pause = "2s"'
+    words = writer.words("--deadline", "12s", "--max-pause", "1s", steps="[]", converge=longer)
+    result = writer.world.cli(*words)
+    assert (result.code, result.document["state"], result.codes) == (4, "rolled-back", ["deadline-exceeded"])
+    assert 12 < result.document["seconds"]["total"] < 30
+    assert not result.document["seconds"]["pause"]
+    assert writer.world.path("vda", WRITER) == before
+
+
+def test_a_disk_that_shares_its_limits_is_not_held_back_and_the_next_step_is_taken(writer: Writer) -> None:
+    world = writer.world
+    for target in ("vda", "vdb"):
+        world.virsh("blkdeviotune", WRITER, target, "--group-name", "both", "--total-iops-sec", "5000", "--live")
+    groups = {target: writer.tuning(target) for target in ("vda", "vdb")}
+    assert {tuning.group for tuning in groups.values()} == {"both"}
+    try:
+        words = writer.words("--max-pause", "10s", steps='["throttle", "suspend"]')
+        process = world.cli.start(*(word for word in words if word != "--json"))
+        seen = list[Tuning]()
+        while process.poll() is None:
+            seen.append(writer.tuning("vda"))
+            time.sleep(0.2)
+        result = finished(process)
+        assert result.code == 0, result.stdout + result.stderr
+        assert "shares its limits (group both) with vdb" in result.stdout + result.stderr
+        assert {target: writer.tuning(target) for target in groups} == groups
+        assert all(tuning == groups["vda"] for tuning in seen)
+    finally:
+        for target in ("vda", "vdb"):
+            world.virsh("blkdeviotune", WRITER, target, "--group-name", target, "--live")
 
 
 @pytest.mark.fault

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from svmove.units import MiB
+from tests.real.faults import storage
 from tests.real.world import GUEST, World, disk
 
 
@@ -63,6 +64,29 @@ def test_raw_becomes_qcow2_and_raw_again(guest: World) -> None:
         assert found is not None
         assert (found.format, guest.path("vdb").suffix) == (format_, f".{format_}")
         assert guest.cli("disks", GUEST, "--json").document["disks"][1]["format"] == format_
+
+
+def test_disks_go_to_different_pools_at_once_each_in_its_format_and_come_back_from_there(guest: World) -> None:
+    (guest.folder / "third").mkdir(mode=0o755)
+    home, other = guest.path("vda").parent.name, guest.other("vda")
+    formats = {disk.target: disk.format for disk in guest.domain().live}
+    turned = {target: "raw" if format_ == "qcow2" else "qcow2" for target, format_ in formats.items()}
+    with storage.pool(guest, guest.folder / "third", "third"):
+        away = guest.cli.move(
+            GUEST, *("--disk", f"vda=third,format={turned['vda']}", "--disk", f"vdb={other},format={turned['vdb']}")
+        )
+        try:
+            assert (away.code, away.document["state"]) == (0, "done"), away.stdout
+            assert guest.where() == {"vda": "third", "vdb": other}
+            assert {disk.target: disk.format for disk in guest.domain().live} == turned
+            assert [d["verified"] for d in away.document["disks"]] == [True, True]
+        finally:
+            words = [word for target, was in formats.items() for word in ("--disk", f"{target}={home},format={was}")]
+            back = guest.cli.move(GUEST, *words)
+        assert (back.code, back.document["state"]) == (0, "done"), back.stdout
+        assert guest.where() == {"vda": home, "vdb": home}
+        assert list((guest.folder / "third").iterdir()) == []
+    assert guest.files() == {guest.path("vda"), guest.path("vdb")}
 
 
 def test_ten_moves_there_and_back_leave_nothing_behind(guest: World) -> None:

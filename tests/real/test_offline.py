@@ -12,6 +12,7 @@ from svmove.journal import Journal, Kind, Record
 from svmove.lab.errors import LabError
 from svmove.model import DomainState
 from svmove.units import KiB
+from tests.real.faults import storage
 from tests.real.world import Result, World, disk, finished, uefi, until
 
 # 24 MiB of data: 4 s at 6 MiB/s.
@@ -70,6 +71,27 @@ def test_disks_of_a_guest_that_is_off_go_over_in_their_formats_and_the_guest_sta
     assert world.where("cold") == {"vda": "lab-b", "vdb": "lab-b"}
 
 
+def test_disks_of_a_guest_that_is_off_change_places_and_formats_at_once(world: World) -> None:
+    one, two = filled(world, "here.qcow2", size="8M"), world.image("there.img", "8M", "raw", pool="lab-b")
+    run(["qemu-io", "-f", "raw", "-c", "write -P 41 0 8M", str(two)])
+    world.guest("swap", disk(one), disk(two, "vdb", "raw"), start=False)
+
+    result = world.cli.move("swap", "--disk", "vda=lab-b,format=raw", "--disk", "vdb=lab-a,format=qcow2,name=two.qcow2")
+
+    assert (result.code, result.document["state"], result.document["findings"]) == (0, "done", []), result.stdout
+    now = starts_from(world, "swap")
+    assert {target: path.relative_to(path.parent.parent).as_posix() for target, path in now.items()} == {
+        "vda": "lab-b/here.raw",
+        "vdb": "lab-a/two.qcow2",
+    }
+    run(["qemu-io", "-f", "raw", "-r", "-c", "read -P 11 0 1M", "-c", "read -P 12 1M 64k", str(now["vda"])])
+    run(["qemu-io", "-f", "qcow2", "-r", "-c", "read -P 41 0 8M", str(now["vdb"])])
+    assert not one.exists()
+    assert not two.exists()
+    world.virsh("start", "swap")
+    assert world.where("swap") == {"vda": "lab-b", "vdb": "lab-a"}
+
+
 def test_internal_snapshots_are_kept_and_one_can_be_gone_back_to(world: World) -> None:
     path = filled(world, "old.qcow2", size="8M")
     world.guest("old", disk(path), start=False)
@@ -120,24 +142,30 @@ def test_a_start_in_mid_copy_fails_at_the_lock_and_the_move_goes_on(world: World
     assert world.where("eager") == {"vda": "lab-b"}
 
 
-def test_a_move_that_was_killed_in_mid_copy_goes_on_where_it_was(world: World) -> None:
-    path = filled(world, "cut.img", "raw", "48M")
-    world.guest("cut", disk(path, format_="raw"), start=False)
-    process = world.cli.start("move", "cut", "--to", "lab-b", "--bandwidth", "4MiB/s")
-    until(lambda: world.domain("cut").marker is not None, "it has begun")
-    until(lambda: record(world, "cut").all(Kind.FACT, "saved") != (), "a part of it is saved", 60)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    saved = record(world, "cut").all(Kind.FACT, "saved")[-1].data["offset"]
-    assert saved > 0
-    move = record(world, "cut").plan.move
-    assert world.cli("set", move, "--bandwidth", "none").code == 0
-    result = world.cli("resume", "--json")
-    assert (result.code, result.document["state"]) == (0, "done"), result.stdout
-    assert [e.data["begin"] for e in record(world, "cut").all(Kind.INTENT, "copy-layer")] == [0, saved]
-    assert result.document["disks"][0]["verified"]
-    assert not path.exists()
-    run(["qemu-io", "-f", "raw", "-r", "-c", "read -P 11 2M 46M", str(starts_from(world, "cut")["vda"])])
+def test_a_move_to_another_file_system_that_was_killed_in_mid_copy_goes_on_where_it_was(world: World) -> None:
+    path = filled(world, "cut.qcow2", size="48M")
+    world.guest("cut", disk(path), start=False)
+    world.virsh("snapshot-create-as", "cut", "inside")
+    listed = run(["qemu-img", "snapshot", "-l", str(path)])
+    with storage.small(world, "600M") as pool:
+        process = world.cli.start("move", "cut", "--to", pool.name, "--bandwidth", "4MiB/s")
+        until(lambda: world.domain("cut").marker is not None, "it has begun")
+        until(lambda: record(world, "cut").all(Kind.FACT, "saved") != (), "a part of it is saved", 60)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        saved = record(world, "cut").all(Kind.FACT, "saved")[-1].data["offset"]
+        assert saved > 0
+        move = record(world, "cut").plan.move
+        assert world.cli("set", move, "--bandwidth", "none").code == 0
+        result = world.cli("resume", "--json")
+        assert (result.code, result.document["state"]) == (0, "done"), result.stdout
+        assert [e.data["begin"] for e in record(world, "cut").all(Kind.INTENT, "copy-layer")] == [0, saved]
+        assert [(d["verified"], d["way"]) for d in result.document["disks"]] == [(True, "qemu-img")]
+        assert not path.exists()
+        now = starts_from(world, "cut")["vda"]
+        assert run(["qemu-img", "snapshot", "-l", str(now)]) == listed
+        run(["qemu-io", "-r", "-c", "read -P 11 2M 46M", str(now)])
+        run(["qemu-img", "check", "-q", str(now)])
 
 
 def test_uefi_variables_in_a_pool_stay_while_the_guest_runs_and_go_over_when_it_is_off(world: World) -> None:
@@ -191,6 +219,10 @@ def test_five_wrong_requests_are_refused_with_a_remedy_and_nothing_is_touched(wo
     world.guest("wrong", disk(below), start=False)
     world.guest("snapped", disk(filled(world, "snapped.qcow2", size="8M")), start=False)
     run(["qemu-img", "snapshot", "-c", "old", str(starts_from(world, "snapped")["vda"])])
+    top = world.image(
+        "chained-top.qcow2", "8M", "qcow2", "-b", str(starts_from(world, "snapped")["vda"]), "-F", "qcow2"
+    )
+    world.guest("chained", disk(top), start=False)
     before = world.files()
     for codes, words in (
         (["domain-on"], ("runs", "--method", "offline")),
@@ -198,7 +230,7 @@ def test_five_wrong_requests_are_refused_with_a_remedy_and_nothing_is_touched(wo
         (["domain-off"], ("snapped", "--method", "mirror")),
         (["internal-snapshots"], ("snapped", "--format", "raw")),
         (["raw-chain"], ("wrong", "--format", "raw")),
-        (["flatten-offline"], ("wrong", "--flatten")),
+        (["internal-snapshots"], ("chained", "--flatten")),
     ):
         result = world.cli.move(*words, "--to", "lab-b")
         found = [f for f in result.document["findings"] if f["level"] == "refuse"]

@@ -17,6 +17,7 @@ from lxml.builder import E
 
 from svmove.lab.command import run
 from svmove.lab.errors import LabError
+from svmove.units import GiB
 from tests.real.world import World, until
 
 
@@ -96,6 +97,10 @@ def small(world: World, size: str, name: str = "faulty", kind: str = "ext4") -> 
         yield p
 
 
+# A rate that nothing reaches here.
+FAST = 100 * GiB
+
+
 class FailingDisk:
     def __init__(self, folder: Path, server: "subprocess.Popen[bytes]") -> None:
         self._folder, self._server = folder, server
@@ -110,6 +115,12 @@ class FailingDisk:
     def recover(self) -> None:
         for name in ("eio-pwrite", "eio-pread"):
             (self._folder / name).unlink(missing_ok=True)
+
+    def slow_down(self, rate: int | None) -> None:
+        """From now on it takes and gives so many bytes a second in all; None: as fast as it goes."""
+        new = self._folder / "rate.new"
+        new.write_text(f"{(rate or FAST) * 8}\n")
+        new.rename(self._folder / "rate")  # nbdkit reads it at the next request
 
     def stop(self) -> None:
         self._server.send_signal(signal.SIGSTOP)
@@ -132,7 +143,7 @@ def failing(world: World, *, delay_write: str = "0") -> Iterator[FailingDisk]:
     run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", image])
     fuse.mkdir()
     with ExitStack() as stack:
-        filters = ["--filter=error", "--filter=delay"]
+        filters = ["--filter=error", "--filter=delay", "--filter=rate"]
         faults = [
             f"{prefix}{end}"
             for call in ("pwrite", "pread")
@@ -143,6 +154,7 @@ def failing(world: World, *, delay_write: str = "0") -> Iterator[FailingDisk]:
             )
         ]
         argv = ["nbdkit", "-f", "-U", str(socket), *filters, "file", str(image), f"delay-write={delay_write}", *faults]
+        argv.append(f"rate-file={folder / 'rate'}")
         server = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
         stack.callback(_end, server)
         until(socket.exists, "nbdkit listens")
@@ -163,6 +175,7 @@ def failing(world: World, *, delay_write: str = "0") -> Iterator[FailingDisk]:
 
 def _heal(disk: FailingDisk, server: "subprocess.Popen[bytes]") -> None:
     disk.recover()
+    disk.slow_down(None)
     if server.poll() is None:
         server.send_signal(signal.SIGCONT)
 
