@@ -10,7 +10,7 @@ endif
 PYTEST := .venv/bin/pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test test-fast faults lint bench bench-converge lab-up lab-down clean
+.PHONY: help setup setup-tests demo test test-fast faults pools lint bench bench-converge lab-up lab-down clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,7 +25,7 @@ demo: setup ## move the disks of a running guest, and prove it
 	@$(ROOT) scripts/demo
 
 test: setup-tests ## all tests, on a real libvirt with a real guest (about 18 minutes on two cores)
-	$(ROOT) $(PYTEST) -m "not fault"
+	$(ROOT) $(PYTEST) -m "not fault and not pool"
 
 test-fast: setup ## the tests that need no lab (seconds)
 	$(PYTEST) -m "not real"
@@ -34,6 +34,11 @@ faults: setup-tests ## the whole fault matrix on the lab, which writes docs/faul
 	rm -f .faults.jsonl
 	$(ROOT) env SVMOVE_FAULTS=$(CURDIR)/.faults.jsonl $(PYTEST) tests/real -m "fault or chosen"
 	.venv/bin/python -m tests.real.faults.record .faults.jsonl docs/faults.md
+
+pools: setup-tests ## between any two kinds of pool, which writes docs/pools.md (20 minutes)
+	rm -f .pools.jsonl
+	$(ROOT) env SVMOVE_POOLS=$(CURDIR)/.pools.jsonl $(PYTEST) tests/real/pools -m "pool or chosen"
+	.venv/bin/python -m tests.real.pools.record .pools.jsonl docs/pools.md
 
 lint: setup ## ruff, mypy
 	.venv/bin/ruff check .

@@ -112,7 +112,7 @@ class World:
 
     def mover(self, hypervisor: Hypervisor | None = None, policy: Policy | None = None) -> Mover:
         journal = Journal(str(self.cli.journal))
-        return Mover(hypervisor or self.hypervisor, LocalHost(), journal, policy or Policy())
+        return Mover(hypervisor or self.hypervisor, LocalHost(self.hypervisor.secret), journal, policy or Policy())
 
     @property
     def journal_folder(self) -> Path:

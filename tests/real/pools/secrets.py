@@ -13,7 +13,9 @@ from tests.real.world import World
 
 @contextmanager
 def secret(world: World, value: bytes | None, kind: str, usage: str, *, private: bool = False) -> Iterator[str]:
-    """The uuid of a secret; of a `private` one nobody but libvirt is told the value. `kind`: ceph, iscsi or volume, `usage` its name; without a value it has none."""
+    """The uuid of a secret; of a `private` one nobody but libvirt is told the value.
+
+    `kind`: ceph, iscsi or volume, `usage` its name; without a value it has none."""
     number = str(uuid.uuid4())
     named = {"volume": "volume", "iscsi": "target"}.get(kind, "name")
     element = E.secret(
