@@ -121,8 +121,7 @@ class Domain:
     managed_save: bool = False  # the next start goes on from a saved state, which names the disks by itself
     # "backup" while a backup job runs on the domain, "" for none.
     job: str = ""
-    # The id of the move that says it owns the domain.
-    marker: str | None = None
+    marker: str | None = None  # the id of the move that says it owns the domain
     marked: tuple[MarkedDisk, ...] = ()
 
     @property
@@ -263,6 +262,7 @@ class Taken:
     size: int
     blank: bool  # it begins with 1 MiB of zeros: no file system, no partitions, no image
     read_only: bool = False
+    thin: bool = False  # its storage tells of holes in it
     used_by: str | None = None  # in words
 
 

@@ -59,7 +59,8 @@ class NetworkImages:
                 writable = False
             else:
                 writable = True
-        return Taken(size=size, blank="failed" not in said, read_only=not writable)
+        thin = self._data(path, size) < size
+        return Taken(size=size, blank="failed" not in said, read_only=not writable, thin=thin)
 
     def chain(self, path: str, format_: str) -> tuple[tuple[str, str], ...]:
         if format_ == "raw":

@@ -90,7 +90,9 @@ def kept(case: Case) -> Iterator[Finding]:
                 text=f"{target}: pool {spec.pool} gives a volume its room when it is written",
                 target=target,
             )
-        if not kind.thin and choice.image is not None and choice.image.allocated_bytes < spec.capacity:
+        found = case.inventory.taken.get(spec.path)
+        thin = kind.thin or (found is not None and found.thin)
+        if not thin and choice.image is not None and choice.image.allocated_bytes < spec.capacity:
             yield Finding(
                 level=Level.NOTE,
                 code="thinness",
