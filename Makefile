@@ -10,7 +10,7 @@ endif
 PYTEST := .venv/bin/pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast faults lint bench bench-converge lab-up lab-down clean
+.PHONY: help setup setup-tests demo test test-fast faults lint bench bench-converge lab-up lab-down clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -18,16 +18,19 @@ help: ## this list
 setup: ## system packages and .venv
 	@scripts/bootstrap
 
+setup-tests: ## likewise, with what the tests serve storage with: Ceph, iSCSI
+	@scripts/bootstrap --tests
+
 demo: setup ## move the disks of a running guest, and prove it
 	@$(ROOT) scripts/demo
 
-test: setup ## all tests, on a real libvirt with a real guest (about 18 minutes on two cores)
+test: setup-tests ## all tests, on a real libvirt with a real guest (about 18 minutes on two cores)
 	$(ROOT) $(PYTEST) -m "not fault"
 
 test-fast: setup ## the tests that need no lab (seconds)
 	$(PYTEST) -m "not real"
 
-faults: setup ## the whole fault matrix on the lab, which writes docs/faults.md (about an hour)
+faults: setup-tests ## the whole fault matrix on the lab, which writes docs/faults.md (about an hour)
 	rm -f .faults.jsonl
 	$(ROOT) env SVMOVE_FAULTS=$(CURDIR)/.faults.jsonl $(PYTEST) tests/real -m "fault or chosen"
 	.venv/bin/python -m tests.real.faults.record .faults.jsonl docs/faults.md

@@ -1,100 +1,19 @@
 """Storage that fails: a file system that is too small, and a disk that fails, hangs, is slow, or is gone.
 
 The failing disk is real down to the block layer: an nbdkit server with fault filters, shown as a file by nbdfuse,
-under a loop device, under ext4, under a libvirt pool. Each file system is mounted twice, here and in the mount
-namespace of the lab's daemon, since the host's mounts are private there.
+under a loop device, under ext4, under a libvirt pool.
 """
 
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from lxml.builder import E
-
 from svmove.lab.command import run
-from svmove.lab.errors import LabError
 from svmove.units import GiB
+from tests.real.filesystems import Pool, filesystem, fill, loop, made, pool, small, unmount
 from tests.real.world import World, until
-
-
-@dataclass(frozen=True)
-class Pool:
-    name: str
-    folder: Path
-
-
-@contextmanager
-def filesystem(world: World, device: str, folder: Path) -> Iterator[Path]:
-    """`device` mounted at `folder`, here and for the lab's daemon and its guests."""
-    inside = ["nsenter", "--mount", f"--target={world.lab.daemon.pid()}"]
-    folder.mkdir()
-    with ExitStack() as stack:
-        for prefix in ([], inside):
-            run([*prefix, "mount", "-n", device, folder])
-            stack.callback(_unmount, prefix, folder)
-        folder.chmod(0o755)
-        yield folder
-
-
-def _unmount(prefix: list[str], folder: Path) -> None:
-    """Lazily, if somebody still holds it: a disk that is gone can't be waited for."""
-    with suppress(LabError):
-        run([*prefix, "umount", "-n", folder], timeout=20)
-        return
-    with suppress(LabError):
-        run([*prefix, "umount", "-n", "--lazy", folder], timeout=20)
-
-
-@contextmanager
-def pool(world: World, folder: Path, name: str = "faulty") -> Iterator[Pool]:
-    element = E.pool(E.name(name), E.target(E.path(str(folder))), type="dir")
-    world.virsh.define("pool-define", element)
-    try:
-        world.virsh("pool-start", name)
-        yield Pool(name, folder)
-    finally:
-        with suppress(LabError):
-            world.virsh("pool-destroy", name)
-        with suppress(LabError):
-            world.virsh("pool-undefine", name)
-
-
-@contextmanager
-def loop(image: Path) -> Iterator[str]:
-    device = run(["losetup", "--find", "--show", image]).strip()
-    try:
-        yield device
-    finally:
-        with suppress(LabError):
-            run(["losetup", "--detach", device])
-
-
-_MAKE = {
-    "ext4": ["mkfs.ext4", "-q", "-F", "-m", "0"],
-    "xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"],
-    "btrfs": ["mkfs.btrfs", "-q"],
-}
-
-
-@contextmanager
-def made(world: World, size: str, kind: str = "ext4", name: str = "faulty") -> Iterator[Path]:
-    """A file system of that size and kind, mounted."""
-    image = world.folder / f"{name}.img"
-    run(["truncate", "-s", size, image])
-    run([*_MAKE[kind], image])
-    with loop(image) as device, filesystem(world, device, world.folder / name) as folder:
-        yield folder
-
-
-@contextmanager
-def small(world: World, size: str, name: str = "faulty", kind: str = "ext4") -> Iterator[Pool]:
-    """A pool on a file system of that size."""
-    with made(world, size, kind, name) as folder, pool(world, folder, name) as p:
-        yield p
 
 
 # A rate that nothing reaches here.
@@ -162,7 +81,7 @@ def failing(world: World, *, delay_write: str = "0") -> Iterator[FailingDisk]:
             ["nbdfuse", str(fuse / "disk"), f"nbd+unix:///?socket={socket}"], stderr=subprocess.DEVNULL
         )
         stack.callback(_end, shown)
-        stack.callback(_unmount, [], fuse)
+        stack.callback(unmount, [], fuse)
         until((fuse / "disk").exists, "nbdfuse shows the disk")
         device = stack.enter_context(loop(fuse / "disk"))
         stack.enter_context(filesystem(world, device, folder / "mnt"))
@@ -191,11 +110,4 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def fill(folder: Path, leave: int) -> Path:
-    """Fills the file system until `leave` bytes are free."""
-    path = folder / "filling"
-    found = os.statvfs(folder)
-    size = found.f_bavail * found.f_frsize - leave
-    with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(size, 1))
-    return path
+__all__ = ["FailingDisk", "Pool", "failing", "filesystem", "fill", "loop", "made", "pool", "small"]

@@ -1,0 +1,95 @@
+"""An iSCSI target in user space: tgtd on a loopback port, with CHAP, and LUNs that are sparse files."""
+
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lxml import etree
+from lxml.builder import E
+
+from svmove.lab.command import ENVIRONMENT
+from svmove.lab.errors import LabError
+from tests.real.filesystems import defined
+from tests.real.pools.secrets import secret
+from tests.real.pools.servers import answers, free_port, served
+from tests.real.world import World
+
+TARGET = "iqn.2026-01.org.svmove:lab"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Iscsi:
+    """LUNs are numbered from 1: tgtd's LUN 0 is the controller."""
+
+    port: int
+    user: str
+    password: str
+    luns: tuple[Path, ...]
+    server: "subprocess.Popen[bytes]"
+
+    def source(self, lun: int, uuid: str) -> etree._Element:
+        """Of a disk, with the libvirt secret `uuid`."""
+        return E.source(
+            E.host(name="127.0.0.1", port=str(self.port)),
+            E.auth(E.secret(type="iscsi", uuid=uuid), username=self.user),
+            protocol="iscsi",
+            name=f"{TARGET}/{lun}",
+        )
+
+
+@contextmanager
+def iscsi(
+    folder: Path, sizes: Sequence[int], chap: tuple[str, str] = ("lab", "a-password-12"), *, read_only: bool = False
+) -> Iterator[Iscsi]:
+    """`sizes`: bytes of each LUN. Thin: what is discarded is a hole in its file again."""
+    folder.mkdir()
+    port = free_port()
+    # tgtd's control channel is a socket at this path with ".0" after it.
+    environment = {"TGT_IPC_SOCKET": str(folder / "control")}
+
+    def admin(*words: str) -> None:
+        argv = ["tgtadm", "--lld", "iscsi", *words]
+        done = subprocess.run(argv, capture_output=True, text=True, env={**ENVIRONMENT, **environment}, check=False)
+        if done.returncode:
+            raise LabError(f"tgtadm: {done.stderr.strip()}")  # without its words, one of which is the password
+
+    argv = ["tgtd", "-f", "--iscsi", f"portal=127.0.0.1:{port}"]
+    # It ignores SIGTERM.
+    with served(argv, lambda: answers(port), folder / "said", end=signal.SIGKILL, environment=environment) as server:
+        admin("--op", "new", "--mode", "target", "--tid", "1", "--targetname", TARGET)
+        luns = []
+        for number, size in enumerate(sizes, 1):
+            backing = folder / f"lun-{number}"
+            with backing.open("wb") as file:
+                file.truncate(size)
+            unit = ["--mode", "logicalunit", "--tid", "1", "--lun", str(number)]
+            admin("--op", "new", *unit, "--backing-store", str(backing))
+            admin("--op", "update", *unit, "--params", f"thin_provisioning=1,readonly={int(read_only)}")
+            luns.append(backing)
+        user, password = chap
+        account = ["--mode", "account", "--user", user]
+        admin("--op", "new", *account, "--password", password)
+        admin("--op", "bind", *account, "--tid", "1")
+        admin("--op", "bind", "--mode", "target", "--tid", "1", "--initiator-address", "ALL")
+        yield Iscsi(port=port, user=user, password=password, luns=tuple(luns), server=server)
+
+
+@contextmanager
+def iscsi_pool(world: World, target: Iscsi, name: str = "luns") -> Iterator[str]:
+    """A libvirt pool of its LUNs; yields the uuid of the secret that opens it."""
+    with secret(world, target.password.encode(), "iscsi", f"{target.user} {name}") as uuid:
+        element = E.pool(
+            E.name(name),
+            E.source(
+                E.host(name="127.0.0.1", port=str(target.port)),
+                E.device(path=TARGET),
+                E.initiator(E.iqn(name="iqn.2026-01.org.svmove:initiator")),
+                E.auth(E.secret(uuid=uuid), type="chap", username=target.user),
+            ),
+            type="iscsi-direct",
+        )
+        with defined(world, element):
+            yield uuid

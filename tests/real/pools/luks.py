@@ -1,0 +1,54 @@
+"""Volumes encrypted with LUKS, made by libvirt with a secret of its store."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lxml import etree
+from lxml.builder import E
+
+from svmove.lab.errors import LabError
+from tests.real.pools.secrets import secret
+from tests.real.world import World
+
+
+def encryption(uuid: str) -> etree._Element:
+    return E.encryption(E.secret(type="passphrase", uuid=uuid), format="luks")
+
+
+def source(path: Path, uuid: str) -> etree._Element:
+    """Of a disk of type file."""
+    return E.source(encryption(uuid), file=str(path))
+
+
+@contextmanager
+def passphrase(world: World, usage: str, value: bytes = b"correct horse battery staple") -> Iterator[str]:
+    """The uuid of a secret for volumes."""
+    with secret(world, value, "volume", usage) as uuid:
+        yield uuid
+
+
+def volume(world: World, name: str, size: int, uuid: str, format_: str = "raw", pool: str = "lab-a") -> Path:
+    """A volume of `size` bytes for the guest, in a directory pool. Deriving its keys takes seconds.
+
+    libvirt's formatting fails now and then: "Unable to get accurate CPU usage" is qemu-img, that measures how long
+    a key takes on a CPU which is busy. So it is tried three times.
+    """
+    element = E.volume(
+        E.name(name),
+        E.capacity(str(size), unit="b"),
+        E.allocation("0"),
+        E.target(E.format(type=format_), encryption(uuid)),
+    )
+    for _ in range(2):
+        try:
+            world.virsh.define("vol-create", element, pool)
+            break
+        except LabError as error:
+            if "accurate CPU usage" not in str(error):
+                raise
+            time.sleep(1)
+    else:
+        world.virsh.define("vol-create", element, pool)
+    return Path(world.virsh("vol-path", "--pool", pool, name))
