@@ -115,7 +115,6 @@ def ceph(folder: Path, size: int = 8 << 30) -> Iterator[Ceph]:
         stack.enter_context(served(daemon("ceph-mgr", "x"), (folder / "mgr.x.asok").exists, log))
         assert made("ceph", "osd", "new", osd) == "0"
         run([*daemon("ceph-osd", "0", "--mkfs", "--osd-uuid", osd)])
-        made("ceph", "osd", "crush", "add", "osd.0", "1", "root=default", "host=node")
         stack.enter_context(served(daemon("ceph-osd", "0"), (folder / "osd.0.asok").exists, log))
         made("ceph", "osd", "pool", "create", POOL, "8")
         made("rbd", "pool", "init", POOL)
