@@ -14,6 +14,7 @@ from tests.real.world import World, until
 _SECTOR = 512
 _FIRST = 2048 * _SECTOR  # where partitions begin: aligned to 1 MiB
 _TABLE = 33 * _SECTOR  # GPT's second table, at the end
+_SLACK = 16 << 20  # libvirt makes no partition that would fill a free extent
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def partitions(world: World, size: int, made: Sequence[int] = (), name: str = "p
     `size`: bytes that partitions can have together; `made`: exact bytes of partitions that are there from the start,
     as whole MiB or what is left. libvirt makes more with vol-create.
     """
-    with block(world.folder / f"{name}.img", _FIRST + size + _TABLE, "--partscan") as device:
+    with block(world.folder / f"{name}.img", _FIRST + size + _SLACK + _TABLE, "--partscan") as device:
         words, start = ["mklabel", "gpt"], _FIRST
         for number, length in enumerate(made, 1):
             assert length % _SECTOR == 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from lxml import etree
 from lxml.builder import E
@@ -45,13 +46,13 @@ def placed(world: World, target: str, xml: etree._Element) -> Iterator[etree._El
 
 
 def home(world: World, target: str) -> None:
-    """Takes the disk to a thin raw file in the lab's pool; nothing to do when it is in a file of the lab's.
+    """Takes the disk to a thin raw file in the lab's pool; nothing to do when it is in a file of its own name.
 
     Raises:
         LabError: its storage is gone. Then the guest has started anew from that file, which is empty.
     """
-    file = described(world, target).find("source")
-    if file is not None and file.get("file", "").startswith(str(world.lab.paths.root)):
+    source = described(world, target).find("source")
+    if source is not None and Path(source.get("file", "")).name.startswith(f"{GUEST}-{target}."):
         return
     size = capacity(world, target)
     path = world.lab.paths.pool(HOME) / f"{GUEST}-{target}.img"

@@ -100,7 +100,7 @@ def test_a_disk_goes_to_ceph_and_back(clean: World) -> None:
         clean.virsh("vol-create-as", "ceph", "disk", str(SIZE))
         assert volumes(clean, "ceph") == ["disk"]
         goes_in_and_out(clean, cluster.source("disk", secret))
-        used = json.loads(cluster("rbd", "du", "vms/disk", "--format", "json"))["total_used_size"]
+        used = json.loads(cluster("rbd", "du", "vms/disk", "--format", "json"))["images"][0]["used_size"]
         assert 0 < used < THIN
 
 
