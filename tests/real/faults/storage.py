@@ -15,7 +15,6 @@ from svmove.units import GiB
 from tests.real.filesystems import Pool, filesystem, fill, loop, made, pool, small, unmount
 from tests.real.world import World, until
 
-
 # A rate that nothing reaches here.
 FAST = 100 * GiB
 
