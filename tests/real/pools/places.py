@@ -7,8 +7,10 @@ from pathlib import Path
 from lxml import etree
 from lxml.builder import E
 
+from svmove.lab import fill
 from svmove.lab.command import run
 from svmove.lab.errors import LabError
+from svmove.lab.specs import LAB_GUEST
 from svmove.units import MiB
 from tests.real.world import GUEST, World
 
@@ -49,7 +51,7 @@ def home(world: World, target: str) -> None:
     """Takes the disk to a thin raw file in the lab's pool; nothing to do when it is in a file of its own name.
 
     Raises:
-        LabError: its storage is gone. Then the guest has started anew from that file, which is empty.
+        LabError: its storage is gone. Then the guest has started anew from that file, as a new lab's would.
     """
     source = described(world, target).find("source")
     if source is not None and Path(source.get("file", "")).name.startswith(f"{GUEST}-{target}."):
@@ -58,11 +60,10 @@ def home(world: World, target: str) -> None:
     path = world.lab.paths.pool(HOME) / f"{GUEST}-{target}.img"
     with path.open("wb") as empty:
         empty.truncate(size)
-    source = E.source(file=str(path))
     try:
-        put(world, target, disk_xml(source))
+        put(world, target, disk_xml(E.source(file=str(path))))
     except LabError:
-        _start_from(world, target, source)
+        _start_from(world, target, path)
         raise
     if path.stat().st_blocks * 512 > size - 64 * MiB:
         # A block device or LUKS tells of no holes, so all of it has been written. Suspended, the guest has no write
@@ -74,16 +75,18 @@ def home(world: World, target: str) -> None:
             world.virsh("resume", GUEST)
 
 
-def _start_from(world: World, target: str, source: etree._Element) -> None:
+def _start_from(world: World, target: str, path: Path) -> None:
     if world.virsh("domstate", GUEST) != "shut off":
         world.virsh("destroy", GUEST)
+    spec = next(disk for disk in LAB_GUEST.disks if disk.target == target)
+    fill.write(path, spec, direct=fill.supports_direct(path.parent))
     domain = etree.fromstring(world.virsh("dumpxml", GUEST, "--inactive").encode())
     disk = _disk(domain, target)
     for name in ("source", "backingStore", "encryption"):
         for element in disk.findall(name):
             disk.remove(element)
     disk.set("type", "file")
-    disk.append(source)
+    disk.append(E.source(file=str(path)))
     driver = disk.find("driver")
     assert driver is not None
     driver.set("type", "raw")
