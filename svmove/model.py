@@ -294,6 +294,8 @@ class Inventory:
     # By pool: the file system that it lies on; several may share one.
     filesystems: Mapping[str, str] = field(default_factory=dict)
     taken: Mapping[str, Taken] = field(default_factory=dict)  # by location, of those that are there
+    # By pool, and by location of what is to be taken: why it can't be looked into.
+    troubles: Mapping[str, str] = field(default_factory=dict)
     agent: Agent | None = None  # None: nobody has asked, since nothing needs it
 
     def pool(self, name: str) -> Pool | None:
