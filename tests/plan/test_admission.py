@@ -389,7 +389,7 @@ FIRES = [
     Fires(
         code="pool-inactive",
         found=inventory(pools=(pool(active=False), pool("slow")), troubles={"fast": "no login"}),
-        says="no login → mend",
+        says="no login mend that",
     ),
     Fires(code="pool-type", found=inventory(pools=(pool(type="gluster"), pool("slow"))), says="gluster"),
     Fires(code="bad-name", asked=named(DiskRequest(target="vda", name="a/b")), target="vda"),
