@@ -37,7 +37,7 @@ def run(argv: Sequence[str], *, timeout: float = 60.0, inherited: Sequence[int] 
             f"{argv[0]} is not installed", remedy=f"apt-get install {_PACKAGES.get(argv[0], argv[0])}"
         ) from error
     except subprocess.TimeoutExpired as error:
-        raise SilentError(f"{argv[0]} {argv[1]}: no answer in {timeout:.0f} s") from error
+        raise SilentError(f"{argv[0]} {argv[1]}: timed out after {timeout:g} s") from error
     except (OSError, ValueError) as error:
         raise HostError(f"{argv[0]}: {error}") from error
     if done.returncode != 0 and not tolerant:
