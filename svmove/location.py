@@ -94,7 +94,10 @@ def is_device(location: str) -> bool:
 
 def parse(location: str) -> Network:
     """Raises ValueError for what is no such URI, with the reason."""
-    parts = urlsplit(location)
+    try:
+        parts = urlsplit(location)
+    except ValueError:  # whose text may repeat a password
+        raise ValueError("no URI") from None
     scheme, _, transport = parts.scheme.partition("+")
     if scheme not in list(Protocol) or transport not in ("", "unix"):
         raise ValueError(f"{parts.scheme or location}: not one of rbd, iscsi, nbd, nbd+unix")

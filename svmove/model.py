@@ -291,9 +291,9 @@ class Inventory:
     # By target: how a copy out of process would go; of the files below the disk, by TARGET:1 and so on, the nearest
     # first. Missing: not known.
     offloads: Mapping[str, CopyWay] = field(default_factory=dict)
-    # By pool: the file system that it lies on; several may share one.
-    filesystems: Mapping[str, str] = field(default_factory=dict)
+    filesystems: Mapping[str, str] = field(default_factory=dict)  # by pool; several may share one
     taken: Mapping[str, Taken] = field(default_factory=dict)  # by location, of those that are there
+    troubles: Mapping[str, str] = field(default_factory=dict)  # by pool, by location: why it can't be looked into
     agent: Agent | None = None  # None: nobody has asked, since nothing needs it
 
     def pool(self, name: str) -> Pool | None:

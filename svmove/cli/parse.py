@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from svmove.errors import UsageError
+from svmove.redact import redact
 from svmove.requests import Allocation, Base, DiskRequest, Format, Method, Verify
 
 T = TypeVar("T")
@@ -22,12 +23,12 @@ def disk(text: str) -> DiskRequest:
     first, *rest = _split(text)
     target, equals, pool = first.partition("=")
     if not target or (equals and not pool):
-        raise UsageError(f"--disk {text!r}: no {'pool' if target else 'target'}", remedy=f"write {_FORM}")
+        raise UsageError(f"--disk {redact(text)!r}: no {'pool' if target else 'target'}", remedy=f"write {_FORM}")
     given: dict[str, str] = {}
     for part in rest:
         key, equals, value = part.partition("=")
         if key not in ("format", "name") or not equals or not value or key in given:
-            raise UsageError(f"--disk {text!r}: {part!r} is not understood", remedy=f"write {_FORM}")
+            raise UsageError(f"--disk {redact(text)!r}: {redact(part)!r} is not understood", remedy=f"write {_FORM}")
         given[key] = value
     return DiskRequest(
         target=target,

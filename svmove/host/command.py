@@ -13,6 +13,10 @@ from svmove.host import direct
 from svmove.host.nodes import Nodes
 
 
+class SilentError(HostError):
+    """A command that did not end in its time."""
+
+
 def run(argv: Sequence[str], *, timeout: float = 60.0, inherited: Sequence[int] = (), tolerant: bool = False) -> str:
     """The command's standard output. Raises HostError when it can't be run, takes too long, or fails (unless that is
     tolerated)."""
@@ -32,7 +36,9 @@ def run(argv: Sequence[str], *, timeout: float = 60.0, inherited: Sequence[int] 
         raise HostError(
             f"{argv[0]} is not installed", remedy=f"apt-get install {_PACKAGES.get(argv[0], argv[0])}"
         ) from error
-    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+    except subprocess.TimeoutExpired as error:
+        raise SilentError(f"{argv[0]} {argv[1]}: timed out after {timeout:g} s") from error
+    except (OSError, ValueError) as error:
         raise HostError(f"{argv[0]}: {error}") from error
     if done.returncode != 0 and not tolerant:
         raise HostError(f"{argv[0]} {argv[1]}: {_last_line(done.stderr) or f'exit code {done.returncode}'}")

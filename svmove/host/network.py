@@ -4,6 +4,7 @@ Each look is a process of its own that opens a connection (50 to 100 ms), so not
 """
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,9 @@ from svmove.model import Image, Taken
 from svmove.units import MiB
 
 # What rbd, iSCSI and NBD say through QEMU of an image that is not there (QEMU 7.2).
-_ABSENT = ("No such file or directory", "Requested export not available", "export '", "LUN not", "Logical Unit Not")
+_ABSENT = ("No such file or directory", "Requested export not available", "export '", "LUN not", "LOGICAL_UNIT_NOT")
+# QEMU repeats all its options before the reason.
+_OPTIONS = re.compile(r".*Could not open 'json:.*\}': ")
 # A cluster or a portal that does not answer in that time is told to be so.
 _PATIENCE = 30.0
 # What is read of a volume to see whether it is blank: partitions, file systems, images all begin there.
@@ -100,4 +103,12 @@ class NetworkImages:
         with Nodes(self._values) as nodes:
             named = "json:" + json.dumps(nodes.image(path, format_, alone=alone))
             argv = ["qemu-img", what, "--output=json", "-U", *more, *nodes.argv, named]
-            return json.loads(command.run(argv, timeout=_PATIENCE, inherited=nodes.inherited))
+            try:
+                said = command.run(argv, timeout=_PATIENCE, inherited=nodes.inherited)
+            except command.SilentError as error:
+                raise HostError(f"{path} did not answer in {_PATIENCE:.0f} s") from error
+            except HostError as error:
+                raise HostError(
+                    f"{path} can't be opened: {_OPTIONS.sub('', error.text)}", remedy=error.remedy
+                ) from error
+            return json.loads(said)

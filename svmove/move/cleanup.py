@@ -200,7 +200,11 @@ def roll_back(move: Move) -> Phase:
         return not any(disk.copies or disk.holds_destination for disk in seen.disks)
 
     if not move.await_(move.world.policy.move.cancel_wait, ended):
-        raise CopyError(f"the copy can't be cancelled: {seen}", reason="cancel-failed")
+        raise CopyError(
+            f"the copy can't be cancelled: what QEMU has in flight does not end. {seen}",
+            reason="cancel-failed",
+            remedy="mend the destination's storage, or make room in it",
+        )
     if not (seen.where is Where.SOURCE or seen.off_on_source):
         raise CopyError(f"the guest is not proven on its sources: {seen}", reason="unclear")
     if seen.off and move.may_be_over and not move.noted("decided"):

@@ -31,7 +31,7 @@ from svmove.journal import Kind
 from svmove.model import DomainState, Event, EventKind
 from svmove.move import throttle
 from svmove.move.context import Move
-from svmove.move.mirror import unless_cut, unless_replaced
+from svmove.move.mirror import lost, unless_cut, unless_replaced
 from svmove.move.observe import Seen, Where
 from svmove.move.phases import Phase
 from svmove.move.quiet import freeze, thaw
@@ -67,7 +67,7 @@ def cut_over(move: Move) -> Phase:
     if rest.where is Where.SOURCE and rest.all_go_on and not move.may_be_over:
         return Phase.PREPARED  # what was left did not fit in the pause, and somebody died over it
     if rest.where is Where.SOURCE and not move.may_be_over:
-        raise CopyError(f"a copy was lost before the cutover: {seen}", reason="job-vanished")
+        raise lost(move, seen)
     return _settle(move, trouble="svmove was stopped in the middle of the cutover")
 
 

@@ -1,6 +1,6 @@
 """Gathers what a plan is made from. Reads only; pools are refreshed, so that what they say is true now."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -55,17 +55,22 @@ def gather(
     if not domain.live:
         domain = replace(domain, inactive=tuple(_with_chain(disk, host) for disk in domain.inactive))
     written = _Written(hypervisor, domain, clock)
-    pools = hypervisor.pools()
+    pools, troubles = hypervisor.pools(), dict[str, str]()
     wanted = {request.to} | {disk.pool for disk in request.disks}
     for pool in pools:
         if pool.active and (pool.name in wanted or _has_nvram(pool, domain)):
-            with suppress(HypervisorError):  # then its old figures count, and creating says what is wrong
+            try:
                 hypervisor.refresh_pool(pool.name)
+            except HypervisorError as error:
+                # libvirt gives most pools up over that; of the others the old figures count.
+                troubles[pool.name] = error.text
     pools = hypervisor.pools()
+    names = {pool.name: hypervisor.volume_names(pool.name) for pool in pools if pool.active and pool.name in wanted}
     asked = {disk.target for disk in request.disks}
     meant = tuple(disk for disk in domain.disks if not asked or disk.target in asked)
     files = (*meant, *_variables(domain))
     past_rates = journal.past_rates()
+    to_take = _to_take(request, meant, pools, names)
     process = host.process(domain.uuid)
     can_read = process is None or host.can_see(process)
     # The journal knows of a move before its marker is in the domain; the marker tells of other hosts' moves.
@@ -77,7 +82,7 @@ def gather(
         pools=pools,
         volumes=_volumes(files, hypervisor),
         images=_images(files, host) if can_read else {},
-        names={pool.name: hypervisor.volume_names(pool.name) for pool in pools if pool.active and pool.name in wanted},
+        names=names,
         used_elsewhere=_used_elsewhere(domain.uuid, files, hypervisor, host),
         past_rates=past_rates,
         versions=hypervisor.versions(),
@@ -85,19 +90,19 @@ def gather(
         jobs=_jobs(domain.uuid, meant, hypervisor) if domain.live else {},
         can_read_host=can_read,
         agent=_agent(domain, hypervisor) if request.trim or request.freeze else None,
-        taken=_taken(request, meant, pools, domain.uuid, hypervisor, host),
+        taken=_taken(to_take, domain.uuid, meant, hypervisor, host, troubles),
+        troubles=troubles,
         filesystems=_filesystems(pools, wanted, host),
         offloads=_offloads(meant, request, pools, host) if can_read else {},
         writes=written.rates([disk.target for disk in meant], _expected(request, policy, past_rates), policy),
     )
 
 
-def _taken(
-    request: Request, disks: Sequence[Disk], pools: Sequence[Pool], uuid: str, hypervisor: Hypervisor, host: Host
-) -> dict[str, Taken]:
-    """What lies where a disk is to go, in pools whose volumes are not made for a move."""
-    asked, found = {disk.target: disk for disk in request.disks}, dict[str, Taken]()
-    known = {pool.name: pool for pool in pools}
+def _to_take(
+    request: Request, disks: Sequence[Disk], pools: Sequence[Pool], names: Mapping[str, Collection[str]]
+) -> Iterator[str]:
+    """The locations in pools whose volumes are not made for a move. What libvirt does not list is not there."""
+    asked, known = {disk.target: disk for disk in request.disks}, {pool.name: pool for pool in pools}
     for disk in disks:
         one = asked.get(disk.target)
         name = (one.pool if one else None) or request.to or ""
@@ -108,12 +113,28 @@ def _taken(
             continue
         volume = one.name if one else None
         if location.is_network(name):
-            path = pool.location
-        elif volume is not None:
-            path = location.child(pool.location, volume)
-        else:
+            yield pool.location
+        elif volume is not None and volume in names.get(name, ()):
+            yield location.child(pool.location, volume)
+
+
+def _taken(
+    paths: Iterable[str],
+    uuid: str,
+    disks: Sequence[Disk],
+    hypervisor: Hypervisor,
+    host: Host,
+    troubles: dict[str, str],
+) -> dict[str, Taken]:
+    """What lies at those locations. `troubles` gets why one can't be opened."""
+    found = dict[str, Taken]()
+    for path in paths:
+        try:
+            there = host.taken(path)
+        except (HostError, HypervisorError) as error:  # the latter: its secret
+            troubles[path] = error.text
             continue
-        if (there := host.taken(path)) is not None:
+        if there is not None:
             found[path] = there
     if found:
         used = {same(path, host): who for path, who in hypervisor.paths_in_use(besides=uuid).items()}

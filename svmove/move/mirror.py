@@ -217,11 +217,28 @@ def failure(move: Move, event: Event) -> CopyError:
     if reason is None:
         move.await_(_REASON_WAIT, found)
     code, remedy = "copy-failed", None
+    to = next((f" to {disk.lands.path}" for disk in move.plan.disks if disk.target == event.target), "")
     if reason is not None and "No space left" in reason:
         code, remedy = "no-space", "free space in the destination pool, or choose another"
     return CopyError(
-        f"the copy of {event.target} failed: {reason or 'QEMU gave no reason'}", reason=code, remedy=remedy
+        f"the copy of {event.target}{to} failed: {reason or 'QEMU gave no reason'}", reason=code, remedy=remedy
     )
+
+
+def lost(move: Move, seen: Seen) -> CopyError:
+    """Of a copy that was ready, and is gone. QEMU's reason, when its event comes."""
+    failed: Event | None = None
+
+    def told(event: Event | None) -> bool:
+        nonlocal failed
+        if event is not None and event.kind in (EventKind.FAILED, EventKind.REASON):
+            failed = event
+        return failed is not None
+
+    move.await_(_REASON_WAIT, told)
+    if failed is not None:
+        return failure(move, failed)
+    return CopyError(f"a copy was lost before the cutover: {seen}", reason="job-vanished")
 
 
 def _report(move: Move, ready: set[str], governor: Governor | None, watched: Converge) -> dict[str, Job]:

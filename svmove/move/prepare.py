@@ -66,6 +66,11 @@ def create(move: Move, key: str, spec: VolumeSpec) -> None:
     except HypervisorError as error:
         # What lies there now is somebody else's, who was quicker, or at least not provably ours.
         move.note("not-created", key, text=error.text)
+        if location.is_network(spec.path) and error.remedy is None:
+            # Of a full pool librbd says after 30 s that there is no such file.
+            error.remedy = (
+                f"see whether the storage of pool {spec.pool} is full, or fails (of Ceph: ceph health detail)"
+            )
         raise
     move.note("created", key, pool=spec.pool, name=spec.name, identity=host.identity(volume.path))
     # Volume groups give whole extents: of a larger one the guest sees as much as it had.

@@ -130,6 +130,22 @@ def _crawls(disk: DiskPlan, job: Job, copied: int, seconds: float) -> CopyError:
     )
 
 
+def _stands(disk: DiskPlan, job: Job, seconds: float, took: float) -> CopyError:
+    path = disk.lands.path
+    text = (
+        f"the copy would never be ready: nothing was copied to {path} for {show_duration(seconds)}, though its storage"
+    )
+    left = f"{show_size(job.end - job.done)} are left"
+    if location.is_file(path):
+        said = f"{text} answers: a write of {show_size(_WRITE)} takes {show_duration(took)}; {left}"
+        return CopyError(said, reason="never-ready", remedy="mend that storage, or choose a faster pool")
+    return CopyError(  # of these only reads are tried; Ceph lets the writes to a full pool wait
+        f"{text} answers to reads; {left}. It may be full, or over a quota",
+        reason="never-ready",
+        remedy="look at that storage (of Ceph: ceph health detail), or choose another pool",
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class _Still:
     """A copy, since it went on last."""
@@ -184,13 +200,7 @@ class Stalls:
         if still.answered is None:
             still.answered = now
             return
-        raise CopyError(
-            f"the copy would never be ready: nothing was copied to {disk.lands.path} for "
-            f"{show_duration(now - still.since)}, though its storage answers: a write of {show_size(_WRITE)} takes "
-            f"{show_duration(took)}; {show_size(job.end - job.done)} are left",
-            reason="never-ready",
-            remedy="mend that storage, or choose a faster pool",
-        )
+        raise _stands(disk, job, now - still.since, took)
 
     def _begin(self, disk: DiskPlan, still: _Still, now: float) -> Probe | None:
         try:

@@ -36,12 +36,20 @@ def _taken(case: Case, choice: Choice, spec: VolumeSpec) -> Iterator[Finding]:
             f"name one: --disk {target}={spec.pool},name=VOLUME, of {', '.join(known)}",
             target,
         )
+    elif choice.pool is not None and not choice.pool.active:
+        return  # which is told; what is in it nobody knows
+    elif (trouble := case.inventory.troubles.get(spec.path)) is not None:
+        yield refuse("cannot-open", f"{target}: {trouble}", "mend that, or take another one", target)
     elif found is None:
         remedy = nearest(spec.name, known) or "make it first, or name another one"
         yield refuse("no-such-volume", f"{target}: there is no {spec.path}", remedy, target)
     elif found.used_by is not None:
         who = f"{spec.path} is used by somebody else: {found.used_by}"
         yield refuse("used-elsewhere", who, "take another one", target)
+    elif found.size == 0:
+        yield refuse(
+            "volume-too-small", f"{target}: {spec.path} is no disk: it has 0 bytes", "take another one", target
+        )
     elif found.size < spec.capacity:
         yield refuse(
             "volume-too-small",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from svmove import location
+from svmove.location import Network, Protocol
 from svmove.model import Inventory, Pool
 
 
@@ -46,7 +47,17 @@ def image_by_uri(name: str) -> Pool | None:
     if not location.is_network(name):
         return None
     try:
-        image = location.parse(name)
+        image = export(name)
     except ValueError:
         return None
     return Pool(name=name, type=str(image.protocol), active=True, path=None, network=str(image))
+
+
+def export(uri: str) -> Network:
+    """Raises ValueError, with the reason, for what can't be a destination by its URI."""
+    image = location.parse(uri)
+    if image.protocol is not Protocol.NBD:
+        raise ValueError(f"libvirt has pools for {image.protocol}: name the pool, and the volume in it")
+    if not image.servers and image.socket is None:
+        raise ValueError("it names neither a server nor a socket")
+    return image

@@ -9,6 +9,7 @@ from svmove.moves import Finding, Level
 from svmove.plan import places, sharing
 from svmove.plan.case import Case, nearest, refuse
 from svmove.plan.choice import Choice
+from svmove.redact import redact
 from svmove.requests import Method, Verify
 from svmove.units import show_size
 from svmove.volumes import VolumeSpec
@@ -22,11 +23,13 @@ def pools(case: Case) -> Iterator[Finding]:
     for name in sorted(name for name in wanted if name is not None):
         pool = places.destination(name, case.inventory)
         if pool is None and location.is_network(name):
-            yield refuse("bad-uri", f"{name!r}: {_trouble(name)}", "write nbd://HOST[:PORT]/EXPORT", None)
+            yield refuse("bad-uri", f"{redact(name)!r}: {_trouble(name)}", "write nbd://HOST[:PORT]/EXPORT", None)
         elif pool is None:
             yield refuse("no-such-pool", f"no pool {name!r}", nearest(name, known))
         elif not pool.active:
-            yield refuse("pool-inactive", f"pool {name} is not active", f"virsh pool-start {name}")
+            trouble = case.inventory.troubles.get(name)
+            why, first = (f": {trouble}", "mend that, then ") if trouble else ("", "")
+            yield refuse("pool-inactive", f"pool {name} is not active{why}", f"{first}virsh pool-start {name}")
         elif places.kind(pool) is None:
             yield refuse(
                 "pool-type",
@@ -88,7 +91,7 @@ def _thin(choice: Choice) -> bool:
 
 def _trouble(uri: str) -> str:
     try:
-        location.parse(uri)
+        places.export(uri)
     except ValueError as error:
         return str(error)
     return "not understood"

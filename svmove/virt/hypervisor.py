@@ -27,7 +27,7 @@ from svmove.virt import (
 )
 from svmove.virt.connection import Connection, unless_unsupported
 from svmove.virt.events import EventQueue, subscribed
-from svmove.virt.storage import find, pool_record, volume_path, volume_record
+from svmove.virt.storage import find, pool_record, volume_names, volume_path, volume_record
 from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
 
 _STATES = {
@@ -186,7 +186,7 @@ class LibvirtHypervisor:
         self._connection.ask(lambda c: c.storagePoolLookupByName(pool).refresh())
 
     def volume_names(self, pool: str) -> frozenset[str]:
-        return self._connection.ask(lambda c: frozenset(c.storagePoolLookupByName(pool).listVolumes()))
+        return self._connection.ask(lambda c: volume_names(c, pool))
 
     def volume_at(self, path: str) -> Volume | None:
         with suppress(NotFoundError):

@@ -67,6 +67,14 @@ def volume_record(pool: Any, volume: Any) -> Volume:
     )
 
 
+def volume_names(c: Any, pool: str) -> frozenset[str]:
+    """Without the controllers of targets, which libvirt lists as LUNs of 0 bytes."""
+    found = c.storagePoolLookupByName(pool)
+    if xml.parse(found.XMLDesc(0)).get("type") != "iscsi-direct":
+        return frozenset(found.listVolumes())
+    return frozenset(volume.name() for volume in found.listAllVolumes() if volume.info()[1])
+
+
 def _volume_location(pool: Any, volume: Any) -> str:
     if volume.info()[0] != libvirt.VIR_STORAGE_VOL_NETWORK:
         return str(volume.path())
