@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from svmove import location
 from svmove.errors import HostError, HypervisorError
 from svmove.journal import Journal
+from svmove.location import Secret, SecretState
 from svmove.model import (
     Agent,
     CopyWay,
@@ -19,7 +20,6 @@ from svmove.model import (
     Job,
     Pool,
     SourceKind,
-    Taken,
     Volume,
     WriteRate,
 )
@@ -30,10 +30,12 @@ from svmove.policy import Policy
 from svmove.ports import Clock, Hypervisor
 from svmove.ports_host import Host
 from svmove.requests import Request
-from svmove.volumes import NVRAM
+from svmove.volumes import NVRAM, Taken
 
 # Of a copy that is limited, even a guest that writes little may decide: looked at for so long at least (seconds).
 _LEAST_LOOK = 0.2
+
+Secrets = Mapping[Secret, SecretState]
 
 # An agent that runs answers within milliseconds, also under TCG.
 _PATIENCE = 5.0
@@ -65,6 +67,7 @@ def gather(
     asked = {disk.target for disk in request.disks}
     meant = tuple(disk for disk in domain.disks if not asked or disk.target in asked)
     files = (*meant, *_variables(domain))
+    secrets = _secrets(request, files, pools, hypervisor)
     past_rates = journal.past_rates()
     process = host.process(domain.uuid)
     can_read = process is None or host.can_see(process)
@@ -76,7 +79,9 @@ def gather(
         domain=replace(domain, marker=marker),
         pools=pools,
         volumes=_volumes(files, hypervisor),
-        images=_images(files, host) if can_read else {},
+        images=_images(files, host, secrets) if can_read else {},
+        secrets=secrets,
+        locked=_locked(meant, host, secrets) if can_read and domain.live else {},
         names={pool.name: hypervisor.volume_names(pool.name) for pool in pools if pool.active and pool.name in wanted},
         used_elsewhere=_used_elsewhere(domain.uuid, files, hypervisor, host),
         past_rates=past_rates,
@@ -85,7 +90,7 @@ def gather(
         jobs=_jobs(domain.uuid, meant, hypervisor) if domain.live else {},
         can_read_host=can_read,
         agent=_agent(domain, hypervisor) if request.trim or request.freeze else None,
-        taken=_taken(request, meant, pools, domain.uuid, hypervisor, host),
+        taken=_taken(request, meant, pools, domain.uuid, hypervisor, host, secrets),
         filesystems=_filesystems(pools, wanted, host),
         offloads=_offloads(meant, request, pools, host) if can_read else {},
         writes=written.rates([disk.target for disk in meant], _expected(request, policy, past_rates), policy),
@@ -93,7 +98,13 @@ def gather(
 
 
 def _taken(
-    request: Request, disks: Sequence[Disk], pools: Sequence[Pool], uuid: str, hypervisor: Hypervisor, host: Host
+    request: Request,
+    disks: Sequence[Disk],
+    pools: Sequence[Pool],
+    uuid: str,
+    hypervisor: Hypervisor,
+    host: Host,
+    secrets: Secrets,
 ) -> dict[str, Taken]:
     """What lies where a disk is to go, in pools whose volumes are not made for a move."""
     asked, found = {disk.target: disk for disk in request.disks}, dict[str, Taken]()
@@ -113,7 +124,7 @@ def _taken(
             path = location.child(pool.location, volume)
         else:
             continue
-        if (there := host.taken(path)) is not None:
+        if _opens(path, secrets) and (there := host.taken(path)) is not None:
             found[path] = there
     if found:
         used = {same(path, host): who for path, who in hypervisor.paths_in_use(besides=uuid).items()}
@@ -214,10 +225,37 @@ def _volumes(disks: Sequence[Disk], hypervisor: Hypervisor) -> dict[str, Volume]
     return found
 
 
-def _images(disks: Sequence[Disk], host: Host) -> dict[str, Image]:
+def _secrets(request: Request, disks: Sequence[Disk], pools: Sequence[Pool], hypervisor: Hypervisor) -> Secrets:
+    """Of all that the move may have to open."""
+    wanted = {request.to} | {disk.pool for disk in request.disks}
+    named = [pool.network for pool in pools if pool.name in wanted] + [disk.path for disk in disks]
+    keys = [location.secret_of(where) for where in named if where]
+    keys += [request.encrypt, *(one.encrypt for one in request.disks), *(disk.luks for disk in disks)]
+    return {key: hypervisor.secret_state(key) for key in dict.fromkeys(keys) if key is not None}
+
+
+def _opens(where: str, secrets: Secrets) -> bool:
+    """Whether svmove can ask an image at all: of a file always, on the network when it knows the secret."""
+    secret = location.secret_of(where)
+    return secret is None or secrets.get(secret, SecretState.READABLE) is SecretState.READABLE
+
+
+def _locked(disks: Sequence[Disk], host: Host, secrets: Secrets) -> dict[str, str]:
     found = {}
     for disk in disks:
-        if disk.path and disk.device in ("disk", *REMOVABLE):
+        if disk.path and disk.luks is not None and secrets.get(disk.luks) is SecretState.READABLE:
+            try:
+                host.check_key(disk.path, disk.format)
+            except HostError as error:
+                found[disk.path] = error.text
+    return found
+
+
+def _images(disks: Sequence[Disk], host: Host, secrets: Secrets) -> dict[str, Image]:
+    found = {}
+    for disk in disks:
+        if disk.path and disk.device in ("disk", *REMOVABLE) and _opens(disk.path, secrets):
+            host.unlock(disk.path, disk.luks)
             for path, format_ in ((disk.path, disk.format), *zip(disk.chain, disk.chain_formats, strict=True)):
                 with suppress(HostError):  # admission says which disk has no image that can be read
                     found[path] = host.image(path, format_)

@@ -17,7 +17,6 @@ from svmove.model import (
     Inventory,
     Mirror,
     SourceKind,
-    Taken,
     Versions,
     WriteRate,
 )
@@ -26,6 +25,7 @@ from svmove.plan.admission import CHECKS
 from svmove.policy import MovePolicy, Policy, SpacePolicy
 from svmove.requests import Allocation, Base, DiskRequest, Format, Method, Request, Verify
 from svmove.units import GiB, MiB
+from svmove.volumes import Taken
 from tests.builders import disk, domain, image, inventory, planned, pool, request
 
 VDA = "/pools/slow/web-vda.qcow2"
