@@ -72,9 +72,8 @@ class Move:
         # Held from step to step.
         self._kept = ExitStack()
         self._locked = set[str]()
-        for disk in self.plan.disks:
-            for path, luks in disk.keys.items():
-                world.host.unlock(path, luks)
+        for path, luks in self.plan.keys.items():
+            world.host.unlock(path, luks)
 
     @property
     def plan(self) -> Plan:

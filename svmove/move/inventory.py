@@ -8,7 +8,6 @@ from pathlib import PurePosixPath
 from svmove import location
 from svmove.errors import HostError, HypervisorError
 from svmove.journal import Journal
-from svmove.location import Secret, SecretState
 from svmove.model import (
     Agent,
     CopyWay,
@@ -23,6 +22,8 @@ from svmove.model import (
     Volume,
     WriteRate,
 )
+from svmove.move import keys
+from svmove.move.keys import Secrets
 from svmove.move.observe import same
 from svmove.plan import estimate, granularity, places
 from svmove.plan.choice import REMOVABLE
@@ -34,8 +35,6 @@ from svmove.volumes import NVRAM, Taken
 
 # Of a copy that is limited, even a guest that writes little may decide: looked at for so long at least (seconds).
 _LEAST_LOOK = 0.2
-
-Secrets = Mapping[Secret, SecretState]
 
 # An agent that runs answers within milliseconds, also under TCG.
 _PATIENCE = 5.0
@@ -67,7 +66,7 @@ def gather(
     asked = {disk.target for disk in request.disks}
     meant = tuple(disk for disk in domain.disks if not asked or disk.target in asked)
     files = (*meant, *_variables(domain))
-    secrets = _secrets(request, files, pools, hypervisor)
+    secrets = keys.secrets(request, files, pools, hypervisor)
     past_rates = journal.past_rates()
     process = host.process(domain.uuid)
     can_read = process is None or host.can_see(process)
@@ -81,7 +80,7 @@ def gather(
         volumes=_volumes(files, hypervisor),
         images=_images(files, host, secrets) if can_read else {},
         secrets=secrets,
-        locked=_locked(meant, host, secrets) if can_read and domain.live else {},
+        locked=keys.locked(meant, host, secrets) if can_read and domain.live else {},
         names={pool.name: hypervisor.volume_names(pool.name) for pool in pools if pool.active and pool.name in wanted},
         used_elsewhere=_used_elsewhere(domain.uuid, files, hypervisor, host),
         past_rates=past_rates,
@@ -124,7 +123,7 @@ def _taken(
             path = location.child(pool.location, volume)
         else:
             continue
-        if _opens(path, secrets) and (there := host.taken(path)) is not None:
+        if keys.opens(path, secrets) and (there := host.taken(path)) is not None:
             found[path] = there
     if found:
         used = {same(path, host): who for path, who in hypervisor.paths_in_use(besides=uuid).items()}
@@ -225,36 +224,10 @@ def _volumes(disks: Sequence[Disk], hypervisor: Hypervisor) -> dict[str, Volume]
     return found
 
 
-def _secrets(request: Request, disks: Sequence[Disk], pools: Sequence[Pool], hypervisor: Hypervisor) -> Secrets:
-    """Of all that the move may have to open."""
-    wanted = {request.to} | {disk.pool for disk in request.disks}
-    named = [pool.network for pool in pools if pool.name in wanted] + [disk.path for disk in disks]
-    keys = [location.secret_of(where) for where in named if where]
-    keys += [request.encrypt, *(one.encrypt for one in request.disks), *(disk.luks for disk in disks)]
-    return {key: hypervisor.secret_state(key) for key in dict.fromkeys(keys) if key is not None}
-
-
-def _opens(where: str, secrets: Secrets) -> bool:
-    """Whether svmove can ask an image at all: of a file always, on the network when it knows the secret."""
-    secret = location.secret_of(where)
-    return secret is None or secrets.get(secret, SecretState.READABLE) is SecretState.READABLE
-
-
-def _locked(disks: Sequence[Disk], host: Host, secrets: Secrets) -> dict[str, str]:
-    found = {}
-    for disk in disks:
-        if disk.path and disk.luks is not None and secrets.get(disk.luks) is SecretState.READABLE:
-            try:
-                host.check_key(disk.path, disk.format)
-            except HostError as error:
-                found[disk.path] = error.text
-    return found
-
-
 def _images(disks: Sequence[Disk], host: Host, secrets: Secrets) -> dict[str, Image]:
     found = {}
     for disk in disks:
-        if disk.path and disk.device in ("disk", *REMOVABLE) and _opens(disk.path, secrets):
+        if disk.path and disk.device in ("disk", *REMOVABLE) and keys.opens(disk.path, secrets):
             host.unlock(disk.path, disk.luks)
             for path, format_ in ((disk.path, disk.format), *zip(disk.chain, disk.chain_formats, strict=True)):
                 with suppress(HostError):  # admission says which disk has no image that can be read

@@ -10,21 +10,27 @@ import pytest
 from lxml import etree
 
 from svmove.lab.watch import Watch
+from svmove.location import Secret, SecretState
 from svmove.units import MiB
 from tests.real.pools import luks
+from tests.real.pools.iscsi import iscsi, iscsi_pool
 from tests.real.pools.nbd import nbd
 from tests.real.pools.places import described, home
 from tests.real.pools.secrets import secret
 from tests.real.world import GUEST, Result, World, disk, finished
 
 SMALL = 16 * MiB
+_PATIENCE = 300.0
 PASSPHRASE = b"one that nobody is to see: 7x9"
 
 
 def to(world: World, where: str, *words: str, name: str = GUEST) -> Result:
     began = time.monotonic()
     with Watch(world.lab.console) as watch:
-        result = world.cli.move(name, "--disk", where, *words)
+        # On a busy machine a key alone takes ten seconds.
+        process = world.cli.start("move", name, "--disk", where, *words, "--json")
+        out, err = process.communicate(timeout=_PATIENCE)
+        result = Result(code=process.returncode, stdout=out, stderr=err)
     document = result.document
     assert result.code == 0, json.dumps(document, indent=1) + result.stderr
     (moved,) = document["disks"]
@@ -104,7 +110,7 @@ def _silently(world: World, where: str, *words: str) -> None:
     assert result.code == 0, result.stdout + result.stderr
     assert seen > 5
     assert helpers
-    history = world.cli("history", result.document["move"], "--json").stdout
+    history = world.cli("show", result.document["move"], "--json").stdout
     assert "created" in history
     for told in (result.stdout, result.stderr, history):
         assert text not in told
@@ -144,6 +150,19 @@ def test_a_key_that_svmove_may_not_read_or_that_opens_nothing_is_refused_before_
             codes = world.cli.move("locked", "--to", "lab-b", "--encrypt", empty).codes
             assert codes == ["secret-missing", "wrong-key"]
         _end(world, "locked")
+
+
+def test_a_lun_whose_secret_is_private_is_refused_with_the_reason(guest: World) -> None:
+    with (
+        iscsi(guest.folder / "iscsi", [SMALL]) as target,
+        iscsi_pool(guest, target, private=True),
+        luks.passphrase(guest, "read") as readable,
+        secret(guest, None, "volume", "empty") as empty,
+    ):
+        assert guest.cli.move(GUEST, "--disk", "vdb=luns,name=unit:0:0:1").codes == ["secret-private"]
+        named = [Secret(usage="lab luns"), Secret(uuid=readable), Secret(uuid=empty), Secret(usage="nobody")]
+        states = [guest.hypervisor.secret_state(one) for one in named]
+        assert states == [SecretState.PRIVATE, SecretState.READABLE, SecretState.EMPTY, SecretState.MISSING]
 
 
 def _end(world: World, name: str) -> None:
