@@ -3,9 +3,12 @@
 import pytest
 from lxml import etree
 
+from svmove.errors import HypervisorError
 from svmove.location import Secret
 from svmove.model import Disk
-from svmove.virt import documents, xml
+from svmove.policy import RetryPolicy
+from svmove.virt import documents, hypervisor, xml
+from svmove.virt.hypervisor import LibvirtHypervisor
 from svmove.virt.sources import write
 from tests.builders import disk_plan, spec
 
@@ -92,3 +95,43 @@ def test_the_marker_knows_the_keys_of_both_sides() -> None:
 
 def test_what_is_no_file_has_no_key() -> None:
     assert write("/dev/sdb", KEY)[1].find("encryption") is None
+
+
+class Flaky:
+    """libvirt's connection to a host whose CPU is busy for the first so many calls."""
+
+    def __init__(self, times: int, text: str) -> None:
+        self.left, self.text, self.calls = times, text, 0
+
+    def once(self, _call: object) -> str:
+        self.calls += 1
+        if self.left:
+            self.left -= 1
+            raise HypervisorError(self.text)
+        return "made"
+
+
+FLAKE = "internal error: qemu-img: /a: Unable to get accurate CPU usage"
+
+
+@pytest.mark.parametrize(
+    ("key", "connection", "calls"),
+    [
+        (KEY, Flaky(2, FLAKE), 3),
+        (KEY, Flaky(99, FLAKE), 6),
+        (KEY, Flaky(99, "No space left on device"), 1),
+        (None, Flaky(99, FLAKE), 1),
+    ],
+)
+def test_a_key_that_could_not_be_measured_is_made_again_and_nothing_else_is(
+    monkeypatch: pytest.MonkeyPatch, key: Secret | None, connection: Flaky, calls: int
+) -> None:
+    monkeypatch.setattr(hypervisor, "_KEY_WAIT", 0.0)
+    made = LibvirtHypervisor("test:///default", RetryPolicy())
+    monkeypatch.setattr(made, "_connection", connection)
+    if connection.left == 99:
+        with pytest.raises(HypervisorError, match=connection.text):
+            made.create_volume(spec(luks=key))
+    else:
+        made.create_volume(spec(luks=key))
+    assert connection.calls == calls
