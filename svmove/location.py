@@ -9,6 +9,7 @@ but the secret's value; so it may be shown, logged and journalled.
 A volume of a pool lies at `child(the pool's location, the volume's name)`.
 """
 
+import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -25,6 +26,7 @@ class Protocol(StrEnum):
 PORTS = {Protocol.RBD: 6789, Protocol.ISCSI: 3260, Protocol.NBD: 10809}
 # libvirt's name of the LUN n of an iscsi-direct pool.
 _UNIT = "unit:0:0:"
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,23 @@ class Secret:
 
     uuid: str | None = None
     usage: str | None = None
+
+    def __str__(self) -> str:
+        return self.uuid or self.usage or ""
+
+
+class SecretState(StrEnum):
+    """Of a secret in libvirt's store."""
+
+    READABLE = "readable"
+    PRIVATE = "private"  # libvirt hands its value to QEMU, and to nobody else
+    MISSING = "missing"
+    EMPTY = "empty"  # it has no value
+
+
+def secret(text: str) -> Secret:
+    """By either name, as a person writes it."""
+    return Secret(uuid=text.lower()) if _UUID.fullmatch(text.lower()) else Secret(usage=text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +96,11 @@ class Network:
         port = PORTS[self.protocol]
         servers = sorted((replace(server, port=server.port or port) for server in self.servers), key=str)
         return str(replace(self, user=None, secret=None, initiator=None, servers=tuple(servers)))
+
+
+def secret_of(location: str) -> Secret | None:
+    """What opens an image on the network, where that takes something."""
+    return parse(location).secret if is_network(location) else None
 
 
 def is_network(location: str) -> bool:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from svmove.location import Secret, SecretState
+from svmove.volumes import Taken
+
 
 class DomainState(StrEnum):
     RUNNING = "running"
@@ -69,7 +72,8 @@ class Disk:
     read_only: bool = False
     shareable: bool = False
     transient: bool = False
-    encrypted: bool = False
+    encrypted: bool = False  # by what `luks` does not tell of
+    luks: Secret | None = None  # the passphrase of its LUKS header
     iothread: bool = False  # its requests are handled by a thread of their own, or its controller's are
     pool: str | None = None  # of a type='volume' source
     volume: str | None = None
@@ -101,6 +105,8 @@ class MarkedDisk:
     volume: str
     overlay: str = ""  # at the source, and its copy; of method snapshot
     overlay_destination: str = ""
+    source_luks: str = ""  # the names of the secrets (`svmove.location.secret`) that open them
+    destination_luks: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,17 +262,6 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """A volume that is there already, and is to become a destination."""
-
-    size: int
-    blank: bool  # it begins with 1 MiB of zeros: no file system, no partitions, no image
-    read_only: bool = False
-    thin: bool = False  # its storage tells of holes in it
-    used_by: str | None = None  # in words
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
     """All that a plan is made from, gathered at one moment."""
 
@@ -295,6 +290,8 @@ class Inventory:
     taken: Mapping[str, Taken] = field(default_factory=dict)  # by location, of those that are there
     troubles: Mapping[str, str] = field(default_factory=dict)  # by pool, by location: why it can't be looked into
     agent: Agent | None = None  # None: nobody has asked, since nothing needs it
+    secrets: Mapping[Secret, SecretState] = field(default_factory=dict)  # of the disks, the pools and the request
+    locked: Mapping[str, str] = field(default_factory=dict)  # by path: why the disk's secret does not open it
 
     def pool(self, name: str) -> Pool | None:
         return next((pool for pool in self.pools if pool.name == name), None)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from svmove.location import Secret
 from svmove.requests import Method, Verify
 from svmove.volumes import DiskPlan
 
@@ -64,6 +65,11 @@ class Plan:
             max_pause=changes.get("max_pause", self.max_pause),
             deadline=changes.get("deadline", self.deadline),
         )
+
+    @property
+    def keys(self) -> dict[str, Secret | None]:
+        """By path, what opens the disks' files; None: they are not encrypted."""
+        return {path: luks for disk in self.disks for path, luks in disk.keys.items()}
 
     @property
     def refused(self) -> bool:

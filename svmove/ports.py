@@ -6,8 +6,10 @@ any two calls. Every method may raise `UnreachableError`; what else it raises, i
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Protocol
 
+from svmove.location import Secret, SecretState
 from svmove.model import Agent, Domain, Event, Job, Pool, Tuning, Versions, Volume
 from svmove.outcomes import Progress
 from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
@@ -56,6 +58,7 @@ class Hypervisor(Protocol):
         another volume (but those at the paths `ours`) → who that is, in words."""
         ...
 
+    def secret_state(self, secret: Secret) -> SecretState: ...
     def pools(self) -> tuple[Pool, ...]: ...
     def refresh_pool(self, pool: str) -> None: ...
     def volume_names(self, pool: str) -> frozenset[str]: ...
@@ -143,9 +146,16 @@ class Hypervisor(Protocol):
         touched. Idempotent: a checkpoint that is gone is forgotten. Raises HypervisorError."""
         ...
 
-    def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]], *, running: bool) -> None:
+    def set_sources(
+        self,
+        uuid: str,
+        sources: Mapping[str, tuple[str, str]],
+        *,
+        running: bool,
+        keys: Mapping[str, Secret | None] = MappingProxyType({}),
+    ) -> None:
         """The disks of a domain's next start: target → (path, format), by one definition. Target `volumes.NVRAM` is the
-        file of its UEFI variables, whose format stays.
+        file of its UEFI variables, whose format stays. `keys`: what opens those that are encrypted, by path.
 
         Raises HypervisorError, also when the domain is not `running`, or not off, any more."""
         ...

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from svmove.model import CopyWay, Image, Process, Taken
+from svmove.location import Secret
+from svmove.model import CopyWay, Image, Process
+from svmove.volumes import Taken
 
 
 class Probe(Protocol):
@@ -25,6 +27,14 @@ class Host(Protocol):
 
     def can_see(self, process: Process) -> bool:
         """Whether this user may look into the QEMU process and read its disks."""
+        ...
+
+    def unlock(self, path: str, luks: Secret | None) -> None:
+        """From now on the image is read with that passphrase; None: it is not encrypted. Nothing is tried yet."""
+        ...
+
+    def check_key(self, path: str, format_: str) -> None:
+        """Raises HostError when the passphrase of `unlock` does not open the image. Takes a second: keys are slow."""
         ...
 
     def image(self, path: str, format_: str) -> Image: ...

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from svmove.location import Secret
+
 
 class Format(StrEnum):
     KEEP = "keep"
@@ -50,6 +52,8 @@ class DiskRequest:
     pool: str | None = None
     format: Format | None = None
     name: str | None = None
+    encrypt: Secret | None = None
+    decrypt: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,4 +73,6 @@ class Request:
     allocation: Allocation = Allocation.KEEP
     trim: bool = False  # the guest discards first what it does not use
     overwrite: bool = False  # a volume that is taken may have something in it
+    encrypt: Secret | None = None  # a LUKS key; None: that of the source, if it has one
+    decrypt: bool = False
     freeze: bool = False  # the guest's file systems are frozen around the cutover

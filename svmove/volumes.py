@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from svmove.location import Secret
+
 # The file of the UEFI variables is planned, copied, journalled and redefined as if it were a disk of this target.
 # No disk can have it: libvirt takes letters after a bus's prefix (vda, sdb).
 NVRAM = "nvram"
@@ -24,6 +26,18 @@ class VolumeSpec:
     backing_format: str | None = None
     taken: bool = False  # it was there before the move, which overwrites it, and never deletes it
     full: bool = False  # fully allocated when the guest is switched to it
+    luks: Secret | None = None  # the passphrase of its LUKS header; None: it is not encrypted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A volume that is there already, and is to become a destination."""
+
+    size: int
+    blank: bool  # it begins with 1 MiB of zeros: no file system, no partitions, no image
+    read_only: bool = False
+    thin: bool = False  # its storage tells of holes in it
+    used_by: str | None = None  # in words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +77,7 @@ class DiskPlan:
     layers: tuple[Layer, ...] = ()  # the chain below it, nearest first
     overlay: Overlay | None = None
     granularity: int | None = None  # of its dirty bitmap, as the guest writes; None: the plan's
+    source_luks: Secret | None = None
 
     @property
     def lands(self) -> VolumeSpec:
@@ -87,6 +102,11 @@ class DiskPlan:
     def destinations(self) -> tuple[str, ...]:
         """What it may run on after the switch."""
         return (self.destination.path, self.overlay.destination.path) if self.overlay else (self.destination.path,)
+
+    @property
+    def keys(self) -> dict[str, Secret | None]:
+        """By path, what opens its two files; None: they are not encrypted."""
+        return {self.source: self.source_luks, self.destination.path: self.destination.luks}
 
     @property
     def shallow(self) -> bool:

@@ -46,6 +46,7 @@ def disks(context: typer.Context, domain: plan.Domain, json: plan.Json = False) 
             continue
         if (volume := hypervisor.volume_at(disk.path)) is not None:
             volumes[disk.path] = volume
+        host.unlock(disk.path, disk.luks)
         try:
             images[disk.path] = host.image(disk.path, disk.format)
         except HostError:  # another user's file, or not an image: what libvirt says must do

@@ -43,6 +43,8 @@ def move(
     trim: plan.Trim = False,
     freeze: plan.Freeze = False,
     overwrite: plan.Overwrite = False,
+    encrypt: plan.Encrypt = None,
+    decrypt: plan.Decrypt = False,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="go on in the background, and print the id (svmove wait ID)")
     ] = False,

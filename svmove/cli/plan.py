@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from svmove import location
 from svmove.cli import complete, parse
 from svmove.cli.context import options, print_json, stdout
 from svmove.cli.documented import documented
@@ -77,6 +78,11 @@ Overwrite = Annotated[
         "--overwrite", help="a volume that is taken as it is (LUN, partition, export) may have something in it"
     ),
 ]
+Encrypt = Annotated[
+    str | None,
+    typer.Option("--encrypt", metavar="SECRET", help="LUKS with this secret of libvirt: its uuid, or its usage"),
+]
+Decrypt = Annotated[bool, typer.Option("--decrypt", help="what is encrypted arrives plain")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 
 
@@ -99,6 +105,8 @@ def request(given: Mapping[str, Any]) -> Request:
         trim=given["trim"],
         freeze=given["freeze"],
         overwrite=given["overwrite"],
+        encrypt=parse.optional(location.secret, given["encrypt"] or None),
+        decrypt=given["decrypt"],
     )
     consistent(wanted)
     return wanted
@@ -122,6 +130,8 @@ def plan(
     trim: Trim = False,
     freeze: Freeze = False,
     overwrite: Overwrite = False,
+    encrypt: Encrypt = None,
+    decrypt: Decrypt = False,
     json: Json = False,
 ) -> int:
     """Say what a move would do, how long it would take, and what speaks against it. Changes nothing."""

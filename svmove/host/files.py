@@ -6,8 +6,8 @@ import struct
 from pathlib import Path
 
 from svmove.errors import HostError
-from svmove.model import Taken
 from svmove.units import MiB
+from svmove.volumes import Taken
 
 _HEAD = 1 * MiB
 # linux/fs.h: whether a block device is read-only.

@@ -5,16 +5,19 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 from svmove import location
 from svmove.errors import HostError
-from svmove.host import command, copying, files, lock, monitor, offload, probe, procfs, reflink
+from svmove.host import command, copying, encrypted, files, lock, monitor, offload, probe, procfs, reflink, scratch
 from svmove.host.info import image_record
 from svmove.host.network import NetworkImages
 from svmove.host.nodes import Nodes, Options, Values, no_secrets, seen_whole, sliced
-from svmove.model import CopyWay, Image, Process, Taken
+from svmove.location import Secret
+from svmove.model import CopyWay, Image, Process
+from svmove.volumes import Taken
 
 # stat counts 512-byte blocks, whatever the file system's own block size is.
 _BLOCK = 512
@@ -30,15 +33,24 @@ class LocalHost:
     def image(self, path: str, format_: str) -> Image:
         if location.is_network(path):
             return self._network.image(path, format_)
-        info = command.image_info(path, format_)
+        info = command.image_info(path, encrypted.driver(format_, self._keys.get(path)))
         # A block device has all that it has.
-        return image_record(info, info.get("actual-size") or info["virtual-size"] * location.is_device(path))
+        allocated = info.get("actual-size") or info["virtual-size"] * location.is_device(path)
+        return replace(image_record(info, allocated), format=format_)
+
+    def unlock(self, path: str, luks: Secret | None) -> None:
+        self._keys[path] = luks
+
+    def check_key(self, path: str, format_: str) -> None:
+        if (key := self._keys.get(path)) is not None:
+            encrypted.check_key(self._secrets, path, format_, key)
 
     def __init__(self, secrets: Values = no_secrets) -> None:
         """`secrets`: the values of libvirt's secrets, which images on the network need."""
         self._secrets = secrets
         self._network = NetworkImages(secrets)
         self._known: dict[str, Path] = {}
+        self._keys: dict[str, Secret | None] = {}  # by path
         self._chained: dict[str, bool] = {}  # by path: whether a file lies below the image
 
     def process(self, uuid: str) -> Process | None:
@@ -151,6 +163,8 @@ class LocalHost:
             # A file system's clock ticks more coarsely than ours: 10 ms.
             if found.st_ctime < made_after - 0.01:
                 return False
+            if (key := self._keys.get(path)) is not None:
+                return encrypted.is_blank(self._secrets, path, format_, key)
             return found.st_size == 0 or command.holds_nothing(path, format_)
         except (OSError, HostError):
             return False
@@ -177,31 +191,10 @@ class LocalHost:
             raise HostError(f"{folder}: {error.strerror}") from error
 
     def make_scratch(self, folder: str, files: Mapping[str, int], owner: Process) -> None:
-        self.remove_scratch(folder)  # of an svmove that died
-        try:
-            # QEMU's user must reach the folder; what lies beside it is nobody's business.
-            Path(folder).parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-            Path(folder).mkdir(mode=0o700)
-            for path, virtual_bytes in files.items():
-                command.create_qcow2(path, virtual_bytes)
-                os.chown(path, owner.uid, owner.gid)
-            # Last: from here on QEMU's user can put links there, which root must not follow.
-            os.chown(folder, owner.uid, owner.gid)
-        except OSError as error:
-            raise HostError(f"{error.filename or folder}: {error.strerror}") from error
+        scratch.make(folder, files, owner)
 
     def remove_scratch(self, folder: str) -> None:
-        if Path(folder).is_symlink():
-            raise HostError(f"{folder} is a link, which svmove did not make")
-        try:
-            for path in Path(folder).glob("*"):
-                if path.suffix == ".qcow2" or path.is_socket():
-                    path.unlink(missing_ok=True)
-            Path(folder).rmdir()
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise HostError(f"{error.filename or folder}: {error.strerror}") from error
+        scratch.remove(folder)
 
     def copy_image(
         self,
@@ -261,7 +254,7 @@ class LocalHost:
         sides = ((source, source_format), (destination, destination_format))
         with Nodes(self._secrets) as nodes:
             left, right = (
-                sliced(nodes.image(*side, alone=True) if layer else self._whole(nodes, *side), offset, length)
+                sliced(self._image(nodes, *side, alone=True) if layer else self._whole(nodes, *side), offset, length)
                 for side in sides
             )
             found = command.compare_images(left, right, length, advanced, shared=True, nodes=nodes)
@@ -284,9 +277,12 @@ class LocalHost:
             found = command.compare_images(left, right, length, advanced, nodes=nodes)
         return None if found is None else offset + found
 
+    def _image(self, nodes: Nodes, path: str, format_: str, *, alone: bool = False) -> Options:
+        return nodes.image(path, format_, alone=alone, luks=self._keys.get(path))
+
     def _whole(self, nodes: Nodes, path: str, format_: str) -> Options:
         """An image with all that lies below it."""
-        node = nodes.image(path, format_)
+        node = self._image(nodes, path, format_)
         if path not in self._chained:
             self._chained[path] = bool(self.chain(path, format_))
         return seen_whole(node) if self._chained[path] else node

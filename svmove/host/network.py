@@ -13,8 +13,9 @@ from svmove.errors import HostError
 from svmove.host import command, probe
 from svmove.host.info import image_record
 from svmove.host.nodes import Nodes, Values
-from svmove.model import Image, Taken
+from svmove.model import Image
 from svmove.units import MiB
+from svmove.volumes import Taken
 
 # What rbd, iSCSI and NBD say through QEMU of an image that is not there (QEMU 7.2).
 _ABSENT = ("No such file or directory", "Requested export not available", "export '", "LUN not", "LOGICAL_UNIT_NOT")

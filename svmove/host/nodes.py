@@ -60,13 +60,19 @@ class Nodes:
         image = location.parse(path)
         return blockdev.options(image, None if image.secret is None else self._secret(image.secret))
 
-    def image(self, path: str, format_: str, *, alone: bool = False) -> Options:
-        """What a guest sees; `alone`: without what lies below the image."""
+    def image(self, path: str, format_: str, *, alone: bool = False, luks: Secret | None = None) -> Options:
+        """What a guest sees; `alone`: without what lies below the image; `luks`: the passphrase of one that is
+        encrypted."""
         below = self.protocol(path)
+        if luks is not None and format_ == "raw":
+            return {"driver": "luks", "key-secret": self._secret(luks), "file": below, "cache": below["cache"]}
         if format_ == "raw":
             return {"driver": "raw", "file": below} if location.is_network(path) else below
         cache = {"cache": below["cache"]} if "cache" in below else {}
-        return {"driver": format_, "file": below, **cache, **({"backing": None} if alone else {})}
+        node = {"driver": format_, "file": below, **cache, **({"backing": None} if alone else {})}
+        if luks is not None:
+            node["encrypt"] = {"format": "luks", "key-secret": self._secret(luks)}
+        return node
 
     def _secret(self, secret: Secret) -> str:
         file = os.memfd_create("secret", os.MFD_CLOEXEC)

@@ -67,4 +67,6 @@ def _request(disk: DiskPlan, new: str) -> DiskRequest:
         format=Format(disk.source_format),
         # The id's last part is unique, and short enough for a name.
         name=f"{name.stem}-{new.rpartition('-')[2]}{name.suffix}",
+        encrypt=disk.source_luks,
+        decrypt=disk.source_luks is None,
     )

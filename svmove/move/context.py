@@ -72,6 +72,8 @@ class Move:
         # Held from step to step.
         self._kept = ExitStack()
         self._locked = set[str]()
+        for path, luks in self.plan.keys.items():
+            world.host.unlock(path, luks)
 
     @property
     def plan(self) -> Plan:

@@ -281,7 +281,7 @@ def _mend(move: Move, seen: Seen) -> str | None:
     sources = {disk.target: (disk.lands.path, disk.lands.format) for disk in stale}
     move.intend("redefine", sources={target: path for target, (path, _) in sources.items()})
     try:
-        move.world.hypervisor.set_sources(move.plan.uuid, sources, running=True)
+        move.world.hypervisor.set_sources(move.plan.uuid, sources, running=True, keys=move.plan.keys)
     except HypervisorError as error:
         return f"the XML of the next start can't be written: {error.text}"
     return None

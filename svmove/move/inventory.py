@@ -1,11 +1,10 @@
 """Gathers what a plan is made from. Reads only; pools are refreshed, so that what they say is true now."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from svmove import location
 from svmove.errors import HostError, HypervisorError
 from svmove.journal import Journal
 from svmove.model import (
@@ -19,12 +18,13 @@ from svmove.model import (
     Job,
     Pool,
     SourceKind,
-    Taken,
     Volume,
     WriteRate,
 )
+from svmove.move import keys, taken
+from svmove.move.keys import Secrets
 from svmove.move.observe import same
-from svmove.plan import estimate, granularity, places
+from svmove.plan import estimate, granularity
 from svmove.plan.choice import REMOVABLE
 from svmove.policy import Policy
 from svmove.ports import Clock, Hypervisor
@@ -69,8 +69,9 @@ def gather(
     asked = {disk.target for disk in request.disks}
     meant = tuple(disk for disk in domain.disks if not asked or disk.target in asked)
     files = (*meant, *_variables(domain))
+    secrets = keys.secrets(request, files, pools, hypervisor)
     past_rates = journal.past_rates()
-    to_take = _to_take(request, meant, pools, names)
+    to_take = [path for path in taken.to_take(request, meant, pools, names) if keys.opens(path, secrets)]
     process = host.process(domain.uuid)
     can_read = process is None or host.can_see(process)
     # The journal knows of a move before its marker is in the domain; the marker tells of other hosts' moves.
@@ -81,7 +82,9 @@ def gather(
         domain=replace(domain, marker=marker),
         pools=pools,
         volumes=_volumes(files, hypervisor),
-        images=_images(files, host) if can_read else {},
+        images=_images(files, host, secrets) if can_read else {},
+        secrets=secrets,
+        locked=keys.locked(meant, host, secrets) if can_read and domain.live else {},
         names=names,
         used_elsewhere=_used_elsewhere(domain.uuid, files, hypervisor, host),
         past_rates=past_rates,
@@ -90,57 +93,12 @@ def gather(
         jobs=_jobs(domain.uuid, meant, hypervisor) if domain.live else {},
         can_read_host=can_read,
         agent=_agent(domain, hypervisor) if request.trim or request.freeze else None,
-        taken=_taken(to_take, domain.uuid, meant, hypervisor, host, troubles),
+        taken=taken.look(to_take, domain.uuid, meant, hypervisor, host, troubles),
         troubles=troubles,
         filesystems=_filesystems(pools, wanted, host),
         offloads=_offloads(meant, request, pools, host) if can_read else {},
         writes=written.rates([disk.target for disk in meant], _expected(request, policy, past_rates), policy),
     )
-
-
-def _to_take(
-    request: Request, disks: Sequence[Disk], pools: Sequence[Pool], names: Mapping[str, Collection[str]]
-) -> Iterator[str]:
-    """The locations in pools whose volumes are not made for a move. What libvirt does not list is not there."""
-    asked, known = {disk.target: disk for disk in request.disks}, {pool.name: pool for pool in pools}
-    for disk in disks:
-        one = asked.get(disk.target)
-        name = (one.pool if one else None) or request.to or ""
-        pool = places.image_by_uri(name) or known.get(name)
-        if pool is None or pool.location is None or not pool.active:
-            continue
-        if (kind := places.kind(pool)) is None or kind.makes:
-            continue
-        volume = one.name if one else None
-        if location.is_network(name):
-            yield pool.location
-        elif volume is not None and volume in names.get(name, ()):
-            yield location.child(pool.location, volume)
-
-
-def _taken(
-    paths: Iterable[str],
-    uuid: str,
-    disks: Sequence[Disk],
-    hypervisor: Hypervisor,
-    host: Host,
-    troubles: dict[str, str],
-) -> dict[str, Taken]:
-    """What lies at those locations. `troubles` gets why one can't be opened."""
-    found = dict[str, Taken]()
-    for path in paths:
-        try:
-            there = host.taken(path)
-        except (HostError, HypervisorError) as error:  # the latter: its secret
-            troubles[path] = error.text
-            continue
-        if there is not None:
-            found[path] = there
-    if found:
-        used = {same(path, host): who for path, who in hypervisor.paths_in_use(besides=uuid).items()}
-        own = {same(disk.path, host): f"disk {disk.target} of the guest" for disk in disks if disk.path}
-        found = {path: replace(t, used_by=(used | own).get(same(path, host))) for path, t in found.items()}
-    return found
 
 
 def _has_nvram(pool: Pool, domain: Domain) -> bool:
@@ -235,10 +193,11 @@ def _volumes(disks: Sequence[Disk], hypervisor: Hypervisor) -> dict[str, Volume]
     return found
 
 
-def _images(disks: Sequence[Disk], host: Host) -> dict[str, Image]:
+def _images(disks: Sequence[Disk], host: Host, secrets: Secrets) -> dict[str, Image]:
     found = {}
     for disk in disks:
-        if disk.path and disk.device in ("disk", *REMOVABLE):
+        if disk.path and disk.device in ("disk", *REMOVABLE) and keys.opens(disk.path, secrets):
+            host.unlock(disk.path, disk.luks)
             for path, format_ in ((disk.path, disk.format), *zip(disk.chain, disk.chain_formats, strict=True)):
                 with suppress(HostError):  # admission says which disk has no image that can be read
                     found[path] = host.image(path, format_)

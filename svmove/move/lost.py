@@ -7,6 +7,7 @@ So whatever is decided, nothing of an adopted move is ever deleted.
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from svmove import location
 from svmove.errors import HostError
 from svmove.journal import Journal, Kind, Record
 from svmove.model import Domain, MarkedDisk
@@ -88,7 +89,9 @@ def _plan(hypervisor: Hypervisor, disk: MarkedDisk) -> DiskPlan:
             path=disk.destination,
             format=disk.destination_format,
             capacity=made.capacity if made else 0,
+            luks=location.secret(disk.destination_luks) if disk.destination_luks else None,
         ),
+        source_luks=location.secret(disk.source_luks) if disk.source_luks else None,
         copy_bytes=0,
         bandwidth=None,
         delete_source=False,

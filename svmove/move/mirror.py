@@ -163,7 +163,7 @@ def unless_cut(move: Move) -> None:
             continue  # nothing cuts a device off, and asking a server for it each time would take longer than it may
         size, least = move.world.host.size(spec.path), move.lengths.get(disk.target, 0)
         if spec.format == "raw":
-            least = spec.capacity
+            least = max(spec.capacity, least)  # with LUKS there is a header besides
         if size < least:
             raise _cut(spec.path, size)
         move.lengths[disk.target] = size

@@ -112,8 +112,16 @@ def _release(move: Move) -> None:
 def _pieces(move: Move, disks: tuple[DiskPlan, ...]) -> Iterator[Piece]:
     """Large disks first, so that no reader is left with a whole one at the end."""
     for disk in sorted(disks, key=lambda disk: -disk.copy_bytes):
-        for offset, length in slices(_ranges(move, disk), move.world.policy.verify.slice):
+        for offset, length in slices(_ranges(move, disk), _slice(move, disk)):
             yield Piece(key=disk.target, offset=offset, length=length, read=_reader(move, disk))
+
+
+def _slice(move: Move, disk: DiskPlan) -> int:
+    """Bytes. Each reader opens the source anew, which with LUKS takes two seconds of a CPU for the key."""
+    policy = move.world.policy.verify
+    return (
+        policy.slice if disk.source_luks is None else max(policy.slice, -(-disk.destination.capacity // policy.workers))
+    )
 
 
 def _ranges(move: Move, disk: DiskPlan) -> Sequence[tuple[int, int]]:

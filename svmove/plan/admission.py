@@ -7,7 +7,7 @@ A check that finds nothing to object to yields nothing. `refuse` stops the move 
 from collections.abc import Callable, Iterator
 
 from svmove.moves import Finding
-from svmove.plan import chain_checks, disk_checks, domain_checks, method_checks, place_checks, pool_checks
+from svmove.plan import chain_checks, disk_checks, domain_checks, luks_checks, method_checks, place_checks, pool_checks
 from svmove.plan.case import Case
 
 CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
@@ -19,6 +19,8 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     disk_checks.unknown,
     pool_checks.pools,
     disk_checks.shapes,
+    luks_checks.shapes,
+    luks_checks.secrets,
     chain_checks.layers,
     disk_checks.iothreads,
     disk_checks.jobs,
@@ -34,6 +36,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     domain_checks.pause,
     domain_checks.deadline,
     disk_checks.told,
+    luks_checks.told,
     disk_checks.bitmaps,
     disk_checks.zeroes,
     domain_checks.home,

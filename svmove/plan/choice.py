@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from svmove import location
+from svmove.location import Secret
 from svmove.model import Disk, Image, Inventory, Pool, SourceKind, Volume
 from svmove.moves import Finding, Level
 from svmove.plan import places
@@ -44,6 +45,7 @@ class Choice:
             self.volume is not None
             and self.volume.pool == self.pool_name
             and (self.destination is None or self.destination.format == self.disk.format)
+            and (self.destination is None or self.destination.luks == self.disk.luks)
             and (self.asked.name is None or self.asked.name == self.volume.name)
             and not self._grows
         )
@@ -109,6 +111,7 @@ def _destination(asked: DiskRequest, request: Request, disk: Disk, image: Image,
     # What is no file can carry a qcow2, and has no use for one.
     format_ = (disk.format if kind.files else "raw") if wanted is Format.KEEP else wanted.value
     name = asked.name or _name(location.name(disk.path or disk.target), format_)
+    key = _key(asked, request, disk)
     virtual_bytes = disk.slice_bytes or image.virtual_bytes
     # The source's options are kept; a raw source has none, and QEMU's defaults are right for it.
     keeps = format_ == "qcow2" and image.format == "qcow2"
@@ -124,8 +127,16 @@ def _destination(asked: DiskRequest, request: Request, disk: Disk, image: Image,
         compat=(image.compat if keeps else "1.1") if format_ == "qcow2" else None,
         extended_l2=keeps and image.extended_l2,
         lazy_refcounts=keeps and image.lazy_refcounts,
-        full=kind.files and _full(request.allocation, image),
+        # Encrypted, all of it is written.
+        full=kind.files and key is None and _full(request.allocation, image),
+        luks=key,
     )
+
+
+def _key(asked: DiskRequest, request: Request, disk: Disk) -> Secret | None:
+    if asked.decrypt or (request.decrypt and asked.encrypt is None):
+        return None
+    return asked.encrypt or request.encrypt or disk.luks
 
 
 def _location(pool: Pool, name: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from svmove.model import SourceKind
 from svmove.moves import Finding, Level
+from svmove.plan import luks
 from svmove.plan.case import Case, nearest, refuse
 from svmove.plan.choice import fully_allocated
 from svmove.requests import Allocation, Method, Verify
@@ -60,10 +61,13 @@ def shapes(case: Case) -> Iterator[Finding]:
                 None,
                 target,
             )
-        elif disk.encrypted or (choice.image is not None and choice.image.encrypted):
-            yield refuse("encrypted", f"{target} is encrypted; a plain copy would lose that", "leave it out", target)
+        elif disk.encrypted or (choice.image is not None and choice.image.encrypted and disk.luks is None):
+            text = f"{target} is encrypted, by something else than one LUKS passphrase that QEMU is handed"
+            yield refuse("encrypted", text, "leave it out", target)
         elif choice.image is not None and choice.image.data_file is not None:
             yield refuse("data-file", f"{target} keeps its data in {choice.image.data_file!r}", "leave it out", target)
+        elif luks.unreadable(case, disk.path):
+            continue  # said with its secret
         elif choice.image is None and (case.inventory.can_read_host or not case.inventory.domain.live):
             yield refuse(
                 "unreadable",
@@ -113,6 +117,8 @@ def configuration(case: Case) -> Iterator[Finding]:
         live, inactive = choice.disk, domain.inactive_disk(choice.disk.target)
         if inactive is None:
             text = f"{live.target} is not in the inactive XML"
+        elif inactive.luks != live.luks or inactive.encrypted != live.encrypted:
+            text = f"{live.target} is not encrypted after the next start as it is live"
         elif (inactive.path, inactive.format, inactive.device) != (live.path, live.format, live.device):
             after = f"{inactive.path} ({inactive.format})"
             text = f"{live.target} is {live.path} ({live.format}) live, but {after} after the next start"

@@ -78,7 +78,7 @@ def _throttled_in_iothreads(case: Case, choice: Choice) -> bool:
 
 
 def _encrypted(_case: Case, choice: Choice) -> bool:
-    return choice.disk.encrypted
+    return choice.destination is not None and choice.destination.luks is not None
 
 
 def _replaces(case: Case, _choice: Choice) -> bool:

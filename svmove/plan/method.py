@@ -178,6 +178,8 @@ def _unfit(choice: Choice, inventory: Inventory) -> str | None:
         return "is not on a file"
     if (kind := places.kind(choice.pool)) is not None and not kind.files:
         return "is to go to what is no file, and its copy is one"
+    if disk.luks is not None or (choice.destination is not None and choice.destination.luks is not None):
+        return "is encrypted, or to be: QEMU alone copies it"
     if flag := _flag(disk):
         return f"is {flag}, and can have no snapshot"
     if not _has_place(choice, inventory):

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from svmove.moves import Finding, Level
-from svmove.plan import places
+from svmove.plan import luks, places
 from svmove.plan.case import Case, nearest, refuse
 from svmove.plan.choice import Choice
 from svmove.requests import Allocation, Method
@@ -17,7 +17,7 @@ def taken(case: Case) -> Iterator[Finding]:
     meant = Counter(c.destination.path for c in case.choices if c.destination is not None and c.destination.taken)
     for choice in case.choices:
         spec = choice.destination
-        if spec is None or not spec.taken:
+        if spec is None or not spec.taken or luks.unreadable(case, spec.path):
             continue
         if meant[spec.path] > 1:
             target, again = choice.disk.target, f"{spec.path} is the destination of another disk of this move too"

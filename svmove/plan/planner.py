@@ -7,7 +7,7 @@ from dataclasses import replace
 from svmove.errors import UsageError
 from svmove.model import Inventory
 from svmove.moves import Finding, Level, Plan
-from svmove.plan import admission, estimate, places
+from svmove.plan import admission, estimate, luks, places
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice, choose
 from svmove.plan.granularity import granularity_for
@@ -113,6 +113,10 @@ def consistent(request: Request) -> None:
     if request.to is None and (not request.disks or any(asked.pool is None for asked in request.disks)):
         raise UsageError("no destination", remedy="name a pool: --to POOL, or --disk TARGET=POOL for each disk")
 
+    keys = [(request.encrypt, request.decrypt), *((asked.encrypt, asked.decrypt) for asked in request.disks)]
+    if any(encrypt is not None and decrypt for encrypt, decrypt in keys):
+        raise UsageError("--encrypt and --decrypt contradict each other")
+
 
 def _deletable(choice: Choice, inventory: Inventory) -> bool:
     """A LUN or a partition is a piece of a disk that somebody has cut: it is left, with what was on it."""
@@ -128,7 +132,7 @@ def _disk_plans(
         for choice in choices
         if choice.image is not None and choice.destination is not None
     ]
-    sizes = [min(image.allocated_bytes, image.virtual_bytes) for _, image, _ in complete]
+    sizes = [luks.copied(choice, image, destination) for choice, image, destination in complete]
     caps = estimate.shares(bandwidth, sizes)
     return tuple(
         DiskPlan(
@@ -144,6 +148,7 @@ def _disk_plans(
             # One that the guest may only read is likely a template, which others may have below their own.
             delete_source=not (request.keep_source or not _deletable(choice, inventory) or choice.disk.read_only),
             layers=choice.layers,
+            source_luks=choice.disk.luks,
         )
         for (choice, _, destination), size, cap in zip(complete, sizes, caps, strict=True)
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from svmove import location
 from svmove.model import Image
 from svmove.moves import Finding, Level
-from svmove.plan import places, sharing
+from svmove.plan import luks, places, sharing
 from svmove.plan.case import Case, nearest, refuse
 from svmove.plan.choice import Choice
 from svmove.redact import redact
@@ -145,6 +145,8 @@ def _size(case: Case, choice: Choice, spec: VolumeSpec, image: Image) -> int:
         return sharing.taken(size) + holes + (3 * case.overlays.get(choice.disk.target, 0))
     if spec.backing is None:  # what lies below is flattened into it
         size = min(size + sum(layer.copy_bytes for layer in choice.layers), spec.capacity)
+    if luks.dense(choice.disk, spec):
+        return spec.capacity + (luks.HEADER if spec.luks else 0)
     return spec.capacity if spec.full or not _thin(choice) else size
 
 

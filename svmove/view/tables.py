@@ -106,7 +106,7 @@ def plan(found: Plan) -> RenderableType:
                         disk.target,
                         f"{disk.pool_from or '(no pool)'}: {disk.source}",
                         f"{disk.destination.pool}: {disk.destination.path}",
-                        disk.destination.format,
+                        disk.destination.format + (", LUKS" if disk.destination.luks else ""),
                         show_size(disk.copy_bytes),
                         "deleted" if disk.delete_source else "kept",
                     )

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from lxml import etree
 from lxml.builder import E
 
-from svmove.virt.sources import write, xmlable
+from svmove.virt.sources import encryption, write, xmlable
 from svmove.virt.xml import serialized
 from svmove.volumes import VolumeSpec
 
 
 def copy_destination(spec: VolumeSpec, *, sliced: bool = False) -> str:
     """The <disk> that virDomainBlockCopy wants; type='volume' is not translated there, so it names the image."""
-    kind, source = write(spec.path)
+    kind, source = write(spec.path, spec.luks)
     if sliced:
         # QEMU mirrors only between equal sizes; the guest keeps its own. It stays in the domain's XML.
         source.append(E.slices(E.slice(type="storage", offset="0", size=str(spec.capacity))))
@@ -35,6 +35,8 @@ def overlays(domain: etree._Element, wanted: Mapping[str, VolumeSpec]) -> str:
 
 def volume(spec: VolumeSpec) -> str:
     target = E.target(E.format(type=spec.format))
+    if spec.luks is not None:
+        target.append(encryption(spec.luks))
     if spec.format == "qcow2":
         if spec.compat is not None:
             target.append(E.compat(spec.compat))

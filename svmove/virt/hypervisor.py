@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from types import MappingProxyType
 from typing import Any
 
 import libvirt
+import tenacity
 
 from svmove import location
 from svmove.errors import HypervisorError, NotFoundError
-from svmove.location import Secret
+from svmove.location import Secret, SecretState
 from svmove.model import Agent, Domain, DomainState, Job, Pool, Tuning, Versions, Volume
 from svmove.policy import RetryPolicy
 from svmove.virt import (
@@ -38,6 +40,10 @@ _STATES = {
 }
 # Where libvirt keeps the state of an emulated TPM, by the domain's UUID, unless it is told another place.
 _TPM_STATE = "/var/lib/libvirt/swtpm/"
+# qemu-img measures how long a key takes on this CPU, and gives up when others take the time away.
+_NO_TIME = "Unable to get accurate CPU usage"
+_KEY_ATTEMPTS = 6
+_KEY_WAIT = 1.0  # seconds
 
 
 class LibvirtHypervisor:
@@ -129,13 +135,20 @@ class LibvirtHypervisor:
     def redirect_snapshots(self, uuid: str, moved: Mapping[str, str]) -> None:
         snapshots.redirect(self._connection, uuid, moved)
 
-    def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]], *, running: bool) -> None:
+    def set_sources(
+        self,
+        uuid: str,
+        sources: Mapping[str, tuple[str, str]],
+        *,
+        running: bool,
+        keys: Mapping[str, Secret | None] = MappingProxyType({}),
+    ) -> None:
         def define(c: Any) -> None:
             domain = c.lookupByUUIDString(uuid)
             if bool(domain.isActive()) != running:
                 raise HypervisorError("the domain was started or stopped meanwhile", remedy="look again")
             flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
-            c.defineXML(xml.with_sources(domain.XMLDesc(flags), sources))
+            c.defineXML(xml.with_sources(domain.XMLDesc(flags), sources, keys))
 
         self._connection.ask(define)
 
@@ -175,6 +188,9 @@ class LibvirtHypervisor:
     def secret(self, secret: Secret) -> bytes:
         return secrets.value(self._connection, secret)
 
+    def secret_state(self, secret: Secret) -> SecretState:
+        return secrets.state(self._connection, secret)
+
     # Pools and volumes
 
     def pools(self) -> tuple[Pool, ...]:
@@ -195,14 +211,25 @@ class LibvirtHypervisor:
 
     def create_volume(self, spec: VolumeSpec) -> Volume:
         # libvirt preallocates qcow2 when it is asked to, raw by the allocation alone.
-        mapped = spec.full and spec.format == "qcow2" and spec.backing is None
+        mapped = spec.full and spec.format == "qcow2" and spec.backing is None and spec.luks is None
         flags = libvirt.VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA if mapped else 0
 
         def create(c: Any) -> Volume:
             pool = c.storagePoolLookupByName(spec.pool)
             return volume_record(pool, pool.createXML(documents.volume(spec), flags))
 
-        return self._connection.once(create)
+        if spec.luks is None:
+            return self._connection.once(create)
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(_KEY_ATTEMPTS),
+            wait=tenacity.wait_fixed(_KEY_WAIT),
+            retry=tenacity.retry_if_exception(lambda e: isinstance(e, HypervisorError) and _NO_TIME in e.text),
+            reraise=True,
+        )
+        for attempt in retrying:
+            with attempt:
+                return self._connection.once(create)
+        raise AssertionError("tenacity either returns or raises")
 
     def delete_volume(self, pool: str, name: str, path: str) -> None:
         def delete(c: Any) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import libvirt
 
 from svmove.errors import HypervisorError
-from svmove.location import Secret
+from svmove.location import Secret, SecretState
+from svmove.virt import xml
 from svmove.virt.connection import Connection
 
 _USAGES = (
@@ -30,6 +31,29 @@ def value(connection: Connection, secret: Secret) -> bytes:
             remedy="virsh secret-list; virsh secret-set-value; one that is private can't be used for a comparison: "
             "--verify none",
         ) from error
+
+
+def state(connection: Connection, secret: Secret) -> SecretState:
+    """Raises UnreachableError, HypervisorError."""
+
+    def look(c: Any) -> SecretState:
+        try:
+            found = _lookup(c, secret)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_SECRET:
+                return SecretState.MISSING
+            raise
+        if xml.parse(found.XMLDesc(0)).get("private") == "yes":
+            return SecretState.PRIVATE
+        try:
+            found.value(0)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_SECRET:  # also of one that has no value
+                return SecretState.EMPTY
+            raise
+        return SecretState.READABLE
+
+    return connection.ask(look)
 
 
 def _lookup(c: Any, secret: Secret) -> Any:

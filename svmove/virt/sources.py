@@ -39,13 +39,32 @@ def read(element: etree._Element, volume_path: VolumePath) -> tuple[SourceKind, 
             return SourceKind.OTHER, None
 
 
-def write(path: str) -> tuple[str, etree._Element]:
-    """The type and the <source> for a location."""
+def write(path: str, luks: Secret | None = None) -> tuple[str, etree._Element]:
+    """The type and the <source> for a location; `luks` opens a file that is encrypted."""
     if location.is_network(path):
         return "network", _element(location.parse(path))
     if location.is_device(path):
         return "block", E.source(dev=xmlable(path))
-    return "file", E.source(file=xmlable(path))
+    return "file", E.source(*([] if luks is None else [encryption(luks)]), file=xmlable(path))
+
+
+def encryption(luks: Secret) -> etree._Element:
+    return E.encryption(E.secret(type="passphrase", **_named(luks)), format="luks")
+
+
+def luks(element: etree._Element) -> Secret | None:
+    """The passphrase of a disk that QEMU itself decrypts by LUKS with this one secret; None for anything else.
+
+    <encryption> is in the <source>, or, as older tools have it, in the <disk>."""
+    found = element.find("source/encryption")
+    found = element.find("encryption") if found is None else found
+    if found is None or found.get("format") != "luks" or found.get("engine", "qemu") != "qemu":
+        return None
+    secrets = found.findall("secret")
+    if len(secrets) != 1 or secrets[0].get("type") != "passphrase":
+        return None
+    secret = Secret(uuid=secrets[0].get("uuid"), usage=secrets[0].get("usage"))
+    return secret if str(secret) else None
 
 
 def _network(source: etree._Element) -> str | None:
@@ -93,9 +112,13 @@ def _element(image: Network) -> etree._Element:
     if image.initiator is not None:
         source.append(E.initiator(E.iqn(name=xmlable(image.initiator))))
     if image.user is not None and image.secret is not None:
-        named: dict[str, Any] = {"uuid": image.secret.uuid} if image.secret.uuid else {"usage": image.secret.usage}
-        source.append(E.auth(E.secret(type=_SECRETS[image.protocol], **named), username=xmlable(image.user)))
+        secret = E.secret(type=_SECRETS[image.protocol], **_named(image.secret))
+        source.append(E.auth(secret, username=xmlable(image.user)))
     return source
+
+
+def _named(secret: Secret) -> dict[str, Any]:
+    return {"uuid": secret.uuid} if secret.uuid else {"usage": xmlable(secret.usage or "")}
 
 
 def get(element: etree._Element | None, name: str) -> str | None:

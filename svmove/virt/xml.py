@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
+from types import MappingProxyType
 
 from lxml import etree
 from lxml.builder import E
 
 from svmove.errors import HypervisorError
+from svmove.location import Secret
 from svmove.model import Disk, MarkedDisk, Mirror
-from svmove.virt.sources import VolumePath, get, read, write, xmlable
+from svmove.virt.sources import VolumePath, get, luks, read, write, xmlable
 from svmove.volumes import NVRAM, DiskPlan
 
 MARKER_URI = "https://svmove.org/xmlns/domain/1"
@@ -52,7 +54,8 @@ def _disk(element: etree._Element, volume_path: VolumePath, controllers: Collect
         read_only=element.find("readonly") is not None,
         shareable=element.find("shareable") is not None,
         transient=element.find("transient") is not None,
-        encrypted=element.find("source/encryption") is not None or element.find("encryption") is not None,
+        encrypted=_encrypted(element),
+        luks=luks(element),
         iothread=_has_iothread(driver)
         or (get(target, "bus") == "scsi" and get(element.find("address"), "controller") in controllers),
         pool=pool,
@@ -63,6 +66,13 @@ def _disk(element: etree._Element, volume_path: VolumePath, controllers: Collect
         throttled=element.find("iotune") is not None,
         tray_open=get(target, "tray") == "open",
     )
+
+
+def _encrypted(disk: etree._Element) -> bool:
+    """By something else than one LUKS passphrase for its top; what it is copied to does not count."""
+    known = 0 if luks(disk) is None else 1
+    found = disk.xpath("count(.//encryption[not(ancestor::mirror)])")
+    return isinstance(found, float) and found > known
 
 
 def _slice(source: etree._Element | None) -> int | None:
@@ -163,6 +173,7 @@ def marker_element(move: str, disks: Sequence[DiskPlan]) -> str:
             pool=xmlable(disk.destination.pool),
             volume=xmlable(disk.destination.name),
             **_marked_overlay(disk),
+            **_marked_keys(disk),
         )
         for disk in disks
     ]
@@ -178,14 +189,22 @@ def _marked_overlay(disk: DiskPlan) -> dict[str, str]:
     }
 
 
-def with_sources(text: str, sources: Mapping[str, tuple[str, str]]) -> str:
-    """A domain's XML with other files below its disks, and for its UEFI variables: target → (path, format)."""
+def _marked_keys(disk: DiskPlan) -> dict[str, str]:
+    keys = {"source_luks": disk.source_luks, "destination_luks": disk.destination.luks}
+    return {name: xmlable(str(key)) for name, key in keys.items() if key is not None}
+
+
+def with_sources(
+    text: str, sources: Mapping[str, tuple[str, str]], keys: Mapping[str, Secret | None] = MappingProxyType({})
+) -> str:
+    """A domain's XML with other files below its disks, and for its UEFI variables: target → (path, format). `keys`: of
+    those that are encrypted, by path."""
     domain = parse(text)
     for target, (path, format_) in sources.items():
         if target == NVRAM:
             _put_nvram(domain, path)
         else:
-            _put(domain, target, path, format_)
+            _put(domain, target, path, format_, keys.get(path))
     return serialized(domain)
 
 
@@ -194,15 +213,15 @@ def drive_with(text: str, target: str, path: str, format_: str) -> str:
     return serialized(_put(parse(text), target, path, format_))
 
 
-def _put(domain: etree._Element, target: str, path: str, format_: str) -> etree._Element:
+def _put(domain: etree._Element, target: str, path: str, format_: str, luks: Secret | None = None) -> etree._Element:
     """Another file below a disk. Raises HypervisorError."""
     disk = next((d for d in domain.iterfind("devices/disk") if get(d.find("target"), "dev") == target), None)
     if disk is None:
         raise HypervisorError(f"the domain has no disk {target}")
-    for name in ("source", "backingStore"):
+    for name in ("source", "backingStore", "encryption"):
         for element in disk.findall(name):
             disk.remove(element)
-    kind, source = write(path)
+    kind, source = write(path, luks)
     disk.set("type", kind)
     disk.insert(0, source)
     driver = disk.find("driver")

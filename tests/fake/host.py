@@ -6,14 +6,15 @@ from typing import Any
 
 from svmove.errors import HostError, UnverifiedError
 from svmove.journal import Journal, Kind, Record
+from svmove.location import Secret
 from svmove.model import (
     CopyWay,
     DomainState,
     Image,
     Process,
-    Taken,
 )
 from svmove.moves import Plan
+from svmove.volumes import Taken
 from tests.fake.world import BLOCK, BLOCKS, QEMU, ViolationError, World, counted
 
 
@@ -22,10 +23,19 @@ class FakeHost:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.keys: dict[str, Secret | None] = {}  # by path; gone with the process
 
     @counted
     def can_see(self, process: Process) -> bool:
         return True
+
+    def unlock(self, path: str, luks: Secret | None) -> None:
+        self.keys[path] = luks  # nothing happens: no crash can be here
+
+    @counted
+    def check_key(self, path: str, format_: str) -> None:
+        if self.keys.get(path) != self.world.files[path].luks or path in self.world.rekeyed:
+            raise HostError("Invalid password, cannot unlock any keyslot")
 
     @counted
     def image(self, path: str, format_: str) -> Image:
@@ -253,6 +263,8 @@ class FakeHost:
                 raise HostError("qemu-img compare: Failed to read")
             if self.world.files[source].identity in self.world.held():
                 raise HostError(f"qemu-img compare: Is another process using the image [{source}]?")
+            if self.keys.get(source) != self.world.files[source].luks:
+                raise HostError("qemu-img compare: Invalid password, cannot unlock any keyslot")
             if not advanced(min(BLOCK, offset + length - at)):
                 raise UnverifiedError("the verification was stopped")
             if self.world.files[source].read(at // BLOCK) != frozen[at // BLOCK]:

@@ -3,8 +3,10 @@
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 
 from svmove.errors import HypervisorError, NotFoundError, NotReadyError
+from svmove.location import Secret, SecretState
 from svmove.model import (
     Agent,
     Checkpoint,
@@ -25,7 +27,7 @@ from svmove.model import (
 from svmove.units import GiB, KiB
 from svmove.volumes import NVRAM, CopyOptions, DiskPlan, VolumeSpec
 from tests.fake.events import FakeEvents
-from tests.fake.world import BLOCK, BLOCKS, Copying, Drive, World, counted
+from tests.fake.world import BLOCK, BLOCKS, Copying, Drive, ViolationError, World, counted
 
 
 class FakeHypervisor:
@@ -115,6 +117,7 @@ class FakeHypervisor:
             kind=SourceKind.FILE,
             path=path,
             format=format_,
+            luks=self.world.files[path].luks if path in self.world.files else None,
             mirror=mirror,
             chain=chain,
             chain_formats=tuple(self.world.files[name].format for name in chain),
@@ -128,6 +131,10 @@ class FakeHypervisor:
     @counted
     def paths_in_use(self, *, besides: str, ours: Collection[str] = ()) -> Mapping[str, str]:
         return dict(self.world.used_by)
+
+    @counted
+    def secret_state(self, secret: Secret) -> SecretState:
+        return self.world.secrets.get(secret, SecretState.MISSING)
 
     @counted
     def pools(self) -> tuple[Pool, ...]:
@@ -156,7 +163,7 @@ class FakeHypervisor:
         if spec.path in self.world.files:
             raise HypervisorError(f"storage volume name '{spec.name}' already in use.")
         made = self.world.make_file(spec.path)
-        made.format = spec.format
+        made.format, made.luks = spec.format, spec.luks
         if spec.backing is not None:
             made.below = self.world.files[spec.backing]
         return Volume(pool=spec.pool, name=spec.name, path=spec.path, capacity=spec.capacity, allocation=0)
@@ -377,6 +384,8 @@ class FakeHypervisor:
                 volume=disk.destination.name,
                 overlay=disk.overlay.source.path if disk.overlay else "",
                 overlay_destination=disk.overlay.destination.path if disk.overlay else "",
+                source_luks=str(disk.source_luks or ""),
+                destination_luks=str(disk.destination.luks or ""),
             )
             for disk in disks
         )
@@ -403,7 +412,14 @@ class FakeHypervisor:
                 del self.world.checkpoints[name]
 
     @counted
-    def set_sources(self, uuid: str, sources: Mapping[str, tuple[str, str]], *, running: bool) -> None:
+    def set_sources(
+        self,
+        uuid: str,
+        sources: Mapping[str, tuple[str, str]],
+        *,
+        running: bool,
+        keys: Mapping[str, Secret | None] = MappingProxyType({}),
+    ) -> None:
         self._known(uuid)
         off = self.world.state is DomainState.OFF
         if off is running:
@@ -413,6 +429,8 @@ class FakeHypervisor:
         for target, (path, _format) in sources.items():
             drive = self.world.drives[target]
             drive.inactive = path
+            if keys.get(path) != self.world.files[path].luks:
+                raise ViolationError(f"the next start would read {path} without its key")
             if off:
                 drive.path, drive.file = path, self.world.files[path]
 

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from svmove.errors import HypervisorError
+from svmove.location import Secret, SecretState
 from svmove.model import (
     Agent,
     DomainState,
@@ -90,6 +91,7 @@ class File:
     format: str = "qcow2"
     below: "File | None" = None
     version: int = 0  # differs after each write
+    luks: Secret | None = None  # what opens it
     own: set[int] = field(default_factory=set)  # the blocks that it has itself, when there is a file below
 
     def read(self, block: int) -> int:
@@ -176,6 +178,8 @@ class World:
         self.pauses: list[float] = []
         self.marker: str | None = None
         self.marked: tuple[MarkedDisk, ...] = ()
+        self.secrets: dict[Secret, SecretState] = {}  # of the store
+        self.rekeyed: set[str] = set()  # paths that their secret, whose value was changed, does not open any more
         self.export: str | None = None
         self.scratch: dict[str, set[str]] = {}
         self.free = 100 * GiB

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import svmove.plan
+from svmove.location import Secret, SecretState
 from svmove.model import (
     Agent,
     Checkpoint,
@@ -17,7 +18,6 @@ from svmove.model import (
     Inventory,
     Mirror,
     SourceKind,
-    Taken,
     Versions,
     WriteRate,
 )
@@ -26,6 +26,7 @@ from svmove.plan.admission import CHECKS
 from svmove.policy import MovePolicy, Policy, SpacePolicy
 from svmove.requests import Allocation, Base, DiskRequest, Format, Method, Request, Verify
 from svmove.units import GiB, MiB
+from svmove.volumes import Taken
 from tests.builders import disk, domain, image, inventory, planned, pool, request
 
 VDA = "/pools/slow/web-vda.qcow2"
@@ -66,6 +67,8 @@ OFF_CHAINED = domain(live=(), inactive=(CHAINED,), state=DomainState.OFF)
 THICK = frozenset({"thinness"})
 SAN = "iscsi://10.0.0.5/iqn.2026-11.org:san"
 LUN = SAN + "/1"
+ENTERS = frozenset({"plain-traces", "thinness"})
+BLANK = Taken(size=4 * GiB, blank=True)
 
 
 def to_lun(**changed: Any) -> Inventory:
@@ -77,6 +80,23 @@ def to_lun(**changed: Any) -> Inventory:
 
 def lun(name: str = "unit:0:0:1") -> Request:
     return named(DiskRequest(target="vda", name=name))
+
+
+KEY, OTHER = Secret(uuid="6f2c8d1e-0000-4000-8000-00000000000a"), Secret(usage="other")
+LOCKED = disk(luks=KEY, format="raw")
+SHUT = {VDA: image(format="raw", encrypted=True, allocated_bytes=4 * GiB)}
+NAS = "nbd://10.0.0.7/web"
+CEPH = "rbd://me@10.0.0.1/vms?secret-usage=other"
+
+
+def locked(**changed: Any) -> Inventory:
+    """A raw disk in LUKS, fully allocated."""
+    return inventory(LOCKED, **{"images": SHUT, "secrets": {KEY: SecretState.READABLE}, **changed})
+
+
+def ceph(state: SecretState) -> Inventory:
+    pools = (pool(type="rbd", path=None, network=CEPH), pool("slow"))
+    return inventory(pools=pools, secrets={OTHER: state})
 
 
 SNAPPED = images(internal_snapshots=("s1", "s2"))
@@ -163,6 +183,63 @@ FIRES = [
     Fires(code="unsupported-format", found=inventory(disk(format="vmdk")), target="vda", says="vmdk"),
     Fires(code="encrypted", found=inventory(disk(encrypted=True)), target="vda"),
     Fires(code="encrypted", found=inventory(images=images(encrypted=True)), target="vda"),
+    # luks_checks
+    Fires(code="encrypted", found=locked(domain=domain(LOCKED, live=(), state=DomainState.OFF)), target="vda"),
+    Fires(
+        code="encrypted",
+        found=locked(),
+        asked=request(method=Method.SNAPSHOT),
+        target="vda",
+        also=frozenset({"no-snapshot"}),
+    ),
+    Fires(code="encrypted", found=chained(), asked=request(encrypt=KEY), target="vda", also=ENTERS, says="--flatten"),
+    Fires(
+        code="encrypted",
+        found=locked(domain=domain(replace(LOCKED, chain=(BASE,), chain_formats=("raw",)))),
+        target="vda",
+        also=frozenset({"unreadable", "raw-chain"}),
+        says="files lie below it",
+    ),
+    Fires(code="encrypted", found=locked(taken={NAS: BLANK}), asked=request(to=NAS), target="vda", says="--decrypt"),
+    Fires(
+        code="encrypted",
+        found=inventory(taken={NAS: BLANK}),
+        asked=request(to=NAS, encrypt=KEY),
+        target="vda",
+        also=ENTERS,
+    ),
+    Fires(code="secret-missing", found=locked(secrets={KEY: SecretState.EMPTY}), target="vda", says="no value"),
+    Fires(
+        code="secret-missing",
+        found=locked(secrets={OTHER: SecretState.MISSING}),
+        asked=request(encrypt=OTHER),
+        target="vda",
+        says="not in libvirt's store",
+    ),
+    Fires(code="secret-missing", found=ceph(SecretState.MISSING), target="vda"),
+    Fires(code="secret-private", found=locked(secrets={KEY: SecretState.PRIVATE}), target="vda", says="--verify none"),
+    Fires(code="secret-private", found=ceph(SecretState.PRIVATE), target="vda", says="private='no'"),
+    Fires(code="wrong-key", found=locked(locked={VDA: "Invalid password"}), target="vda", says="Invalid password"),
+    Fires(
+        code="inactive-differs",
+        found=locked(domain=domain(LOCKED, inactive=(replace(LOCKED, luks=None),))),
+        target="vda",
+        says="not encrypted",
+    ),
+    Fires(code="decrypted", found=locked(), asked=request(decrypt=True), level=Level.WARN, target="vda"),
+    Fires(code="plain-traces", asked=request(encrypt=KEY), level=Level.NOTE, target="vda", also=THICK),
+    Fires(
+        code="thinness",
+        asked=request(encrypt=KEY, keep_source=True),
+        level=Level.NOTE,
+        target="vda",
+        says="1.0 GiB of 4.0 GiB",
+    ),
+    Fires(
+        code="no-space",
+        found=locked(pools=(pool(available=4 * GiB + 256 * MiB), pool("slow"))),
+        says="needed",
+    ),
     Fires(code="data-file", found=inventory(images=images(data_file="x.data")), target="vda", says="x.data"),
     Fires(code="unreadable", found=inventory(images={}), target="vda", says="qemu-img info"),
     Fires(code="unreadable", found=chained(images=images()), target="vda", says="/pools/slow/base.qcow2"),

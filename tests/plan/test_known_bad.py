@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from svmove.location import Secret
 from svmove.model import Disk, Versions
 from svmove.moves import Level
 from svmove.plan import known_bad
@@ -30,7 +31,7 @@ CONCERNED: dict[str, tuple[Disk, Method, dict[str, int]]] = {
     "the I/O of a disk with an iothread that waited": (disk(iothread=True), Method.MIRROR, {}),
     "I/O limits": (disk(iothread=True, throttled=True), Method.MIRROR, {}),
     "a mirror that is ready": (disk(), Method.MIRROR, {}),
-    "a copy to an encrypted": (disk(encrypted=True), Method.MIRROR, {}),
+    "a copy to an encrypted": (disk(luks=Secret(usage="web")), Method.MIRROR, {}),
     "a copy to a volume": (disk(), Method.MIRROR, {}),
     "a copy at 100": (disk(), Method.MIRROR, {}),
 }

@@ -108,6 +108,7 @@ def test_the_document_of_a_plan_has_these_keys() -> None:
         "format",
         "virtual_bytes",
         "allocation",
+        "encrypted",
         "copy_bytes",
         "bandwidth",
         "delete_source",

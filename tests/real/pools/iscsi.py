@@ -78,9 +78,9 @@ def iscsi(
 
 
 @contextmanager
-def iscsi_pool(world: World, target: Iscsi, name: str = "luns") -> Iterator[str]:
+def iscsi_pool(world: World, target: Iscsi, name: str = "luns", *, private: bool = False) -> Iterator[str]:
     """A libvirt pool of its LUNs; yields the uuid of the secret that opens it."""
-    with secret(world, target.password.encode(), "iscsi", f"{target.user} {name}") as uuid:
+    with secret(world, target.password.encode(), "iscsi", f"{target.user} {name}", private=private) as uuid:
         element = E.pool(
             E.name(name),
             E.source(

@@ -1,0 +1,34 @@
+"""LUKS: what an encrypted disk takes, and which images can't be asked for want of a secret.
+
+What is a hole in an encrypted file is no zeros for who has the key. So raw ones are copied whole, and QEMU writes
+encrypted zeros where the source has a hole.
+"""
+
+from svmove import location
+from svmove.location import SecretState
+from svmove.model import Disk, Image
+from svmove.plan.case import Case
+from svmove.plan.choice import Choice
+from svmove.units import MiB
+from svmove.volumes import VolumeSpec
+
+# Of LUKS 1, as QEMU makes it: 2,068,480 bytes.
+HEADER = 2 * MiB
+
+
+def dense(disk: Disk, spec: VolumeSpec) -> bool:
+    """Whether the copy has all its bytes allocated, whatever the source has."""
+    return spec.luks is not None or (disk.luks is not None and disk.format == "raw")
+
+
+def copied(choice: Choice, image: Image, spec: VolumeSpec) -> int:
+    """Bytes that are copied of a disk's own file."""
+    if dense(choice.disk, spec):
+        return spec.capacity
+    return min(image.allocated_bytes, image.virtual_bytes)
+
+
+def unreadable(case: Case, where: str | None) -> bool:
+    """Whether an image on the network was not looked at, because of its secret."""
+    secret = location.secret_of(where) if where else None
+    return secret is not None and case.inventory.secrets.get(secret, SecretState.READABLE) != SecretState.READABLE
