@@ -37,7 +37,7 @@ def test_one_file_has_what_the_guest_sees_and_the_whole_chain_goes(stage: Stage)
     assert [(disk.verify, disk.verified, disk.copied_bytes) for disk in outcome.disks] == 2 * [
         (Verify.BEFORE, True, 4 * BLOCK)
     ]
-    assert [one["way"] for one in stage.facts(outcome.move, "layer")] == ["qemu-img", "plain"]
+    assert [one["way"] for one in stage.facts(outcome.move, "layer")] == ["qemu-img", "qemu-img"]
     stage.world.start_guest()
     stage.world.pass_time(1.0)
     stage.world.check_copies()
