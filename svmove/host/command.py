@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -156,7 +157,10 @@ def _run_heeding(argv: Sequence[str], heed: Callable[[], None]) -> None:
                 heed()
         finally:
             process.kill()  # of one that has ended: nothing
-    if process.returncode != 0:
+    if process.returncode == -signal.SIGINT:
+        # The Ctrl-C came when it had just been started, in our process group still: who is to stop is told by `heed`.
+        _run_heeding(argv, heed)
+    elif process.returncode != 0:
         raise HostError(f"{argv[0]} {argv[1]}: {_last_line(said) or f'exit code {process.returncode}'}")
 
 
