@@ -103,8 +103,13 @@ def secret_of(location: str) -> Secret | None:
     return parse(location).secret if is_network(location) else None
 
 
-def is_network(location: str) -> bool:
+def is_uri(location: str) -> bool:
+    """Of whatever kind; no path that libvirt has begins otherwise than with a slash."""
     return "://" in location and not location.startswith("/")
+
+
+def is_network(location: str) -> bool:
+    return location.partition("://")[0].partition("+")[0] in list(Protocol) and is_uri(location)
 
 
 def is_file(location: str) -> bool:

@@ -22,7 +22,7 @@ def pools(case: Case) -> Iterator[Finding]:
         wanted.add(case.request.to)
     for name in sorted(name for name in wanted if name is not None):
         pool = places.destination(name, case.inventory)
-        if pool is None and location.is_network(name):
+        if pool is None and location.is_uri(name):
             yield refuse("bad-uri", f"{redact(name)!r}: {_trouble(name)}", "write nbd://HOST[:PORT]/EXPORT", None)
         elif pool is None:
             yield refuse("no-such-pool", f"no pool {name!r}", nearest(name, known))

@@ -151,6 +151,7 @@ def test_when_nothing_is_left_to_do_it_is_given_up_early_with_the_figures(writer
     assert writer.world.path("vda", WRITER) == before
 
 
+@pytest.mark.fault
 def test_at_the_deadline_it_stands_for_the_rest_if_a_longer_pause_is_allowed_then(writer: Writer) -> None:
     """12 s: after the first pass of 6 s, before anything else would be done. 20 s: all of the disk would fit."""
     longer = 'at_deadline = "longer-pause"\nlongest_pause = "20s"'
@@ -176,6 +177,7 @@ def test_at_the_deadline_it_is_rolled_back_if_the_rest_does_not_fit_in_that_paus
     assert writer.world.path("vda", WRITER) == before
 
 
+@pytest.mark.fault
 def test_a_disk_that_shares_its_limits_is_not_held_back_and_the_next_step_is_taken(writer: Writer) -> None:
     world = writer.world
     for target in ("vda", "vdb"):

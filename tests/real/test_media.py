@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from lxml import etree
 
 from svmove.host.command import run
@@ -183,6 +184,7 @@ LOCK = "sleep 1000 </dev/sr0 >/dev/null 2>&1 & echo $! >/tmp/holder; sleep 0.5"
 UNLOCK = "kill $(cat /tmp/holder)"
 
 
+@pytest.mark.fault
 def test_a_guest_that_keeps_its_tray_locked_keeps_its_medium_until_it_unlocks_it(world: World) -> None:
     cd, to = iso(world), world.lab.paths.pool("lab-b")
 

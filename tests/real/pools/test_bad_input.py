@@ -124,7 +124,6 @@ def _set(world: World, secret: str, value: bytes) -> None:
         world.virsh("secret-set-value", secret, "--file", file.name)
 
 
-@pytest.mark.chosen
 @pytest.mark.parametrize("point", [Point.COPYING, Point.READY])
 def test_an_export_whose_server_is_killed_is_given_up(guest: World, point: Point) -> None:
     with nbd(guest.folder / "nbd", GIB) as server:
