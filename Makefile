@@ -24,7 +24,7 @@ setup-tests: ## likewise, with what the tests serve storage with: Ceph, iSCSI
 demo: setup ## move the disks of a running guest, and prove it
 	@$(ROOT) scripts/demo
 
-test: setup-tests ## all tests, on a real libvirt with a real guest (about 23 minutes on two cores)
+test: setup-tests ## all tests, on a real libvirt with a real guest (about 25 minutes on two cores)
 	$(ROOT) $(PYTEST) -m "not fault and not pool"
 
 test-fast: setup ## the tests that need no lab (seconds)
