@@ -24,6 +24,7 @@ class VolumeSpec:
     lazy_refcounts: bool = False
     backing: str | None = None  # path of the file below it
     backing_format: str | None = None
+    overwrite: bool = False  # of one that is taken: it may have something in it
     taken: bool = False  # it was there before the move, which overwrites it, and never deletes it
     full: bool = False  # fully allocated when the guest is switched to it
     luks: Secret | None = None  # the passphrase of its LUKS header; None: it is not encrypted

@@ -168,7 +168,7 @@ def _slice_options(path: str, format_: str, offset: int, length: int, *, below: 
     """QEMU's key=value form, where a comma is written twice.
 
     `below`: what is a hole is asked of the files below it too. A slice does not, so without the quorum of one
-    (`svmove.host.local`) all that the top does not have itself would be read, and what is a hole in all of them.
+    (`nodes.seen_whole`) all that the top does not have itself would be read, and what is a hole in all of them.
     """
     name, quorum, image = path.replace(",", ",,"), "", "file"
     if below:

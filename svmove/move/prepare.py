@@ -5,6 +5,7 @@ Every act is idempotent: it looks first whether it was done, by this process or 
 
 from svmove import location
 from svmove.errors import CopyError, HypervisorError
+from svmove.model import Volume
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
 from svmove.move.ownership import doubt_about_unrecorded, used_elsewhere
@@ -50,6 +51,9 @@ def take(move: Move, key: str, spec: VolumeSpec) -> None:
     if identity is None or (who := used_elsewhere(move).get(identity)) is not None:
         why = f"{who} uses it" if identity else "it is gone"
         raise CopyError(f"{spec.path} can't be taken any more: {why}", reason="changed", remedy="plan again")
+    there = move.world.host.taken(spec.path)
+    if there is None or not (there.blank or spec.overwrite):  # the plan may be minutes old
+        raise CopyError(f"{spec.path} is not blank any more", reason="changed", remedy="plan again")
     move.intend("take", key, pool=spec.pool, name=spec.name, path=spec.path)
     move.note("created", key, pool=spec.pool, name=spec.name, identity=identity)
 
@@ -73,14 +77,19 @@ def create(move: Move, key: str, spec: VolumeSpec) -> None:
             )
         raise
     move.note("created", key, pool=spec.pool, name=spec.name, identity=host.identity(volume.path))
-    # Volume groups give whole extents: of a larger one the guest sees as much as it had.
-    lies = volume.capacity != spec.capacity if location.is_file(spec.path) else volume.capacity < spec.capacity
-    if volume.path != spec.path or lies:
+    if volume.path != spec.path or not _suits(volume, spec):
         raise CopyError(
             f"pool {spec.pool} made {volume.path} with {volume.capacity} bytes; "
             f"wanted were {spec.path} and {spec.capacity}",
             reason="pool-lies",
         )
+
+
+def _suits(volume: Volume, spec: VolumeSpec) -> bool:
+    """Volume groups give whole extents: of a larger one the guest sees as much as it had."""
+    if location.is_file(spec.path):
+        return volume.capacity == spec.capacity
+    return volume.capacity >= spec.capacity
 
 
 def _adopt(move: Move, key: str, spec: VolumeSpec, identity: str) -> None:
@@ -90,6 +99,6 @@ def _adopt(move: Move, key: str, spec: VolumeSpec, identity: str) -> None:
         raise CopyError(f"{spec.path} exists already", reason="name-taken", remedy="give another name")
     hypervisor.refresh_pool(spec.pool)  # libvirt may have died over it as well
     volume = hypervisor.volume_at(spec.path)
-    if volume is None or volume.name != spec.name or volume.capacity < spec.capacity:
+    if volume is None or volume.name != spec.name or not _suits(volume, spec):
         raise CopyError(f"{spec.path} was only half made", reason="half-made", remedy="move again")
     move.note("created", key, pool=spec.pool, name=spec.name, identity=identity)

@@ -122,6 +122,7 @@ def _destination(asked: DiskRequest, request: Request, disk: Disk, image: Image,
         format=format_,
         capacity=-(-virtual_bytes // _SECTOR) * _SECTOR,
         taken=not kind.makes,
+        overwrite=not kind.makes and request.overwrite,
         cluster_bytes=image.cluster_bytes if keeps else None,
         # libvirt's own default is compat 0.10, which has neither zero clusters nor lazy refcounts.
         compat=(image.compat if keeps else "1.1") if format_ == "qcow2" else None,
