@@ -82,6 +82,7 @@ class Disk:
     slice_bytes: int | None = None  # the guest sees only so much of it (<slice>)
     throttled: bool = False  # it has limits of its own (<iotune>)
     tray_open: bool = False  # of a drive whose medium the guest has ejected
+    direct: bool = False  # QEMU opens it past the page cache (cache none or directsync)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,6 +288,8 @@ class Inventory:
     # first. Missing: not known.
     offloads: Mapping[str, CopyWay] = field(default_factory=dict)
     filesystems: Mapping[str, str] = field(default_factory=dict)  # by pool; several may share one
+    buffered: frozenset[str] = frozenset()  # pools whose file system knows no O_DIRECT
+    shared: Mapping[str, int] = field(default_factory=dict)  # by target: bytes of its file that other files have too
     taken: Mapping[str, Taken] = field(default_factory=dict)  # by location, of those that are there
     troubles: Mapping[str, str] = field(default_factory=dict)  # by pool, by location: why it can't be looked into
     agent: Agent | None = None  # None: nobody has asked, since nothing needs it

@@ -86,6 +86,14 @@ class Host(Protocol):
         """How a file could be copied into a folder, best first. Changes nothing. Raises HostError."""
         ...
 
+    def shared(self, path: str) -> int:
+        """Bytes of the file that share their room with other files (reflink). 0 where the file system can't tell."""
+        ...
+
+    def takes_direct(self, folder: str) -> bool | None:
+        """Whether files there can be opened past the page cache. None: it can't be tried without leaving one behind."""
+        ...
+
     def filesystem(self, path: str) -> str | None:
         """Which one the path lies on: equal for paths that share their free space. None: there is no such path."""
         ...

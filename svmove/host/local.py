@@ -139,6 +139,12 @@ class LocalHost:
         except OSError as error:
             raise HostError(f"{error.filename or folder}: {error.strerror}") from error
 
+    def shared(self, path: str) -> int:
+        return reflink.shared_bytes(path)
+
+    def takes_direct(self, folder: str) -> bool | None:
+        return offload.takes_direct(folder)
+
     def filesystem(self, path: str) -> str | None:
         try:
             # Two subvolumes of one btrfs have two of these (and two of f_fsid): they count as two file systems.

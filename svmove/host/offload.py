@@ -40,3 +40,17 @@ def _shares(reader: int, folder: str) -> bool:
     finally:
         os.close(writer)
     return True
+
+
+def takes_direct(folder: str) -> bool | None:
+    """Whether a file to be can be opened past the page cache, tried with one that has no name. None: there can't be one
+    (NFS), so nothing is known."""
+    found = []
+    for flags in (0, os.O_DIRECT):
+        try:
+            os.close(os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC | flags, 0o600))
+            found.append(True)
+        except OSError:
+            found.append(False)
+    without, past = found
+    return past if without else None

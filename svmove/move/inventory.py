@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from svmove import location
 from svmove.errors import HostError, HypervisorError
 from svmove.journal import Journal
 from svmove.model import (
@@ -96,6 +97,8 @@ def gather(
         taken=taken.look(to_take, domain.uuid, meant, hypervisor, host, troubles),
         troubles=troubles,
         filesystems=_filesystems(pools, wanted, host),
+        buffered=_buffered(pools, wanted, host),
+        shared=_shared(meant, host) if can_read else {},
         offloads=_offloads(meant, request, pools, host) if can_read else {},
         writes=written.rates([disk.target for disk in meant], _expected(request, policy, past_rates), policy),
     )
@@ -213,6 +216,16 @@ def _filesystems(pools: Sequence[Pool], wanted: Collection[str | None], host: Ho
                 if (filesystem := host.filesystem(pool.folder)) is not None:
                     found[pool.name] = filesystem
     return found
+
+
+def _buffered(pools: Sequence[Pool], wanted: Collection[str | None], host: Host) -> frozenset[str]:
+    here = [(pool.name, pool.folder) for pool in pools if pool.active and pool.name in wanted]
+    return frozenset(name for name, folder in here if folder is not None and host.takes_direct(folder) is False)
+
+
+def _shared(disks: Sequence[Disk], host: Host) -> dict[str, int]:
+    files = [(disk.target, disk.path) for disk in disks if disk.device == "disk"]
+    return {target: host.shared(path) for target, path in files if path is not None and location.is_file(path)}
 
 
 def _offloads(disks: Sequence[Disk], request: Request, pools: Sequence[Pool], host: Host) -> dict[str, CopyWay]:

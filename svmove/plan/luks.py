@@ -1,7 +1,8 @@
 """LUKS: what an encrypted disk takes, and which images can't be asked for want of a secret.
 
-What is a hole in an encrypted file is no zeros for who has the key. So raw ones are copied whole, and QEMU writes
-encrypted zeros where the source has a hole.
+What is a hole in an encrypted raw file is no zeros for who has the key. So from one all is copied, and into one QEMU
+writes encrypted zeros where the source has a hole. A qcow2 marks its clusters as zero beside what it encrypts, so it
+stays thin.
 """
 
 from svmove import location
@@ -18,7 +19,7 @@ HEADER = 2 * MiB
 
 def dense(disk: Disk, spec: VolumeSpec) -> bool:
     """Whether the copy has all its bytes allocated, whatever the source has."""
-    return spec.luks is not None or (disk.luks is not None and disk.format == "raw")
+    return (spec.luks is not None and spec.format == "raw") or (disk.luks is not None and disk.format == "raw")
 
 
 def copied(choice: Choice, image: Image, spec: VolumeSpec) -> int:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from svmove.moves import Finding, Level
-from svmove.plan import luks, places
+from svmove.plan import luks, places, sharing
 from svmove.plan.case import Case, nearest, refuse
 from svmove.plan.choice import Choice
 from svmove.requests import Allocation, Method
@@ -76,6 +76,32 @@ def _taken(case: Case, choice: Choice, spec: VolumeSpec) -> Iterator[Finding]:
             remedy="to use all of it, take the <slices> out of the XML when the guest is off",
             target=target,
         )
+
+
+def direct(case: Case) -> Iterator[Finding]:
+    """QEMU would say so as well, but after the volume was made: "file system may not support O_DIRECT"."""
+    for choice in case.choices:
+        if choice.disk.direct and choice.destination is not None and choice.destination.pool in case.inventory.buffered:
+            yield refuse(
+                "no-direct",
+                f"{choice.disk.target} is opened past the page cache, which the file system of pool "
+                f"{choice.destination.pool} can't do",
+                "choose another pool, or set cache='writeback' on its <driver>; it counts from the guest's next start",
+                choice.disk.target,
+            )
+
+
+def shared(case: Case) -> Iterator[Finding]:
+    for choice in case.choices:
+        target, size = choice.disk.target, case.inventory.shared.get(choice.disk.target, 0)
+        if size and not sharing.shares(choice, case.request, case.inventory, case.method):
+            yield Finding(
+                level=Level.NOTE,
+                code="reflink",
+                text=f"{target}: {show_size(size)} share their room with other files at the source; "
+                "the copy takes room of its own for them",
+                target=target,
+            )
 
 
 def kept(case: Case) -> Iterator[Finding]:

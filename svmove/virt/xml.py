@@ -65,6 +65,7 @@ def _disk(element: etree._Element, volume_path: VolumePath, controllers: Collect
         slice_bytes=_slice(source),
         throttled=element.find("iotune") is not None,
         tray_open=get(target, "tray") == "open",
+        direct=get(driver, "cache") in ("none", "directsync"),
     )
 
 

@@ -613,6 +613,9 @@ class HostContract:
         assert side.host.filesystem(side.folder) is not None
         assert side.host.filesystem(side.folder) == side.host.filesystem(side.folder)
         assert side.host.filesystem(side.folder + "/none") is None
+        assert side.host.takes_direct(side.folder) is True
+        assert side.host.takes_direct(side.folder + "/none") is None
+        assert side.host.shared(side.path()) == side.host.shared(side.folder + "/none") == 0
 
     def test_a_file_is_copied_into_one_that_is_there_and_both_are_the_same_until_one_is_changed(
         self, side: Side

@@ -133,6 +133,14 @@ class FakeHost:
         return CopyWay.CONVERT
 
     @counted
+    def shared(self, path: str) -> int:
+        return 0
+
+    @counted
+    def takes_direct(self, folder: str) -> bool | None:
+        return True if folder in ("/pools/fast", "/pools/slow") else None
+
+    @counted
     def filesystem(self, path: str) -> str | None:
         return path if path in ("/pools/fast", "/pools/slow") else None
 

@@ -144,9 +144,12 @@ def test_one_file_system_shares_the_extents_and_proves_the_copy_without_reading_
         assert copied(source, clone) is CopyWay.REFLINK
         assert host.shares_all(str(source), str(clone))
         assert clone.read_bytes() == source.read_bytes()
+        assert host.shared(str(source)) == host.shared(str(clone)) > 200_000
+        assert host.takes_direct(str(folder)) is True
 
         plain.write_bytes(source.read_bytes())
         assert not host.shares_all(str(source), str(plain))
+        assert host.shared(str(plain)) == 0
         with clone.open("r+b") as file:
             file.seek(1 * MiB)
             file.write(b"\0")

@@ -67,6 +67,7 @@ def test_there_is_storage_among_them_that_takes_no_direct_io(tmp_path: Path) -> 
     command.run(["mount", "-n", "-t", "ramfs", "none", str(tmp_path)])
     try:
         assert not direct.takes(str(blank(tmp_path / "file")))
+        assert LocalHost().takes_direct(str(tmp_path)) is False
     finally:
         command.run(["umount", "-n", str(tmp_path)])
 

@@ -192,7 +192,14 @@ FIRES = [
         target="vda",
         also=frozenset({"no-snapshot"}),
     ),
-    Fires(code="encrypted", found=chained(), asked=request(encrypt=KEY), target="vda", also=ENTERS, says="--flatten"),
+    Fires(
+        code="encrypted",
+        found=chained(),
+        asked=request(encrypt=KEY),
+        target="vda",
+        also=frozenset({"plain-traces"}),
+        says="--flatten",
+    ),
     Fires(
         code="encrypted",
         found=locked(domain=domain(replace(LOCKED, chain=(BASE,), chain_formats=("raw",)))),
@@ -227,10 +234,10 @@ FIRES = [
         says="not encrypted",
     ),
     Fires(code="decrypted", found=locked(), asked=request(decrypt=True), level=Level.WARN, target="vda"),
-    Fires(code="plain-traces", asked=request(encrypt=KEY), level=Level.NOTE, target="vda", also=THICK),
+    Fires(code="plain-traces", asked=request(encrypt=KEY), level=Level.NOTE, target="vda"),
     Fires(
-        code="thinness",
-        asked=request(encrypt=KEY, keep_source=True),
+        code="thinness",  # a qcow2 stays thin
+        asked=request(encrypt=KEY, keep_source=True, format=Format.RAW),
         level=Level.NOTE,
         target="vda",
         says="1.0 GiB of 4.0 GiB",
@@ -444,6 +451,19 @@ FIRES = [
         level=Level.NOTE,
         also=THICK,
         target="vda",
+    ),
+    Fires(
+        code="no-direct",
+        found=inventory(disk(direct=True), buffered=frozenset({"fast"})),
+        target="vda",
+        says="cache='writeback'",
+    ),
+    Fires(
+        code="reflink",
+        found=inventory(shared={"vda": 1 * GiB}),
+        level=Level.NOTE,
+        target="vda",
+        says="1.0 GiB share",
     ),
     Fires(code="thinness", found=to_lun(), asked=lun(), level=Level.NOTE, target="vda", says="thin itself"),
     Fires(

@@ -87,10 +87,10 @@ _MAKE = {
 
 @contextmanager
 def made(world: World, size: str, kind: str = "ext4", name: str = "faulty") -> Iterator[Path]:
-    """A file system of that size and kind (ext4, xfs with reflink, btrfs, tmpfs), mounted."""
+    """A file system of that size and kind (ext4, xfs with reflink, btrfs, tmpfs; ramfs, which has none), mounted."""
     folder = world.folder / name
-    if kind == "tmpfs":
-        with _tmpfs(world, size, folder):
+    if kind in ("tmpfs", "ramfs"):
+        with _in_memory(world, kind, size, folder):
             yield folder
         return
     image = world.folder / f"{name}.img"
@@ -116,11 +116,11 @@ demand(libc.syscall(429, tree, b"", -100, folder, 4))
 
 
 @contextmanager
-def _tmpfs(world: World, size: str, folder: Path) -> Iterator[Path]:
-    pid = world.lab.daemon.pid()
+def _in_memory(world: World, kind: str, size: str, folder: Path) -> Iterator[Path]:
+    pid, options = world.lab.daemon.pid(), f"size={size}," if kind == "tmpfs" else ""
     folder.mkdir()
     with ExitStack() as stack:
-        run(["mount", "-n", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", folder])
+        run(["mount", "-n", "-t", kind, "-o", f"{options}mode=755", kind, folder])
         stack.callback(unmount, [], folder)
         run([sys.executable, "-c", _TAKE_ALONG, str(pid), folder])
         stack.callback(unmount, ["nsenter", "--mount", f"--target={pid}"], folder)

@@ -14,6 +14,7 @@ from svmove.policy import Policy
 from svmove.requests import DiskRequest, Request
 from tests.real.faults.points import Once, Point, watched
 from tests.real.faults.test_kills import kill_at
+from tests.real.filesystems import small
 from tests.real.pools import places
 from tests.real.pools.ceph import POOL, ceph, rbd_pool
 from tests.real.pools.iscsi import Iscsi, iscsi, iscsi_pool
@@ -76,6 +77,12 @@ def test_what_is_no_export_is_refused_with_the_reason(guest: World) -> None:
     with nbd(world.folder / "nbd", GIB, read_only=True) as server:
         refused(world, f"vdb={server.uri('disk')}", "volume-read-only", "can't be written to")
         refused(world, f"vdb={server.uri('another')}", "no-such-volume", "another")
+
+
+@pytest.mark.chosen
+def test_a_pool_whose_file_system_takes_no_direct_io_is_refused_to_a_disk_that_needs_it(guest: World) -> None:
+    with small(guest, "0", name="in-memory", kind="ramfs"):
+        refused(guest, "vdb=in-memory", "no-direct", "past the page cache", "in-memory")
 
 
 @pytest.mark.chosen
