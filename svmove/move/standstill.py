@@ -19,7 +19,7 @@ def begin_export(move: Move, targets: Collection[str]) -> None:
     try:
         move.world.hypervisor.begin_export(move.plan.uuid, scratch_files(move, targets), move.socket)
     except SvmoveError as error:
-        # The guest is on its destination and goes on; only the proof is lost, which `_settle` finds out.
+        # The guest is on its destination and goes on; only the proof is lost, which `proof.settle` finds out.
         move.say(text=f"no export: {error.text}")
 
 

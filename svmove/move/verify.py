@@ -15,9 +15,9 @@ from svmove.errors import HostError, InterruptedMoveError, UnverifiedError
 from svmove.model import EventKind
 from svmove.move.compare import Comparison, Piece, Read, covering, slices
 from svmove.move.context import Move
-from svmove.move.cutover import onward
 from svmove.move.observe import Where
 from svmove.move.phases import Phase
+from svmove.move.proof import onward
 from svmove.move.standstill import scratch_files
 from svmove.outcomes import Mismatch
 from svmove.requests import Verify
