@@ -72,7 +72,10 @@ def _switch(move: Move, state: DomainState) -> Phase:
     for number in range(1, policy.cutover_attempts + 1):
         _await_answer(move)
         move.may_go_on()  # the last chance: what comes later is held, not rolled back
-        attempt = _quietly(move, number, suspends=state is DomainState.RUNNING)
+        try:
+            attempt = _quietly(move, number, suspends=state is DomainState.RUNNING)
+        except CopyError as error:
+            raise _cause(move, error) from error
         if attempt.requested:
             return settle(move, trouble=attempt.trouble)
         if move.short is not None and attempt.began:  # one attempt: the guest goes on, and so does the copy
@@ -86,6 +89,15 @@ def _switch(move: Move, state: DomainState) -> Phase:
         reason="pause-exceeded" if attempt.began else "freeze-failed",
         remedy="allow a longer pause: --max-pause, or move when the guest writes less",
     )
+
+
+def _cause(move: Move, error: CopyError) -> CopyError:
+    """Of what failed before a pivot was asked for, with the guest running again: why a copy is gone, if that is it."""
+    seen = move.observe()
+    if seen.off:
+        return CopyError("the guest was stopped before its cutover", reason="guest-stopped")
+    rest = seen.of(move.pending)
+    return error if rest.all_copy else lost(move, rest)
 
 
 def _await_answer(move: Move) -> None:
@@ -178,13 +190,17 @@ def _went_on_by_itself(move: Move) -> bool:
 
 
 def _drained(move: Move, deadline: float, *, capped: bool) -> bool:
-    """Whether nothing is dirty any more. The guest stands still, so what is clean now stays clean."""
+    """Whether nothing is dirty any more. The guest stands still, so what is clean now stays clean.
+
+    Raises CopyError when a copy is gone: nothing would come of waiting with the guest."""
     hypervisor, clock, uuid = move.world.hypervisor, move.world.clock, move.plan.uuid
     if capped:  # the cap is for the bulk; the rest is what the guest waits for
         for disk in move.pending:
             hypervisor.set_bandwidth(uuid, disk.target, None)
     while True:
         jobs = [hypervisor.job(uuid, disk.target) for disk in move.pending]
+        if None in jobs:
+            raise CopyError("a copy was lost", reason="job-vanished")
         if clock.monotonic() >= deadline:
             return False
         if all(job is not None and job.done >= job.end for job in jobs) and (
@@ -200,13 +216,14 @@ def _pivot(move: Move, deadline: float) -> tuple[frozenset[str], str | None]:
     One that fails does not end the waiting: those that went over need their export while the guest stands.
     """
     waiting, over = set[str](), set[str]()
+    to = {disk.target: disk.lands.path for disk in move.pending}
     trouble: str | None = None
     for disk in move.pending:
         try:
             move.world.hypervisor.request_pivot(move.plan.uuid, disk.target)
             waiting.add(disk.target)
         except HypervisorError as error:
-            trouble = f"the pivot of {disk.target} was refused: {error.text}"
+            trouble = f"the pivot of {disk.target} to {disk.lands.path} was refused: {error.text}"
     left = False
 
     def heed(event: Event | None) -> bool:
@@ -217,10 +234,10 @@ def _pivot(move: Move, deadline: float) -> tuple[frozenset[str], str | None]:
                 over.add(target)
             case Event(kind=EventKind.REASON, target=str(target), text=text) if target in waiting:
                 waiting.remove(target)
-                trouble = f"the pivot of {target} failed: {text}"
+                trouble = f"the pivot of {target} to {to[target]} failed: {text}"
             case Event(kind=EventKind.FAILED | EventKind.CANCELED, target=str(target)) if target in waiting:
                 waiting.remove(target)
-                trouble = f"the pivot of {target} failed"
+                trouble = f"the pivot of {target} to {to[target]} failed"
             case Event(kind=EventKind.STOPPED):
                 left, trouble = True, "the guest was stopped during the cutover"
             case Event(kind=EventKind.DISCONNECTED):

@@ -99,7 +99,7 @@ def copy(move: Move) -> Phase:
 
 def _await_all(move: Move) -> Phase:
     watched = Converge(move)
-    ready = _ready(move.observe().of(move.pending))
+    ready = _ready(move)
     if "bandwidth" in move.world.journal.requests.changes(move.plan.move):
         _lift(move)  # whatever limit a dead svmove has left on the jobs; the governor sets its own
     governor = _governor(move, None)
@@ -116,7 +116,7 @@ def _await_all(move: Move) -> Phase:
             elif (following := watched.look(_report(move, ready, governor, watched), ready)) is not None:
                 return following
         if len(ready) < len(move.pending):
-            ready |= _ready(move.observe().of(move.pending))
+            ready |= _ready(move)
     _report(move, ready, None, watched)
     return Phase.READY
 
@@ -137,13 +137,13 @@ def _lift(move: Move) -> None:
         move.world.hypervisor.set_bandwidth(move.plan.uuid, disk.target, None)
 
 
-def _ready(seen: Seen) -> set[str]:
+def _ready(move: Move) -> set[str]:
     """Raises CopyError when a mirror is gone: a vanished job is never success."""
+    seen = move.observe().of(move.pending)
     if seen.off:
         raise stopped()
-    for disk in seen.disks:
-        if not disk.copies:
-            raise CopyError(f"the copy of {disk.target} is gone: {disk}", reason="job-vanished")
+    if not seen.all_copy:
+        raise lost(move, seen)
     unless_replaced(seen)
     return {disk.target for disk in seen.disks if disk.mirror is not None and disk.mirror.ready}
 
@@ -226,19 +226,20 @@ def failure(move: Move, event: Event) -> CopyError:
 
 
 def lost(move: Move, seen: Seen) -> CopyError:
-    """Of a copy that was ready, and is gone. QEMU's reason, when its event comes."""
-    failed: Event | None = None
+    """Why a copy is gone: by its event, when that comes, and QEMU's reason."""
+    found: CopyError | None = None
 
     def told(event: Event | None) -> bool:
-        nonlocal failed
-        if event is not None and event.kind in (EventKind.FAILED, EventKind.REASON):
-            failed = event
-        return failed is not None
+        nonlocal found
+        try:
+            if event is not None:
+                _heed(move, event, set())
+        except CopyError as error:
+            found = error
+        return found is not None
 
     move.await_(_REASON_WAIT, told)
-    if failed is not None:
-        return failure(move, failed)
-    return CopyError(f"a copy was lost before the cutover: {seen}", reason="job-vanished")
+    return found or CopyError(f"a copy was lost, and nobody says why: {seen}", reason="job-vanished")
 
 
 def _report(move: Move, ready: set[str], governor: Governor | None, watched: Converge) -> dict[str, Job]:
