@@ -114,6 +114,16 @@ class Host(Protocol):
         """Begins a write beside the file, which may hang; the file itself is not touched, and nothing is left."""
         ...
 
+    def trouble(self, path: str, seconds: float) -> str | None:
+        """Why the storage of an image can't be read: its own words, or that it did not answer in that time. None: it
+        can be, or it is a file, of which an error is an answer."""
+        ...
+
+    def room(self, path: str) -> int | None:
+        """How many bytes a pool on the network, or that of an image, still takes, where its storage tells more than
+        libvirt does (Ceph: quotas); below 0 when that is overrun. None: not known. Takes up to 15 s."""
+        ...
+
     def free(self, path: str) -> int:
         """Bytes free on the file system of the nearest existing folder."""
         ...

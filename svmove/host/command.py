@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from svmove.errors import HostError, UnverifiedError
+from svmove.errors import HostError
 from svmove.host import direct
-from svmove.host.nodes import Nodes
 
 
 class SilentError(HostError):
@@ -42,7 +41,7 @@ def run(argv: Sequence[str], *, timeout: float = 60.0, inherited: Sequence[int] 
     except (OSError, ValueError) as error:
         raise HostError(f"{argv[0]}: {error}") from error
     if done.returncode != 0 and not tolerant:
-        raise HostError(f"{argv[0]} {argv[1]}: {_last_line(done.stderr) or f'exit code {done.returncode}'}")
+        raise HostError(f"{argv[0]} {argv[1]}: {last_line(done.stderr) or f'exit code {done.returncode}'}")
     return done.stdout
 
 
@@ -161,7 +160,7 @@ def _run_heeding(argv: Sequence[str], heed: Callable[[], None]) -> None:
         # The Ctrl-C came when it had just been started, in our process group still: who is to stop is told by `heed`.
         _run_heeding(argv, heed)
     elif process.returncode != 0:
-        raise HostError(f"{argv[0]} {argv[1]}: {_last_line(said) or f'exit code {process.returncode}'}")
+        raise HostError(f"{argv[0]} {argv[1]}: {last_line(said) or f'exit code {process.returncode}'}")
 
 
 def _slice_options(path: str, format_: str, offset: int, length: int, *, below: bool = False) -> str:
@@ -223,73 +222,5 @@ def create_qcow2(path: str, virtual_bytes: int) -> None:
     run(["qemu-img", "create", "-q", "-f", "qcow2", "--", path, str(virtual_bytes)])
 
 
-def compare_images(
-    source: dict[str, Any],
-    exported: dict[str, Any],
-    length: int,
-    advanced: Callable[[int], bool],
-    *,
-    shared: bool = False,
-    nodes: Nodes | None = None,
-) -> int | None:
-    """The offset of the first difference of two images of `length` bytes, given as QEMU block options.
-
-    `qemu-img compare` exits with 0 for equal, 1 for different, more for an error, and prints its progress
-    as "(12.50/100%)" with carriage returns.
-
-    Raises:
-        HostError: it can't be run, or could not read one of the images.
-        UnverifiedError: `advanced` returned False.
-    """
-    argv = [
-        "qemu-img",
-        "compare",
-        *(["-U"] if shared else []),
-        *(nodes.argv if nodes else []),
-        "-p",
-        "json:" + json.dumps(source),
-        "json:" + json.dumps(exported),
-    ]
-    process = subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        pass_fds=nodes.inherited if nodes else (),
-    )
-    output, errors = process.stdout, process.stderr
-    assert output is not None
-    assert errors is not None
-    seen, said = 0, ""
-    try:
-        for chunk in iter(lambda: output.readline(64), ""):
-            said = (said + chunk)[-4096:]
-            part = said.rpartition("/100%)")[0].rpartition("(")[2]
-            now = min(int(length * float(part) / 100), length) if _is_number(part) else seen
-            if not advanced(now - seen):
-                raise UnverifiedError("the verification was stopped")
-            seen = now
-        code = process.wait()
-        if code == 0:
-            advanced(length - seen)
-            return None
-        offset = said.partition("Content mismatch at offset ")[2].partition("!")[0]
-        if code == 1 and offset.isdigit():
-            return int(offset)
-        raise HostError(f"qemu-img compare: {_last_line(errors.read()) or f'exit code {code}'}")
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        output.close()
-        errors.close()
-
-
-def _is_number(text: str) -> bool:
-    return text.replace(".", "", 1).isdigit()
-
-
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
     return text.strip().rpartition("\n")[2]

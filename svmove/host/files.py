@@ -32,3 +32,13 @@ def _read_only(descriptor: int, path: str) -> bool:
         return not os.access(path, os.W_OK)
     (flag,) = struct.unpack("i", fcntl.ioctl(descriptor, _BLKROGET, bytes(4)))
     return bool(flag)
+
+
+def stat(path: str) -> os.stat_result | None:
+    """None when there is no such file. Raises HostError."""
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}") from error

@@ -11,7 +11,20 @@ from pathlib import Path
 
 from svmove import location
 from svmove.errors import HostError
-from svmove.host import command, copying, encrypted, files, lock, monitor, offload, probe, procfs, reflink, scratch
+from svmove.host import (
+    command,
+    comparing,
+    copying,
+    encrypted,
+    files,
+    lock,
+    monitor,
+    offload,
+    probe,
+    procfs,
+    reflink,
+    scratch,
+)
 from svmove.host.info import image_record
 from svmove.host.network import NetworkImages
 from svmove.host.nodes import Nodes, Options, Values, no_secrets, seen_whole, sliced
@@ -94,20 +107,12 @@ class LocalHost:
     def identity(self, path: str) -> str | None:
         if location.is_network(path):
             return self._network.identity(path)
-        try:
-            return procfs.file_id(os.stat(path))
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise HostError(f"{path}: {error.strerror}") from error
+        found = files.stat(path)
+        return None if found is None else procfs.file_id(found)
 
     def stamp(self, path: str) -> str | None:
-        try:
-            found = os.stat(path)
-        except FileNotFoundError:
+        if (found := files.stat(path)) is None:
             return None
-        except OSError as error:
-            raise HostError(f"{path}: {error.strerror}") from error
         # Not the time of the last change (ctime): libvirt changes a file's owner at a start, also at one that fails.
         return f"{procfs.file_id(found)} {found.st_size} {found.st_mtime_ns}"
 
@@ -146,13 +151,9 @@ class LocalHost:
         return offload.takes_direct(folder)
 
     def filesystem(self, path: str) -> str | None:
-        try:
-            # Two subvolumes of one btrfs have two of these (and two of f_fsid): they count as two file systems.
-            return str(os.stat(path).st_dev)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise HostError(f"{path}: {error.strerror}") from error
+        # Two subvolumes of one btrfs have two of these (and two of f_fsid): they count as two file systems.
+        found = files.stat(path)
+        return None if found is None else str(found.st_dev)
 
     def size(self, path: str) -> int:
         if location.is_network(path):
@@ -186,6 +187,14 @@ class LocalHost:
         if location.is_network(path):
             return self._network.probe(path)
         return probe.Write(path)
+
+    def trouble(self, path: str, seconds: float) -> str | None:
+        if location.is_network(path):
+            return self._network.trouble(path, seconds)
+        return None if self.answers(path, seconds) else f"no answer in {seconds:g} s"
+
+    def room(self, path: str) -> int | None:
+        return self._network.room(path) if location.is_network(path) else None
 
     def free(self, path: str) -> int:
         folder = Path(path)
@@ -263,7 +272,7 @@ class LocalHost:
                 sliced(self._image(nodes, *side, alone=True) if layer else self._whole(nodes, *side), offset, length)
                 for side in sides
             )
-            found = command.compare_images(left, right, length, advanced, shared=True, nodes=nodes)
+            found = comparing.compare_images(left, right, length, advanced, shared=True, nodes=nodes)
         return None if found is None else offset + found
 
     def compare(
@@ -280,7 +289,7 @@ class LocalHost:
         with Nodes(self._secrets) as nodes:
             left = sliced(self._whole(nodes, source, format_), offset, length)
             right = sliced(exported, offset, length)
-            found = command.compare_images(left, right, length, advanced, nodes=nodes)
+            found = comparing.compare_images(left, right, length, advanced, nodes=nodes)
         return None if found is None else offset + found
 
     def _image(self, nodes: Nodes, path: str, format_: str, *, alone: bool = False) -> Options:

@@ -10,7 +10,7 @@ from typing import Any
 
 from svmove import location
 from svmove.errors import HostError
-from svmove.host import command, probe
+from svmove.host import ceph, command, probe
 from svmove.host.info import image_record
 from svmove.host.nodes import Nodes, Values
 from svmove.model import Image
@@ -79,6 +79,23 @@ class NetworkImages:
     def answers(self, path: str, seconds: float) -> bool:
         with Nodes(self._values) as nodes:
             return command.end_in_time([self._read(nodes, path)], seconds, nodes.inherited)
+
+    def trouble(self, path: str, seconds: float) -> str | None:
+        with Nodes(self._values) as nodes:
+            named = "json:" + json.dumps(nodes.image(path, "raw"))
+            # Read-only: to open it for writing, Ceph writes, and a full pool would let that wait.
+            argv = ["qemu-io", "-r", "-U", *nodes.argv, "-c", "read -q 0 512", named]
+            try:
+                command.run(argv, timeout=seconds, inherited=nodes.inherited)
+            except command.SilentError:
+                return f"no answer in {seconds:g} s"
+            except HostError as error:
+                return _OPTIONS.sub("", error.text)
+        return None
+
+    def room(self, path: str) -> int | None:
+        image = location.parse(path)
+        return ceph.room(self._values, image) if image.protocol is location.Protocol.RBD else None
 
     def probe(self, path: str) -> probe.Timed:
         with Nodes(self._values) as nodes:

@@ -165,6 +165,13 @@ class FakeHost:
         return FakeProbe(self.world)
 
     @counted
+    def trouble(self, path: str, seconds: float) -> str | None:
+        return None if self.answers(path, seconds) else f"no answer in {seconds:g} s"
+
+    def room(self, path: str) -> int | None:
+        return None  # there is no Ceph here
+
+    @counted
     def free(self, path: str) -> int:
         return self.world.free
 
