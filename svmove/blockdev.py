@@ -1,6 +1,7 @@
 """An image on the network as QEMU's block options (qapi/block-core.json, BlockdevOptions), and back."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,6 +60,8 @@ def _nbd_server(image: Network) -> Options:
 
 def image_of(filename: str) -> Network | None:
     """What a block node's file name says (`query-named-block-nodes`): a URI, or "json:" and options. None: a file."""
+    if filename.startswith("rbd:") and "://" not in filename:
+        return _of_old_rbd(filename)
     if not filename.startswith("json:"):
         return _of_uri(filename)
     found = json.loads(filename.removeprefix("json:"))
@@ -96,6 +99,18 @@ def _of_uri(filename: str) -> Network | None:
     if scheme.partition("+")[0] not in list(Protocol):
         return None
     return parse(filename)
+
+
+def _of_old_rbd(filename: str) -> Network:
+    """rbd:pool/image:id=user:key=VALUE:mon_host=a\\:1\\;b; a colon in a word has a backslash before it. Whatever opens
+    it is left out; so are its servers where the host's own configuration names them."""
+    name, *words = (re.sub(r"\\(.)", r"\1", word) for word in re.split(r"(?<!\\):", filename.removeprefix("rbd:")))
+    hosts = next((word.removeprefix("mon_host=") for word in words if word.startswith("mon_host=")), "")
+    try:
+        servers = parse(f"rbd://{','.join(re.split('[;,]', hosts))}/").servers
+    except ValueError:  # with versions of its protocol: [v2:...,v1:...]
+        servers = ()
+    return Network(protocol=Protocol.RBD, name=name.partition("@")[0], servers=servers)
 
 
 def _nested(flat: Mapping[str, Any]) -> Options:

@@ -19,13 +19,15 @@ there is one. No error carries a secret.
 import difflib
 from collections.abc import Iterable
 
+from svmove.redact import without_keys
+
 
 class SvmoveError(Exception):
     code: str = "internal"
 
     def __init__(self, text: str, *, remedy: str | None = None) -> None:
-        super().__init__(text)
-        self.text = text
+        self.text = without_keys(text)
+        super().__init__(self.text)
         self.remedy = remedy
 
 

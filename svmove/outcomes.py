@@ -51,6 +51,9 @@ class DiskOutcome:
     on: GuestOn = GuestOn.UNKNOWN  # which copy the guest has
     trimmed_bytes: int = 0  # of the source, by --trim: they were not copied
     way: CopyWay | None = None  # how what was frozen was copied out of process; None: QEMU mirrored it
+    overwritten: bool = (
+        False  # what was in the destination, which was there before, is lost; the guest is on its source
+    )
     shared: bool = False  # proven by sharing every extent with the source, which reads no data
 
 

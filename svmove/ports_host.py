@@ -119,7 +119,7 @@ class Host(Protocol):
         can be, or it is a file, of which an error is an answer."""
         ...
 
-    def room(self, path: str) -> int | None:
+    def room_left(self, path: str) -> int | None:
         """How many bytes a pool on the network, or that of an image, still takes, where its storage tells more than
         libvirt does (Ceph: quotas); below 0 when that is overrun. None: not known. Takes up to 15 s."""
         ...

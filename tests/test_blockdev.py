@@ -40,6 +40,12 @@ def first_server(image: Network) -> Network:
 @pytest.mark.parametrize(
     ("filename", "identity"),
     [
+        (
+            "rbd:vms/web:id=a:key=QUJD==:mon_host=10.0.0.1\\:6789\\;10.0.0.2",
+            "rbd://10.0.0.1:6789,10.0.0.2:6789/vms/web",
+        ),
+        ("rbd:vms/web:mon_host=[v2\\:10.0.0.1\\:3300/0]", "rbd:///vms/web"),
+        ("rbd:vms/web@snapshot", "rbd:///vms/web"),
         ("nbd+unix:///disk?socket=/run/nbd.sock", "nbd+unix:///disk?socket=/run/nbd.sock"),
         ("nbd://10.0.0.7:10809/disk", "nbd://10.0.0.7:10809/disk"),
         (

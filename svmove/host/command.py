@@ -11,6 +11,7 @@ from typing import Any
 
 from svmove.errors import HostError
 from svmove.host import direct
+from svmove.redact import without_keys
 
 
 class SilentError(HostError):
@@ -90,9 +91,9 @@ def image_info(path: str, format_: str) -> dict[str, Any]:
 
 
 def below(path: str, format_: str) -> list[tuple[str, str]]:
-    """Path and format of each file below an image, nearest first. Raises HostError."""
+    """Path and format of each file below an image, nearest first, without keys. Raises HostError."""
     argv = ["qemu-img", "info", "--output=json", "-U", "--backing-chain", "-f", format_, "--", path]
-    return [(image["filename"], image["format"]) for image in json.loads(run(argv))[1:]]
+    return [(without_keys(image["filename"]), image["format"]) for image in json.loads(run(argv))[1:]]
 
 
 def holds_nothing(path: str, format_: str) -> bool:

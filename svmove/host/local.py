@@ -193,8 +193,8 @@ class LocalHost:
             return self._network.trouble(path, seconds)
         return None if self.answers(path, seconds) else f"no answer in {seconds:g} s"
 
-    def room(self, path: str) -> int | None:
-        return self._network.room(path) if location.is_network(path) else None
+    def room_left(self, path: str) -> int | None:
+        return self._network.room_left(path) if location.is_network(path) else None
 
     def free(self, path: str) -> int:
         folder = Path(path)

@@ -14,6 +14,7 @@ from svmove.host import ceph, command, probe
 from svmove.host.info import image_record
 from svmove.host.nodes import Nodes, Values
 from svmove.model import Image
+from svmove.redact import without_keys
 from svmove.units import MiB
 from svmove.volumes import Taken
 
@@ -70,7 +71,7 @@ class NetworkImages:
         if format_ == "raw":
             return ()
         found = self._ask(path, format_, "info", "--backing-chain")
-        return tuple((image["filename"], image["format"]) for image in found[1:])
+        return tuple((without_keys(image["filename"]), image["format"]) for image in found[1:])
 
     def extents(self, path: str, format_: str) -> tuple[tuple[int, int], ...]:
         found = self._ask(path, format_, "map", alone=format_ != "raw")
@@ -93,7 +94,7 @@ class NetworkImages:
                 return _OPTIONS.sub("", error.text)
         return None
 
-    def room(self, path: str) -> int | None:
+    def room_left(self, path: str) -> int | None:
         image = location.parse(path)
         return ceph.room(self._values, image) if image.protocol is location.Protocol.RBD else None
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from svmove.errors import CopyError, HostError, JournalError, SvmoveError, UnreachableError
 from svmove.journal import Kind
 from svmove.model import DomainState
-from svmove.move import checkpoints, throttle
+from svmove.move import checkpoints, storage, throttle
 from svmove.move.context import Move
 from svmove.move.merge import fold, merge
 from svmove.move.observe import Seen, Where
@@ -200,11 +200,9 @@ def roll_back(move: Move) -> Phase:
         return not any(disk.copies or disk.holds_destination for disk in seen.disks)
 
     if not move.await_(move.world.policy.move.cancel_wait, ended):
-        raise CopyError(
-            f"the copy can't be cancelled: what QEMU has in flight does not end. {seen}",
-            reason="cancel-failed",
-            remedy="mend the destination's storage, or make room in it",
-        )
+        if seen.where is Where.SOURCE and not move.may_be_over:
+            move.note("proven", where=Where.SOURCE, seen=str(seen))
+        raise storage.stuck(move, seen)
     if not (seen.where is Where.SOURCE or seen.off_on_source):
         raise CopyError(f"the guest is not proven on its sources: {seen}", reason="unclear")
     if seen.off and move.may_be_over and not move.noted("decided"):

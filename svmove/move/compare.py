@@ -30,16 +30,11 @@ class Piece:
 
 
 class Comparison:
-    """`watch` is called now and then, with the bytes done of each key, and raises to stop it; `give_up` lets go of
-    readers that would wait for ever."""
+    """`watch` is called now and then, with the bytes done of each key, and raises to stop it. A reader that waits for
+    a storage is told so too: it ends by itself."""
 
-    def __init__(
-        self,
-        policy: VerifyPolicy,
-        watch: Callable[[dict[str, int]], None],
-        give_up: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._policy, self._watch, self._give_up = policy, watch, give_up
+    def __init__(self, policy: VerifyPolicy, watch: Callable[[dict[str, int]], None]) -> None:
+        self._policy, self._watch = policy, watch
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._done: dict[str, int] = {}
@@ -61,8 +56,6 @@ class Comparison:
                 self._stop.set()
                 for future in waiting:
                     future.cancel()
-                # Or the pool would never end.
-                self._give_up()
                 raise
         return {key: merged(extents) for key, extents in self._found.items()}
 

@@ -51,7 +51,7 @@ def of_record(record: Record, *, stopped_by: SvmoveError | None = None) -> Outco
         method=plan.method,
         disks=tuple(_disk(record, disk) for disk in plan.disks),
         seconds=_seconds(record),
-        findings=plan.findings + _inside(record) + _measures(record) + _leftovers(record),
+        findings=plan.findings + _inside(record) + _measures(record) + _lost(record) + _leftovers(record),
         media=media.outcomes(record),
         error=None if phase in (Phase.DONE, Phase.HANDED_OVER) else _failure(record, phase, stopped_by),
     )
@@ -97,8 +97,15 @@ def _disk(record: Record, disk: DiskPlan) -> DiskOutcome:
         on=_on(record, disk.target),
         trimmed_bytes=trimmed.data["bytes"] if trimmed else 0,
         way=CopyWay(layer.data["way"]) if layer else None,
+        overwritten=_overwritten(record, disk),
         shared=proof is not None and proof.data["by"] == "shared extents",
     )
+
+
+def _overwritten(record: Record, disk: DiskPlan) -> bool:
+    """Of a destination that was there before the move: it was written to, and the guest is not on it."""
+    begun = record.last(Kind.INTENT, "copy", disk.target) is not None
+    return disk.destination.taken and begun and _on(record, disk.target) is GuestOn.SOURCE
 
 
 def _on(record: Record, target: str) -> GuestOn:
@@ -179,6 +186,21 @@ def _drives(record: Record) -> Iterator[Finding]:
                 remedy=f"move again, or by hand: {shlex.join(words)}",
                 target=medium.target,
             )
+
+
+def _lost(record: Record) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(
+            level=Level.WARN,
+            code="overwritten",
+            text=f"{disk.target}: {disk.destination.path} was there before, and has been overwritten at least in part; "
+            "it is not a copy of the disk",
+            remedy="to move there again: --overwrite",
+            target=disk.target,
+        )
+        for disk in record.plan.disks
+        if record.phase in (Phase.ROLLED_BACK, Phase.HELD) and _overwritten(record, disk)
+    )
 
 
 def _leftovers(record: Record) -> tuple[Finding, ...]:

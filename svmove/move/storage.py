@@ -5,7 +5,7 @@ What QEMU has in flight (16 MiB) can't be called back: at 1.5 s a write it is a 
 asked first, when there is nothing to call back. No cutover would come of it either: it wants the storage to
 answer in a quarter of the guest's pause.
 
-A storage that hangs is another matter: nothing says that it won't come back, so it is waited for.
+A storage that hangs is another matter: it may come back, so it is waited for, as long as before a cutover.
 """
 
 import math
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from svmove import location
-from svmove.errors import CopyError, HostError
+from svmove.errors import CopyError, HostError, HypervisorError
 from svmove.journal import Kind
 from svmove.model import Job
 from svmove.move.context import Move
+from svmove.move.observe import Seen
 from svmove.move.outlook import Pace, Sample
 from svmove.ports_host import Probe
 from svmove.units import KiB, MiB, show_duration, show_rate, show_size
@@ -33,6 +34,9 @@ _LOOK = 0.25
 _SMALL = 1 * MiB
 # After a storage has come back, what QEMU had in flight is through in so many seconds.
 _COMES_BACK = 5.0
+# For a read that shows whether a storage answers.
+_ASK = 5.0
+REMEDY = "mend that storage, or make room in it (of Ceph: ceph health detail); or choose another pool"
 # With a limit below that, QEMU's least request (1 MiB) takes long by itself.
 _LEAST_CAP = 1 * MiB
 
@@ -130,20 +134,64 @@ def _crawls(disk: DiskPlan, job: Job, copied: int, seconds: float) -> CopyError:
     )
 
 
-def _stands(disk: DiskPlan, job: Job, seconds: float, took: float) -> CopyError:
+def _stands(move: Move, disk: DiskPlan, job: Job, seconds: float, took: float) -> CopyError:
     path = disk.lands.path
-    text = (
-        f"the copy would never be ready: nothing was copied to {path} for {show_duration(seconds)}, though its storage"
-    )
+    text = f"the copy would never be ready: nothing was copied to {path} for {show_duration(seconds)}, though"
     left = f"{show_size(job.end - job.done)} are left"
     if location.is_file(path):
-        said = f"{text} answers: a write of {show_size(_WRITE)} takes {show_duration(took)}; {left}"
+        said = f"{text} its storage answers: a write of {show_size(_WRITE)} takes {show_duration(took)}; {left}"
         return CopyError(said, reason="never-ready", remedy="mend that storage, or choose a faster pool")
-    return CopyError(  # of these only reads are tried; Ceph lets the writes to a full pool wait
-        f"{text} answers to reads; {left}. It may be full, or over a quota",
-        reason="never-ready",
-        remedy="look at that storage (of Ceph: ceph health detail), or choose another pool",
+    return CopyError(f"{text} {ails(move, path)}; {left}", reason="never-ready", remedy=REMEDY)
+
+
+def _hangs(move: Move, disk: DiskPlan, seconds: float) -> CopyError:
+    path = disk.lands.path
+    said = f"nothing was copied to {path} for {show_duration(seconds)}: {ails(move, path)}"
+    return CopyError(said, reason="destination-hangs", remedy=REMEDY)
+
+
+def ails(move: Move, path: str) -> str:
+    """What is wrong with a storage on which writes do not end, in words.
+
+    Ceph and thin LUNs let the writes to a pool that is full wait: neither QEMU nor libvirt hears of an error.
+
+    Raises HypervisorError when its secret is gone."""
+    host = move.world.host
+    if (trouble := host.trouble(path, _ASK)) is not None:
+        return f"its storage does not answer ({trouble})"
+    room = host.room_left(path)
+    if room is not None and room <= 0:
+        return "its storage answers to reads, and its pool is full, or over its quota"
+    return "its storage answers to reads; it may be full, or over a quota"
+
+
+def stuck(move: Move, seen: Seen) -> CopyError:
+    """Of copies that do not end: QEMU waits for what it has in flight, and of Ceph or iSCSI for ever."""
+    told = []
+    for disk in seen.disks:
+        if disk.copies or disk.holds_destination:
+            try:
+                why = ails(move, disk.plan.lands.path)
+            except HypervisorError as error:
+                why = error.text
+            told.append(f"what QEMU has in flight to {disk.plan.lands.path} does not end: {why}")
+    causes = [entry.data["text"] for entry in move.record.entries if entry.kind is Kind.ERROR]
+    after = f" It was given up because {causes[-1]}." if causes else ""
+    return CopyError(
+        f"the copy can't be cancelled: {'; '.join(told)}.{after} {seen}",
+        reason="cancel-failed",
+        remedy="the guest is on its source, and must not be suspended or reset before the copy has ended: "
+        "mend the destination's storage, or make room in it",
     )
+
+
+def unless_full(move: Move) -> None:
+    """Before the cutover. On a pool that is full the guest itself would hang with its first write. Raises CopyError."""
+    for path in dict.fromkeys(disk.lands.path for disk in move.pending):
+        room = move.world.host.room_left(path)
+        if room is not None and room <= 0:
+            said = f"the pool of {path} is full, or over its quota: the guest would hang there"
+            raise CopyError(said, reason="no-space", remedy="make room in that pool, or choose another one")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -169,9 +217,12 @@ class Stalls:
         And for one to which so little was copied, twice in that time, as writes one by one would bring of which no
         cutover would wait for one.
 
+        For one that hangs, or fails, when it has done so for the policy's time besides: QEMU waits for Ceph and iSCSI
+        for ever.
+
         A write that was begun meanwhile has to end, and a while later another one: a storage that hung, and comes
         back, ends the first one as well, but then the copy goes on."""
-        still = self._seen.get(disk.target)
+        still, path = self._seen.get(disk.target), disk.lands.path
         terms, policy = self._move.terms(), self._move.world.policy.converge
         # From when it could have gone on: a limit that was too low for that may have been lifted just now.
         capped = terms.bandwidth is not None and terms.bandwidth < _LEAST_CAP
@@ -193,14 +244,23 @@ class Stalls:
             if still.answered is None or now - still.answered >= _COMES_BACK:
                 still.probe = self._begin(disk, still, now)
             return
+        still_for = now - still.since
+        given_up = still_for >= policy.standstill + self._move.world.policy.move.answer_wait
         if (took := still.probe.took(0)) is None:
+            if given_up:
+                still.probe.give_up()
+                raise _hangs(self._move, disk, still_for)
             return
         still.probe.give_up()
         still.probe = None
         if still.answered is None:
             still.answered = now
-            return
-        raise _stands(disk, job, now - still.since, took)
+        elif location.is_network(path) and self._move.world.host.trouble(path, _ASK) is not None:
+            if given_up:  # it may come back: a server that is started anew
+                raise _hangs(self._move, disk, still_for)
+            still.answered = None
+        else:
+            raise _stands(self._move, disk, job, still_for, took)
 
     def _begin(self, disk: DiskPlan, still: _Still, now: float) -> Probe | None:
         try:

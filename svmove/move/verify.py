@@ -11,8 +11,9 @@ switch; then only what was written since is left.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
-from svmove.errors import HostError, InterruptedMoveError, UnverifiedError
+from svmove.errors import HostError, HypervisorError, InterruptedMoveError, UnverifiedError
 from svmove.model import EventKind
+from svmove.move import storage
 from svmove.move.compare import Comparison, Piece, Read, covering, slices
 from svmove.move.context import Move
 from svmove.move.observe import Where
@@ -21,9 +22,12 @@ from svmove.move.proof import onward
 from svmove.move.standstill import scratch_files
 from svmove.outcomes import Mismatch
 from svmove.requests import Verify
-from svmove.units import show_size
+from svmove.units import show_duration, show_size
 from svmove.volumes import DiskPlan
 
+# For a read that shows whether a storage answers (seconds).
+_ASK = 5.0
+_LOOK_AT = "the guest runs on its destination: look whether its storage is well, before all else"
 # Of a disk whose frozen part is proven; each costs the start of a qemu-img, 20 ms.
 _RANGES = 64
 
@@ -31,6 +35,7 @@ _RANGES = 64
 def ready_to_verify(move: Move) -> Phase:
     """Before the cutover: all that the export will need is made now, so that the guest's pause is short."""
     move.may_go_on()
+    storage.unless_full(move)
     if move.plan.verify is not Verify.NONE:
         process = move.observe().process
         if process is None:
@@ -44,13 +49,11 @@ def ready_to_verify(move: Move) -> Phase:
 
 
 def verify(move: Move) -> Phase:
-    """Raises UnverifiedError when it had to give way; the guest goes on, and the export is ended."""
-    try:
-        found = _known(move) or _compared(move)
-    finally:
-        move.world.hypervisor.end_export(move.plan.uuid, move.socket)
-        move.world.host.remove_scratch(move.scratch)
-        _release(move)
+    """Raises UnverifiedError when it had to give way; the guest goes on, and the hold ends the export."""
+    found = _known(move) or _compared(move)
+    move.world.hypervisor.end_export(move.plan.uuid, move.socket)
+    move.world.host.remove_scratch(move.scratch)
+    _release(move)
     wrong = {target: extents for target, extents in found.items() if extents}
     if wrong:
         told = "; ".join(
@@ -86,21 +89,51 @@ def _compared(move: Move) -> dict[str, tuple[Mismatch, ...]]:
     if not move.world.hypervisor.exports(move.plan.uuid, move.socket):
         raise UnverifiedError("the export of the destination as it was at the cutover is gone")
     disks = move.unverified
+    silence = Silence(move, disks)
+
+    def watch(done: dict[str, int]) -> None:
+        silence.look(sum(done.values()))
+        _watch(move, disks, done)
+
     try:
-        comparison = Comparison(
-            move.world.policy.verify,
-            lambda done: _watch(move, disks, done),
-            lambda: move.world.hypervisor.end_export(move.plan.uuid, move.socket),
-        )
-        found = comparison.run(_pieces(move, disks))
+        found = Comparison(move.world.policy.verify, watch).run(_pieces(move, disks))
     except HostError as error:
         if move.world.hypervisor.exports(move.plan.uuid, move.socket):
-            raise
+            raise UnverifiedError(f"the comparison failed: {error.text}{silence.why()}", remedy=_LOOK_AT) from error
         why = "the guest was stopped" if move.observe().off else "somebody ended the export"
         raise UnverifiedError(f"{why} during the verification: {error.text}") from error
     for disk in disks:
         move.note("verified", disk.target, mismatches=[asdict(extent) for extent in found.get(disk.target, ())])
     return {disk.target: found.get(disk.target, ()) for disk in disks}
+
+
+class Silence:
+    """A comparison that does not get on: its readers wait for a storage, and QEMU may wait for it for ever."""
+
+    def __init__(self, move: Move, disks: tuple[DiskPlan, ...]) -> None:
+        self._move, self._disks = move, disks
+        self._done, self._since = -1, move.world.clock.monotonic()
+
+    def look(self, done: int) -> None:
+        """Raises UnverifiedError when nothing was compared for the policy's time for a storage that hangs."""
+        now, longest = self._move.world.clock.monotonic(), self._move.world.policy.move.answer_wait
+        if done != self._done:
+            self._done, self._since = done, now
+        elif now - self._since > longest:
+            told = f"nothing was compared for {show_duration(now - self._since)}{self.why()}"
+            raise UnverifiedError(told, remedy=_LOOK_AT)
+
+    def why(self) -> str:
+        """Which of the storages does not answer, if one does not."""
+        told = []
+        for path in dict.fromkeys(path for disk in self._disks for path in (disk.lands.path, disk.leaves)):
+            try:
+                trouble = self._move.world.host.trouble(path, _ASK)
+            except HypervisorError as error:
+                trouble = error.text
+            if trouble is not None:
+                told.append(f"; the storage of {path} does not answer ({trouble})")
+        return "".join(told)
 
 
 def _release(move: Move) -> None:

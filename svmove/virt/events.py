@@ -13,6 +13,7 @@ import libvirt
 import libvirt_qemu
 
 from svmove.model import Event, EventKind
+from svmove.redact import without_keys
 from svmove.virt.connection import Connection
 
 _JOB = {
@@ -60,7 +61,9 @@ class EventQueue:
             job = json.loads(details or "{}")
             if error := job.get("error"):
                 parts = str(job.get("device", "")).split("-")
-                self.put(Event(kind=EventKind.REASON, target=parts[1] if len(parts) > 1 else None, text=error))
+                self.put(
+                    Event(kind=EventKind.REASON, target=parts[1] if len(parts) > 1 else None, text=without_keys(error))
+                )
 
     def on_close(self, _conn: Any, _reason: int, _opaque: Any) -> None:
         self.put(Event(kind=EventKind.DISCONNECTED))

@@ -1,5 +1,6 @@
 """`Host` on the fake world, and the real journal with its faults."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -168,7 +169,7 @@ class FakeHost:
     def trouble(self, path: str, seconds: float) -> str | None:
         return None if self.answers(path, seconds) else f"no answer in {seconds:g} s"
 
-    def room(self, path: str) -> int | None:
+    def room_left(self, path: str) -> int | None:
         return None  # there is no Ceph here
 
     @counted
@@ -273,6 +274,9 @@ class FakeHost:
         advanced: Callable[[int], bool],
     ) -> int | None:
         frozen = self.world.drives[export].frozen
+        while self.world.hangs and advanced(0):
+            self.world.pass_time(1.0)
+            time.sleep(0.001)  # who watches is a thread
         for at in range(offset, offset + length, BLOCK):
             if self.world.export != socket or source not in self.world.files or frozen is None:
                 raise HostError("qemu-img compare: Failed to read")

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -105,6 +106,23 @@ def test_output_that_is_no_utf_8_is_read_all_the_same() -> None:
     assert command.run(["printf", r"\377x"]) == "\ufffdx"
 
 
+def test_the_key_in_the_old_name_of_a_ceph_image_is_not_repeated_as_qemu_does() -> None:
+    key = "AQBWk1VnAAAAABAAc2VjcmV0cw=="
+    name = f"rbd:vms/web:id=libvirt:key={key}:mon_host=127.0.0.1\\:1:client_mount_timeout=1"
+    with pytest.raises(HostError, match=r"key=\*\*\*") as caught:
+        command.run(["qemu-img", "info", name])
+    assert key not in str(caught.value)
+
+
+def test_the_key_in_the_name_of_what_lies_below_an_image_is_not_told(tmp_path: Path) -> None:
+    key, top = "AQBWk1VnAAAAABAAc2VjcmV0cw==", str(tmp_path / "top.qcow2")
+    name = f"rbd:vms/web:id=libvirt:key={key}:mon_host=127.0.0.1\\:1:client_mount_timeout=1"
+    command.run(["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", name, top, "1M"])
+    with pytest.raises(HostError) as caught:
+        LocalHost().chain(top, "qcow2")
+    assert key not in str(caught.value)
+
+
 # info
 
 
@@ -155,6 +173,23 @@ def test_a_format_is_never_probed(tmp_path: Path) -> None:
 
 
 # compare
+
+
+def test_a_reader_whose_storage_says_nothing_is_ended_when_it_is_to_be(tmp_path: Path) -> None:
+    looks: list[int] = []
+
+    def advanced(size: int) -> bool:
+        looks.append(size)
+        return len(looks) < 3
+
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "s"))
+        silent.listen()
+        began = time.monotonic()
+        with pytest.raises(UnverifiedError):
+            LocalHost().compare(str(raw(tmp_path / "a")), "raw", str(tmp_path / "s"), "vda", 0, SIZE, advanced)
+    assert time.monotonic() - began < 10
+    assert looks == [0, 0, 0]
 
 
 def compare(source: Path, socket: Path, offset: int = 0, length: int = SIZE, format_: str = "raw") -> int | None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from svmove.errors import UnreachableError
 from svmove.model import DomainState
 from svmove.outcomes import GuestOn, State
@@ -35,6 +37,38 @@ def test_a_drain_that_fits_in_the_second_time_goes_on(tmp_path: Path) -> None:
     outcome = stage.move()
     assert outcome.state is State.DONE
     assert len(stage.world.pauses) == 2
+
+
+@pytest.mark.parametrize("call", ["suspend", "job"])
+@pytest.mark.parametrize(("reason", "code", "text"), [
+    ("Input/output error", "copy-failed", "to /pools/fast/web-vda.qcow2 failed: Input/output error"),
+    ("No space left on device", "no-space", "No space left"),
+    (None, "copy-failed", "QEMU gave no reason"),
+])  # fmt: skip
+def test_a_copy_that_is_lost_in_the_cutover_is_told_with_the_reason_and_the_guest_does_not_wait_for_it(
+    tmp_path: Path, call: str, reason: str | None, code: str, text: str
+) -> None:
+    stage = Stage(tmp_path)
+
+    def lose() -> None:
+        if stage.world.suspended or call == "suspend":
+            stage.world.before.pop(call, None)
+            stage.world.fail_mirror("vda", reason)
+
+    stage.world.before[call] = lose
+    outcome = stage.move()
+    assert_rolled_back(stage, outcome, code)
+    assert outcome.error is not None
+    assert text in outcome.error.text
+    assert len(stage.world.pauses) == 1
+    assert stage.world.pauses[0] < 0.1
+
+
+def test_a_guest_that_is_stopped_in_the_cutover_is_told_to_be(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.before["suspend"] = stage.world.stop_guest
+    outcome = stage.move()
+    assert (outcome.state, outcome.error and outcome.error.code) == (State.ROLLED_BACK, "guest-stopped")
 
 
 def test_a_pivot_that_fails_is_rolled_back(tmp_path: Path) -> None:

@@ -128,8 +128,22 @@ def test_one_that_hangs_is_waited_for(tmp_path: Path) -> None:
         stage.world.hangs = True
 
     stage.world.before["start_copy"] = hang
-    assert_rolled_back(stage, stage.move(deadline=200.0), "deadline-exceeded")
-    assert stage.world.time > 200
+    assert_rolled_back(stage, stage.move(deadline=140.0), "deadline-exceeded")
+
+
+def test_one_that_hangs_in_mid_copy_for_ever_is_given_up_after_the_policys_time(tmp_path: Path) -> None:
+    stage = stalled(tmp_path)
+
+    def hang() -> None:
+        stage.world.hangs = True
+
+    stage.world.before["start_copy"] = hang
+    outcome = stage.move()
+    assert_rolled_back(stage, outcome, "destination-hangs")
+    assert 30 + 120 <= stage.world.time < 170
+    assert outcome.error is not None
+    assert "nothing was copied to /pools/fast/web-vda.qcow2 for" in outcome.error.text
+    assert "its storage does not answer (no answer in 5 s)" in outcome.error.text
 
 
 def test_one_that_comes_back_after_a_minute_is_copied_to(tmp_path: Path) -> None:

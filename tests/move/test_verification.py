@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from svmove.errors import InterruptedMoveError
+from svmove.errors import HostError, InterruptedMoveError
 from svmove.model import DomainState, Event, EventKind
 from svmove.outcomes import GuestOn, State
 from svmove.policy import SpacePolicy
@@ -100,3 +100,35 @@ def test_a_guest_that_qemu_pauses_at_the_very_end_of_the_verification_goes_on(tm
     stage.world.before["remove_scratch"] = pause
     assert stage.move().state is State.DONE
     assert stage.world.state is DomainState.RUNNING
+
+
+def test_a_comparison_that_gets_nowhere_is_given_up_after_the_policys_time(tmp_path: Path) -> None:
+    """Its readers wait for a storage, which QEMU may do for ever."""
+    stage = Stage(tmp_path)
+    began: list[float] = []
+
+    def hang() -> None:
+        stage.world.hangs = True
+        began.append(stage.world.time)
+
+    stage.world.before["compare"] = once(hang)
+    outcome = stage.move()
+    assert_held(stage, outcome, "unverified")
+    assert stage.world.time - began[0] >= 120
+    assert outcome.error is not None
+    assert "nothing was compared for " in outcome.error.text
+    assert "the storage of /pools/fast/web-vda.qcow2 does not answer" in outcome.error.text
+
+
+def test_a_comparison_that_can_not_read_tells_which_storage_does_not_answer(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    def fail() -> None:
+        stage.world.hangs = True
+        raise HostError("qemu-img compare: Failed to read: Input/output error")
+
+    stage.world.before["compare"] = fail
+    outcome = stage.move()
+    assert_held(stage, outcome, "unverified")
+    assert outcome.error is not None
+    assert "Input/output error; the storage of /pools/fast/web-vda.qcow2 does not answer" in outcome.error.text

@@ -56,6 +56,7 @@ def test_the_document_of_a_move_is_exactly_this() -> None:
                 "on": "unknown",
                 "trimmed_bytes": 0,
                 "way": None,
+                "overwritten": False,
                 "shared": False,
             }
         ],

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from svmove.host.local import LocalHost
+from svmove.host.nodes import Values, no_secrets
 from svmove.ports import Hypervisor
 from svmove.ports_host import Host
 
@@ -91,8 +92,8 @@ class Wrapped:
         return lambda *args, **kwargs: self._around(name, found, args, kwargs)
 
 
-def watched(hypervisor: Hypervisor, once: Once) -> tuple[Hypervisor, Host]:
-    """The real ones, with `once` at its point."""
+def watched(hypervisor: Hypervisor, once: Once, values: Values = no_secrets) -> tuple[Hypervisor, Host]:
+    """The real ones, with `once` at its point. `values`: of libvirt's secrets."""
     wrapped: Any = Wrapped(hypervisor, once.around)
-    host: Any = Wrapped(LocalHost(), once.around)
+    host: Any = Wrapped(LocalHost(values), once.around)
     return wrapped, host

@@ -2,6 +2,7 @@
 
 import base64
 import re
+import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -71,6 +72,7 @@ class Ceph:
     folder: Path
     port: int
     key: bytes
+    daemons: "dict[str, subprocess.Popen[bytes]]"  # mon, mgr, osd
 
     def __call__(self, *words: str) -> str:
         """The command `ceph` or `rbd`, as the administrator."""
@@ -103,7 +105,7 @@ def ceph(folder: Path, size: int = 8 << 30) -> Iterator[Ceph]:
     run(["monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v2:127.0.0.1:{port}]", folder / "monmap"])
     run(["ceph-mon", "-c", conf, "--mkfs", "-i", "a", "--monmap", folder / "monmap", "--keyring", keyring])
     key = run(["ceph-authtool", keyring, "-n", f"client.{USER}", "-p"]).strip()
-    made = Ceph(folder=folder, port=port, key=base64.b64decode(key))
+    made = Ceph(folder=folder, port=port, key=base64.b64decode(key), daemons={})
     osd = str(uuid.uuid4())
     (folder / "osd/keyring").write_text(f"[osd.0]\n\tkey = {run(['ceph-authtool', keyring, '-n', 'osd.0', '-p'])}")
 
@@ -112,11 +114,11 @@ def ceph(folder: Path, size: int = 8 << 30) -> Iterator[Ceph]:
 
     with ExitStack() as stack:
         log = folder / "said"
-        stack.enter_context(served(daemon("ceph-mon", "a"), (folder / "mon.a.asok").exists, log))
-        stack.enter_context(served(daemon("ceph-mgr", "x"), (folder / "mgr.x.asok").exists, log))
+        made.daemons["mon"] = stack.enter_context(served(daemon("ceph-mon", "a"), (folder / "mon.a.asok").exists, log))
+        made.daemons["mgr"] = stack.enter_context(served(daemon("ceph-mgr", "x"), (folder / "mgr.x.asok").exists, log))
         assert made("ceph", "osd", "new", osd) == "0"
         run([*daemon("ceph-osd", "0", "--mkfs", "--osd-uuid", osd)])
-        stack.enter_context(served(daemon("ceph-osd", "0"), (folder / "osd.0.asok").exists, log))
+        made.daemons["osd"] = stack.enter_context(served(daemon("ceph-osd", "0"), (folder / "osd.0.asok").exists, log))
         made("ceph", "osd", "pool", "create", POOL, "8")
         made("rbd", "pool", "init", POOL)
         until(lambda: _clean(made("ceph", "pg", "stat")) >= 8, "the pool's placement groups are active")

@@ -2,8 +2,8 @@
 
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class Iscsi:
     password: str
     luns: tuple[Path, ...]
     server: "subprocess.Popen[bytes]"
+    again: "Callable[[], AbstractContextManager[subprocess.Popen[bytes]]]"  # the same one, when that has died
 
     def source(self, lun: int, uuid: str) -> etree._Element:
         """Of a disk, with the libvirt secret `uuid`."""
@@ -56,25 +57,31 @@ def iscsi(
         if done.returncode:
             raise LabError(f"tgtadm: {done.stderr.strip()}")  # without its words, one of which is the password
 
-    argv = ["tgtd", "-f", "--iscsi", f"portal=127.0.0.1:{port}"]
-    # It ignores SIGTERM.
-    with served(argv, lambda: answers(port), folder / "said", end=signal.SIGKILL, environment=environment) as server:
-        admin("--op", "new", "--mode", "target", "--tid", "1", "--targetname", TARGET)
-        luns = []
-        for number, size in enumerate(sizes, 1):
-            backing = folder / f"lun-{number}"
-            with backing.open("wb") as file:
-                file.truncate(size)
-            unit = ["--mode", "logicalunit", "--tid", "1", "--lun", str(number)]
-            admin("--op", "new", *unit, "--backing-store", str(backing))
-            admin("--op", "update", *unit, "--params", f"thin_provisioning=1,readonly={int(read_only)}")
-            luns.append(backing)
-        user, password = chap
-        account = ["--mode", "account", "--user", user]
-        admin("--op", "new", *account, "--password", password)
-        admin("--op", "bind", *account, "--tid", "1")
-        admin("--op", "bind", "--mode", "target", "--tid", "1", "--initiator-address", "ALL")
-        yield Iscsi(port=port, user=user, password=password, luns=tuple(luns), server=server)
+    luns = tuple(folder / f"lun-{number}" for number, _ in enumerate(sizes, 1))
+    for backing, size in zip(luns, sizes, strict=True):
+        with backing.open("wb") as file:
+            file.truncate(size)
+
+    @contextmanager
+    def served_anew() -> Iterator["subprocess.Popen[bytes]"]:
+        argv = ["tgtd", "-f", "--iscsi", f"portal=127.0.0.1:{port}"]
+        # It ignores SIGTERM.
+        with served(
+            argv, lambda: answers(port), folder / "said", end=signal.SIGKILL, environment=environment
+        ) as server:
+            admin("--op", "new", "--mode", "target", "--tid", "1", "--targetname", TARGET)
+            for number, backing in enumerate(luns, 1):
+                unit = ["--mode", "logicalunit", "--tid", "1", "--lun", str(number)]
+                admin("--op", "new", *unit, "--backing-store", str(backing))
+                admin("--op", "update", *unit, "--params", f"thin_provisioning=1,readonly={int(read_only)}")
+            account = ["--mode", "account", "--user", chap[0]]
+            admin("--op", "new", *account, "--password", chap[1])
+            admin("--op", "bind", *account, "--tid", "1")
+            admin("--op", "bind", "--mode", "target", "--tid", "1", "--initiator-address", "ALL")
+            yield server
+
+    with served_anew() as server:
+        yield Iscsi(port=port, user=chap[0], password=chap[1], luns=luns, server=server, again=served_anew)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lxml import etree
 from lxml.builder import E
 
 from tests.real.world import World
@@ -27,10 +28,26 @@ def secret(world: World, value: bytes | None, kind: str, usage: str, *, private:
     world.virsh.define("secret-define", element)
     try:
         if value is not None:
-            with tempfile.NamedTemporaryFile() as file:
-                file.write(base64.b64encode(value))
-                file.flush()
-                world.virsh("secret-set-value", number, "--file", file.name)
+            set_value(world, number, value)
         yield number
     finally:
         world.virsh("secret-undefine", number)
+
+
+def set_value(world: World, number: str, value: bytes) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(base64.b64encode(value))
+        file.flush()
+        world.virsh("secret-set-value", number, "--file", file.name)
+
+
+@contextmanager
+def missing(world: World, number: str, value: bytes) -> Iterator[None]:
+    """Somebody has taken the secret away; afterwards it is there again."""
+    described = etree.fromstring(world.virsh("secret-dumpxml", number).encode())
+    world.virsh("secret-undefine", number)
+    try:
+        yield
+    finally:
+        world.virsh.define("secret-define", described)
+        set_value(world, number, value)

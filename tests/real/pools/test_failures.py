@@ -1,0 +1,266 @@
+"""Storage on the network that fails in the middle: the cause is named, the guest goes on, it ends in bounded time."""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from svmove.journal import Journal
+from svmove.mover import Mover
+from svmove.outcomes import GuestOn, Outcome, State
+from svmove.policy import ConvergePolicy, MovePolicy, Policy
+from svmove.requests import DiskRequest, Request
+from svmove.units import GiB, MiB
+from tests.real.faults.points import Once, Point, watched
+from tests.real.pools import places
+from tests.real.pools.ceph import POOL, ceph, rbd_pool
+from tests.real.pools.iscsi import iscsi, iscsi_pool
+from tests.real.pools.nbd import nbd
+from tests.real.pools.test_bad_input import LUN, Source, refused
+from tests.real.world import GUEST, World, copying, finished, until
+
+# As short as storages of a machine that is busy with other tests allow.
+POLICY = Policy(move=MovePolicy(answer_wait=10.0, cancel_wait=10.0), converge=ConvergePolicy(standstill=5.0))
+WORDS = '[move]\nanswer_wait = "10s"\ncancel_wait = "10s"\n[converge]\nstandstill = "5s"\n'
+# Slow enough that there is a midst.
+SLOW = ("--bandwidth", "20MiB/s")
+
+
+@pytest.fixture
+def lasting(guest: World) -> Iterator[World]:
+    """The guest; of a test that failed in the middle it would have its copy for ever, and so would each test's after
+    it."""
+    yield guest
+    if jobs(guest):
+        guest.virsh("destroy", GUEST)
+        guest.start_guest()
+
+
+def moved(world: World, disk: DiskRequest, point: Point, act: Callable[[], object]) -> Outcome:
+    """With that happening at that point."""
+    once = Once(point, lambda: (act(), None)[1])
+    hypervisor, host = watched(world.hypervisor, once, world.hypervisor.secret)
+    mover = Mover(hypervisor, host, Journal(str(world.cli.journal)), POLICY, None)
+    outcome = mover.move(Request(domain=GUEST, to=None, disks=(disk,), bandwidth=150 << 20, overwrite=True))
+    assert once.happened
+    return outcome
+
+
+def in_mid_copy(world: World, disk: str, act: Callable[[], object], *words: str) -> tuple[int, dict[str, Any], float]:
+    """Exit code, document, and the seconds from then on."""
+    policy = world.folder / "policy.toml"
+    policy.write_text(WORDS)
+    argv = ("--policy", str(policy), "move", GUEST, "--disk", disk, "--overwrite", *SLOW, "--json", *words)
+    process = world.cli.start(*argv)
+    until(lambda: process.poll() is not None or copying(world, ["vdb"]), "the copy has begun")
+    time.sleep(1)
+    act()
+    began = time.monotonic()
+    result = finished(process)
+    assert result.stdout, result.stderr
+    return result.code, result.document, time.monotonic() - began
+
+
+def jobs(world: World) -> list[Any]:
+    found: list[Any] = json.loads(world.virsh("qemu-monitor-command", GUEST, '{"execute": "query-block-jobs"}'))[
+        "return"
+    ]
+    return found
+
+
+def held(document: dict[str, Any], code: str, *says: str, on: str = "source") -> str:
+    assert (document["state"], document["error"]["code"]) == ("held", code), document
+    assert document["error"]["guest_on"] == on, document
+    for word in says:
+        assert word in document["error"]["text"], document["error"]["text"]
+    return str(document["move"])
+
+
+def back(world: World, move: str) -> None:
+    until(lambda: not jobs(world), "QEMU's copy has ended", 60)
+    result = world.cli("rollback", move, "--yes", "--json")
+    assert result.document["state"] == "rolled-back", result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("cause", ["quota", "full"])
+def test_a_ceph_pool_that_is_full_in_mid_copy_is_told_and_held_until_there_is_room(lasting: World, cause: str) -> None:
+    """librbd lets the writes wait for ever, and nobody hears of an error."""
+    world = lasting
+    with ceph(world.folder / "ceph", 3 * GiB) as cluster, rbd_pool(world, cluster):
+        source = Source(world)
+
+        def fill() -> None:
+            if cause == "quota":
+                cluster("ceph", "osd", "pool", "set-quota", POOL, "max_bytes", str(MiB))
+            else:
+                for ratio in ("nearfull", "backfillfull", "full"):
+                    cluster("ceph", "osd", f"set-{ratio}-ratio", "0.05")
+
+        code, document, seconds = in_mid_copy(world, "vdb=ceph", fill, "--bandwidth", "5MiB/s")
+        assert code == 5
+        move = held(document, "cancel-failed", "full, or over its quota", "the copy can't be cancelled")
+        assert seconds < 75
+        world.lab.check()
+        if cause == "quota":
+            cluster("ceph", "osd", "pool", "set-quota", POOL, "max_bytes", "0")
+        else:
+            for ratio in ("full", "backfillfull", "nearfull"):
+                cluster("ceph", "osd", f"set-{ratio}-ratio", "0.95")
+        back(world, move)
+        source.untouched()
+        assert cluster("rbd", "ls", POOL) == ""
+
+
+def test_a_ceph_pool_whose_quota_is_too_small_is_refused_before_the_start(lasting: World) -> None:
+    """libvirt tells what the cluster has free, and of no quota."""
+    world = lasting
+    with ceph(world.folder / "ceph", 3 * GiB) as cluster, rbd_pool(world, cluster):
+        cluster("ceph", "osd", "pool", "set-quota", POOL, "max_bytes", str(100 * MiB))
+        refused(world, "vdb=ceph", "no-space", "100.0 MiB available")
+        cluster("ceph", "osd", "pool", "set-quota", POOL, "max_bytes", "0")
+        for ratio in ("nearfull", "backfillfull", "full"):
+            cluster("ceph", "osd", f"set-{ratio}-ratio", "0.05")
+        refused(world, "vdb=ceph", "no-space", " 0 B available")
+
+
+def test_a_lun_whose_server_is_killed_in_mid_copy_is_told_and_held_until_it_is_back(lasting: World) -> None:
+    """libiscsi connects anew for ever."""
+    with iscsi(lasting.folder / "iscsi", [GiB]) as target, iscsi_pool(lasting, target):
+        source = Source(lasting)
+        _, document, seconds = in_mid_copy(lasting, f"{LUN}1", target.server.kill)
+        move = held(document, "cancel-failed", "Connection refused", "the copy can't be cancelled")
+        assert seconds < 75
+        lasting.lab.check()
+        target.server.wait()
+        with target.again():
+            back(lasting, move)
+            source.untouched()
+
+
+def test_a_lun_whose_server_comes_back_in_time_goes_on(lasting: World) -> None:
+    with iscsi(lasting.folder / "iscsi", [GiB]) as target, iscsi_pool(lasting, target):
+
+        def pause() -> None:
+            target.server.send_signal(signal.SIGSTOP)
+            time.sleep(8)
+            target.server.send_signal(signal.SIGCONT)
+
+        code, document, _ = in_mid_copy(lasting, f"{LUN}1", pause)
+        assert (code, document["state"]) == (0, "done"), document
+        places.home(lasting, "vdb")
+
+
+def test_a_cancel_of_a_copy_that_hangs_is_answered_in_time(lasting: World) -> None:
+    with iscsi(lasting.folder / "iscsi", [GiB]) as target, iscsi_pool(lasting, target):
+        source = Source(lasting)
+
+        def cancel() -> None:
+            target.server.send_signal(signal.SIGSTOP)
+            time.sleep(1)
+            began = time.monotonic()
+            result = lasting.cli("cancel", lasting.domain().marker or "", "--json")
+            assert time.monotonic() - began < 40
+            held(result.document, "cancel-failed", "does not answer (no answer in 5 s)", "cancelled by svmove cancel")
+
+        _, document, _ = in_mid_copy(lasting, f"{LUN}1", cancel)
+        move = held(document, "cancel-failed")
+        lasting.lab.check()
+        target.server.send_signal(signal.SIGCONT)
+        back(lasting, move)
+        source.untouched()
+
+
+def test_a_cancel_of_a_copy_to_an_export_that_hangs_goes_back(lasting: World) -> None:
+    """QEMU can call back what it has in flight to an NBD server, and to nobody else."""
+    with nbd(lasting.folder / "nbd", GiB) as server:
+        source = Source(lasting)
+
+        def cancel() -> None:
+            server.servers[0].send_signal(signal.SIGSTOP)
+            time.sleep(1)
+            result = lasting.cli("cancel", lasting.domain().marker or "", "--json")
+            assert result.document["state"] == "rolled-back", result.stdout
+
+        _, document, seconds = in_mid_copy(lasting, f"vdb={server.uri('disk')}", cancel)
+        assert document["error"]["code"] == "interrupted"
+        assert document["disks"][0]["overwritten"]
+        assert seconds < 15
+        source.untouched()
+
+
+def unverified(outcome: Outcome, *says: str) -> str:
+    assert outcome.state is State.HELD, outcome
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.guest_on) == ("unverified", GuestOn.DESTINATION), outcome
+    for word in says:
+        assert word in outcome.error.text, outcome.error.text
+    return outcome.move or ""
+
+
+def test_an_export_whose_server_is_killed_during_the_verification_is_held(lasting: World) -> None:
+    world = lasting
+    with nbd(world.folder / "nbd", GiB) as server:
+        source = Source(world)
+        disk = DiskRequest(target="vdb", pool=server.uri("disk"))
+        move = unverified(moved(world, disk, Point.VERIFYING, server.servers[0].kill), str(server.socket), "refused")
+        assert source.path.exists()
+        # The guest has lost its disk: QEMU does not connect anew. It is brought back to what it had at the cutover.
+        world.virsh("destroy", GUEST)
+        domain = world.domain()
+        world.hypervisor.set_sources(domain.uuid, {"vdb": (str(source.path), "raw")}, running=False)
+        world.start_guest()
+        back(world, move)
+        source.untouched()
+
+
+def test_a_lun_whose_server_is_killed_during_the_verification_is_held_and_goes_back(lasting: World) -> None:
+    with iscsi(lasting.folder / "iscsi", [GiB]) as target, iscsi_pool(lasting, target):
+        began = time.monotonic()
+        disk = DiskRequest(target="vdb", pool="luns", name="unit:0:0:1")
+        move = unverified(moved(lasting, disk, Point.VERIFYING, target.server.kill), "refused")
+        assert time.monotonic() - began < 120
+        target.server.wait()
+        with target.again():
+            goes_back(lasting, move)
+
+
+def test_a_ceph_that_hangs_during_the_verification_is_held_and_goes_back(lasting: World) -> None:
+    with ceph(lasting.folder / "ceph", 3 * GiB) as cluster, rbd_pool(lasting, cluster):
+        osd, began = cluster.daemons["osd"], time.monotonic()
+        disk = DiskRequest(target="vdb", pool="ceph")
+        outcome = moved(lasting, disk, Point.VERIFYING, lambda: osd.send_signal(signal.SIGSTOP))
+        move = unverified(outcome, "does not answer (no answer in 5 s)")
+        assert time.monotonic() - began < 150
+        osd.send_signal(signal.SIGCONT)
+        goes_back(lasting, move)
+        assert cluster("rbd", "ls", POOL) == ""
+
+
+def goes_back(world: World, move: str) -> None:
+    """Live: the guest runs on its destination, which answers again."""
+    until(lambda: not jobs(world) and not world.domain().job, "the export has ended", 60)
+    result = world.cli("rollback", move, "--yes", "--json")
+    assert result.document["state"] == "done", result.stdout + result.stderr
+    world.lab.check()
+
+
+def test_a_ceph_whose_monitor_is_down_is_refused_and_in_mid_copy_told(lasting: World) -> None:
+    world = lasting
+    with ceph(world.folder / "ceph", 3 * GiB) as cluster, rbd_pool(world, cluster):
+        monitor, source = cluster.daemons["mon"], Source(world)
+        _, document, seconds = in_mid_copy(world, "vdb=ceph", lambda: monitor.send_signal(signal.SIGSTOP))
+        move = held(document, "host-error", "did not answer")
+        assert seconds < 150
+        monitor.send_signal(signal.SIGCONT)
+        until(lambda: "up" in cluster("ceph", "osd", "stat"), "the monitor answers", 60)
+        back(world, move)
+        source.untouched()
+        monitor.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        refused(world, "vdb=ceph", "pool-inactive", "failed to connect")
+        assert time.monotonic() - began < 90
+        monitor.send_signal(signal.SIGCONT)
+        until(lambda: "up" in cluster("ceph", "osd", "stat"), "the monitor answers", 60)
