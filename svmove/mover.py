@@ -18,7 +18,7 @@ from svmove.decisions import Decision, Way
 from svmove.errors import NotFoundError, RefusedError, SvmoveError
 from svmove.host.local import LocalHost
 from svmove.journal import Ask, Journal, Record, await_release, owner, working_on
-from svmove.move import decision, leftovers, lost, outcome, relief, runner, tasks
+from svmove.move import decision, hanging, leftovers, lost, outcome, relief, runner, tasks
 from svmove.move.back import plan_back
 from svmove.move.context import Move, World, listening
 from svmove.move.inventory import gather
@@ -185,6 +185,7 @@ class Mover:
             with listening(world, record.plan.uuid) as events:
                 held = Move(world, record, events)
                 decision.decide(held, way)
+                hanging.end_left(held)
                 if way is Way.BACK:
                     decision.one_file(held)
                 back = plan_back(held, _new_id(self._clock.now())) if way is Way.BACK else None

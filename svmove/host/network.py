@@ -21,7 +21,7 @@ from svmove.volumes import Taken
 # What rbd, iSCSI and NBD say through QEMU of an image that is not there (QEMU 7.2).
 _ABSENT = ("No such file or directory", "Requested export not available", "export '", "LUN not", "LOGICAL_UNIT_NOT")
 # QEMU repeats all its options before the reason.
-_OPTIONS = re.compile(r".*Could not open 'json:.*\}': ")
+_OPTIONS = re.compile(r".*(Could not open 'json:.*\}'|can't open device json:.*\}): ")
 # A cluster or a portal that does not answer in that time is told to be so.
 _PATIENCE = 30.0
 # What is read of a volume to see whether it is blank: partitions, file systems, images all begin there.

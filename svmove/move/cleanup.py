@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from svmove.errors import CopyError, HostError, JournalError, SvmoveError, UnreachableError
 from svmove.journal import Kind
 from svmove.model import DomainState
-from svmove.move import checkpoints, storage, throttle
+from svmove.move import checkpoints, hanging, storage, throttle
 from svmove.move.context import Move
 from svmove.move.merge import fold, merge
 from svmove.move.observe import Seen, Where
@@ -147,10 +147,17 @@ def leave(move: Move, error: SvmoveError) -> None:
 def hold(move: Move) -> None:
     """A move that waits for a person must not cost the guest anything meanwhile.
 
-    The export is ended, because QEMU pauses the guest when its scratch file can't grow; a guest that we
-    suspended, or that was paused for that, goes on. What fails is told: the hold itself must be recorded.
+    The export is ended, because QEMU pauses the guest when its scratch file can't grow (but see `hanging`); a guest
+    that we suspended, or that was paused for that, goes on. What fails is told: the hold itself must be recorded.
     """
     hypervisor, uuid = move.world.hypervisor, move.plan.uuid
+
+    def end_export() -> None:
+        if (why := hanging.in_the_way(move)) is not None:
+            move.note("export-left", why=why)
+            return
+        hypervisor.end_export(uuid, move.socket)
+        move.world.host.remove_scratch(move.scratch)
 
     def stop_copying() -> None:
         rest = move.observe().of(move.pending).disks if move.over else ()
@@ -164,8 +171,7 @@ def hold(move: Move) -> None:
             hypervisor.resume(uuid)
 
     _try(move, lambda: throttle.release(move))
-    _try(move, lambda: hypervisor.end_export(uuid, move.socket))
-    _try(move, lambda: move.world.host.remove_scratch(move.scratch))
+    _try(move, end_export)
     _try(move, let_go_on)
     _try(move, lambda: thaw(move))
     _try(move, stop_copying)

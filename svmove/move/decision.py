@@ -9,6 +9,7 @@ from svmove.decisions import Decision, Fate, Way
 from svmove.errors import RefusedError
 from svmove.journal import Ask
 from svmove.model import DomainState
+from svmove.move import hanging
 from svmove.move.cleanup import leave_behind, merge_all, remove_made
 from svmove.move.context import Move
 from svmove.move.observe import DiskSeen, Seen, Where
@@ -25,6 +26,7 @@ def decide(move: Move, way: Way) -> Decision:
     """
     if move.phase is not Phase.HELD:
         raise RefusedError(f"move {move.plan.move} is not held, it is {move.phase}")
+    hanging.unless_in_the_way(move)
     seen = move.observe()
     choose = _forward if way is Way.FORWARD else _back
     fates = tuple(choose(move, seen, disk) for disk in seen.disks)

@@ -2,13 +2,16 @@
 
 from svmove.errors import UnverifiedError
 from svmove.journal import Journal, Kind, working_on
-from svmove.move import throttle
+from svmove.move import hanging, throttle
 from svmove.move.context import Move
 from svmove.move.phases import RESTING, Phase
 from svmove.move.quiet import thaw
 from svmove.move.standstill import release, standing_since
 from svmove.move.verify import enough_scratch
 from svmove.ports_host import Host
+
+# Who comes to take the move out of HELD waits 0.5 s for whoever looks at it (`journal.lock`).
+_GLANCE = 0.4
 
 
 def relieve(move: Move) -> bool:
@@ -20,6 +23,10 @@ def relieve(move: Move) -> bool:
     Raises UnreachableError, HypervisorError, HostError, JournalError.
     """
     hypervisor, uuid = move.world.hypervisor, move.plan.uuid
+    if move.phase is Phase.HELD:
+        if hanging.in_the_way(move, _GLANCE) is not None:
+            return False
+        hanging.end_left(move)
     if move.phase in (Phase.CUTOVER, Phase.VERIFYING):
         release(move, hypervisor.domain(uuid))
     thawed = thaw(move)

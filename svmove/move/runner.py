@@ -64,7 +64,8 @@ class Walk:
                 if following is Phase.HELD:
                     cleanup.hold(move)
                 move.enter(following)
-            move.world.guard(None)
+            left = move.phase is Phase.HELD and move.noted("export-left") is not None
+            move.world.guard(move.plan.move if left else None)
         finally:
             move.unlock()
             self.record = move.record

@@ -157,12 +157,13 @@ def ails(move: Move, path: str) -> str:
 
     Raises HypervisorError when its secret is gone."""
     host = move.world.host
-    if (trouble := host.trouble(path, _ASK)) is not None:
-        return f"its storage does not answer ({trouble})"
     room = host.room_left(path)
     if room is not None and room <= 0:
-        return "its storage answers to reads, and its pool is full, or over its quota"
-    return "its storage answers to reads; it may be full, or over a quota"
+        return "its pool is full, or over its quota"
+    full = "; it may be full, or over a quota" if room is None and not location.is_file(path) else ""
+    if (trouble := host.trouble(path, _ASK)) is not None:
+        return f"its storage does not answer ({trouble}){full}"
+    return f"its storage answers to reads{full}"
 
 
 def stuck(move: Move, seen: Seen) -> CopyError:

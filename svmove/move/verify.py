@@ -11,11 +11,12 @@ switch; then only what was written since is left.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
-from svmove.errors import HostError, HypervisorError, InterruptedMoveError, UnverifiedError
+from svmove.errors import HostError, InterruptedMoveError, UnverifiedError
 from svmove.model import EventKind
 from svmove.move import storage
 from svmove.move.compare import Comparison, Piece, Read, covering, slices
 from svmove.move.context import Move
+from svmove.move.hanging import silent
 from svmove.move.observe import Where
 from svmove.move.phases import Phase
 from svmove.move.proof import onward
@@ -25,8 +26,8 @@ from svmove.requests import Verify
 from svmove.units import show_duration, show_size
 from svmove.volumes import DiskPlan
 
-# For a read that shows whether a storage answers (seconds).
-_ASK = 5.0
+# A comparison that was left has told of itself within so many seconds, unless its storage hangs.
+_MOMENT = 2.0
 _LOOK_AT = "the guest runs on its destination: look whether its storage is well, before all else"
 # Of a disk whose frozen part is proven; each costs the start of a qemu-img, 20 ms.
 _RANGES = 64
@@ -97,6 +98,9 @@ def _compared(move: Move) -> dict[str, tuple[Mismatch, ...]]:
 
     try:
         found = Comparison(move.world.policy.verify, watch).run(_pieces(move, disks))
+    except (UnverifiedError, InterruptedMoveError):
+        silence.tell()
+        raise
     except HostError as error:
         if move.world.hypervisor.exports(move.plan.uuid, move.socket):
             raise UnverifiedError(f"the comparison failed: {error.text}{silence.why()}", remedy=_LOOK_AT) from error
@@ -125,15 +129,15 @@ class Silence:
 
     def why(self) -> str:
         """Which of the storages does not answer, if one does not."""
-        told = []
-        for path in dict.fromkeys(path for disk in self._disks for path in (disk.lands.path, disk.leaves)):
-            try:
-                trouble = self._move.world.host.trouble(path, _ASK)
-            except HypervisorError as error:
-                trouble = error.text
-            if trouble is not None:
-                told.append(f"; the storage of {path} does not answer ({trouble})")
-        return "".join(told)
+        found = silent(self._move, [path for disk in self._disks for path in (disk.lands.path, disk.leaves)])
+        return "".join(f"; the storage of {path} does not answer ({why})" for path, why in found.items())
+
+    def tell(self) -> None:
+        """For the hold, whatever the comparison is left for: it must not end the export of a storage that hangs."""
+        if self._move.world.clock.monotonic() - self._since < _MOMENT:
+            return
+        if found := silent(self._move, [disk.lands.path for disk in self._disks]):
+            self._move.note("storage-hangs", paths=list(found))
 
 
 def _release(move: Move) -> None:

@@ -101,8 +101,9 @@ class Stage:
         assert world.locked == set()
         world.check_copies()
         self.check_proofs(move)
-        assert world.export is None, "an export was left, whose scratch file grows until the guest is paused"
-        assert world.scratch == {}
+        if not self.facts(move, "export-left"):  # since its storage hangs, which the guest would too
+            assert world.export is None, "an export was left, whose scratch file grows until the guest is paused"
+            assert world.scratch == {}
         for target, drive in world.drives.items():
             assert drive.limits == world.own_limits, f"{target}: the guest is held back for ever"
         if phase is Phase.HELD:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from svmove.errors import HostError, InterruptedMoveError
+from svmove.errors import HostError, InterruptedMoveError, RefusedError
 from svmove.model import DomainState, Event, EventKind
 from svmove.outcomes import GuestOn, State
 from svmove.policy import SpacePolicy
@@ -118,6 +118,30 @@ def test_a_comparison_that_gets_nowhere_is_given_up_after_the_policys_time(tmp_p
     assert outcome.error is not None
     assert "nothing was compared for " in outcome.error.text
     assert "the storage of /pools/fast/web-vda.qcow2 does not answer" in outcome.error.text
+    # To end the export now would stop the guest until the storage answers.
+    assert "end_export" not in stage.world.faults.calls
+    move, mover = outcome.move or "", stage.mover()
+    for way in (mover.accept, mover.rollback):
+        with pytest.raises(RefusedError, match="does not answer"):
+            way(move)
+    assert not mover.relieve(move)
+    stage.world.hangs = False
+    assert mover.relieve(move)
+    assert (stage.world.export, stage.world.scratch) == (None, {})
+    assert mover.accept(move).state is State.DONE
+
+
+def test_the_export_of_a_storage_that_hung_is_ended_by_whoever_takes_the_move_out_of_held(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    def hang() -> None:
+        stage.world.hangs = True
+
+    stage.world.before["compare"] = once(hang)
+    move = stage.move().move or ""
+    stage.world.hangs = False
+    assert stage.mover().rollback(move).state is State.DONE
+    assert (stage.world.export, stage.world.scratch) == (None, {})
 
 
 def test_a_comparison_that_can_not_read_tells_which_storage_does_not_answer(tmp_path: Path) -> None:
