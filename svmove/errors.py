@@ -7,6 +7,7 @@ SvmoveError
 ├── UnreachableError    libvirt or its host does not answer (any more)
 ├── HypervisorError     libvirt said no to one call
 ├── HostError           a command or file on the hypervisor's host failed
+│   └── SilentStorageError   a storage does not answer, and QEMU must not be asked of it
 ├── JournalError        the journal can't be read or written
 ├── CopyError           the copy failed or can't go on; the guest is on its source
 ├── UnverifiedError     the verification could not be carried through; says nothing about the bytes
@@ -70,6 +71,10 @@ class NotReadyError(HypervisorError):
 
 class HostError(SvmoveError):
     code = "host-error"
+
+
+class SilentStorageError(HostError):
+    code = "storage-silent"
 
 
 class JournalError(SvmoveError):

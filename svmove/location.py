@@ -112,6 +112,10 @@ def is_network(location: str) -> bool:
     return location.partition("://")[0].partition("+")[0] in list(Protocol) and is_uri(location)
 
 
+def protocol(location: str) -> Protocol | None:
+    return parse(location).protocol if is_network(location) else None
+
+
 def is_file(location: str) -> bool:
     return not is_network(location) and not is_device(location)
 

@@ -31,7 +31,7 @@ def room(values: Values, image: Network) -> int | None:
         left = int(stats["max_avail"])
         if quota := int(stats.get("quota_bytes", 0)):
             left = min(left, quota - int(stats["stored"]))
-    except (HostError, ValueError, KeyError, StopIteration):
+    except (HostError, ValueError, KeyError, TypeError, StopIteration):
         return None
     return left
 

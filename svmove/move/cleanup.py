@@ -5,7 +5,7 @@ Nothing is deleted here but what `ownership` has no doubt about. A doubt keeps t
 
 from collections.abc import Callable, Mapping, Sequence
 
-from svmove.errors import CopyError, HostError, JournalError, SvmoveError, UnreachableError
+from svmove.errors import CopyError, HostError, JournalError, SilentStorageError, SvmoveError, UnreachableError
 from svmove.journal import Kind
 from svmove.model import DomainState
 from svmove.move import checkpoints, hanging, storage, throttle
@@ -160,7 +160,7 @@ def hold(move: Move) -> None:
         move.world.host.remove_scratch(move.scratch)
 
     def stop_copying() -> None:
-        rest = move.observe().of(move.pending).disks if move.over else ()
+        rest = move.glance().of(move.pending).disks if move.over else ()
         for disk in rest:  # of a mixed move; `accept` copies it anew
             if disk.copies:
                 hypervisor.cancel_copy(uuid, disk.target)
@@ -192,7 +192,7 @@ def roll_back(move: Move) -> Phase:
     if not any(entry.kind is Kind.INTENT for entry in move.record.entries):
         return Phase.ROLLED_BACK  # nothing was begun, so wherever the guest is, it is none of our doing
     throttle.release_if_possible(move)
-    seen = move.observe()
+    seen = move.glance()  # what it takes to cancel
     _end_export(move, seen)
     wake(move, seen.domain)
     for disk in seen.disks:
@@ -202,7 +202,10 @@ def roll_back(move: Move) -> Phase:
 
     def ended(_event: object) -> bool:
         nonlocal seen
-        seen = move.observe()
+        try:
+            seen = move.observe()
+        except SilentStorageError:
+            return False
         return not any(disk.copies or disk.holds_destination for disk in seen.disks)
 
     if not move.await_(move.world.policy.move.cancel_wait, ended):

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from svmove.errors import CopyError, InterruptedMoveError, NotFoundError
+from svmove import location
+from svmove.errors import CopyError, InterruptedMoveError, NotFoundError, SilentStorageError
 from svmove.journal import Ask, Entry, Journal, Kind, Record
+from svmove.location import Protocol
 from svmove.model import Event
 from svmove.move.observe import Seen, observe
 from svmove.move.phases import ENDED, NEXT, Phase
@@ -22,6 +24,10 @@ from svmove.units import show_duration
 from svmove.volumes import DiskPlan
 
 _log = logging.getLogger(__name__)
+# A storage that answered a moment ago is not asked again: each time is a process. Longer than what comes before a
+# pivot, so that none is started while the guest stands. Seconds, and how long an answer may take.
+_FRESH = 2.0
+_ASK = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +75,7 @@ class Move:
         self.record = record
         # How long the destination of each disk was when it was looked at last.
         self.lengths: dict[str, int] = {}
+        self._answered = float("-inf")  # when its storages did last
         # Held from step to step.
         self._kept = ExitStack()
         self._locked = set[str]()
@@ -99,8 +106,35 @@ class Move:
         return str(PurePosixPath(self.scratch) / "nbd.sock")
 
     def observe(self) -> Seen:
+        """Raises SilentStorageError, HostError."""
+        self._unless_silent()
+        return self._seen()
+
+    def glance(self) -> Seen:
+        """As `observe`, without QEMU's own word: it proves where a file is, and of other images only what jobs there
+        are."""
+        return self._seen(asks_qemu=False)
+
+    def answered(self) -> None:
+        """The storages of the move have just answered."""
+        self._answered = self.world.clock.monotonic()
+
+    def _unless_silent(self) -> None:
+        """QEMU (6.1 and later), asked which images it has open, reads the head of each Ceph image, in its main loop.
+        While Ceph hangs the whole guest would stand, and libvirt's call not return."""
+        paths = {path for disk in self.plan.disks for path in (*disk.sources, *disk.destinations)}
+        ceph = sorted(path for path in paths if location.protocol(path) is Protocol.RBD)
+        if not ceph or self.world.clock.monotonic() - self._answered < _FRESH:
+            return
+        for path in ceph:
+            if (trouble := self.world.host.trouble(path, _ASK)) is not None:
+                raise SilentStorageError(f"the storage of {path} does not answer ({trouble})")
+        self.answered()
+
+    def _seen(self, *, asks_qemu: bool = True) -> Seen:
         made = {entry.target or "": entry.data["identity"] for entry in self.record.all(Kind.FACT, "created")}
-        return observe(self.world.hypervisor, self.world.host, self.plan.uuid, self.plan.disks, made)
+        world, plan = self.world, self.plan
+        return observe(world.hypervisor, world.host, plan.uuid, plan.disks, made, asks_qemu=asks_qemu)
 
     @property
     def over(self) -> tuple[DiskPlan, ...]:

@@ -116,6 +116,7 @@ def _await_answer(move: Move) -> None:
                     remedy="mend that storage, or choose another pool",
                 )
             move.say(text=f"the storage of {disk.lands.path} does not answer: the cutover waits")
+    move.answered()
 
 
 def _quietly(move: Move, number: int, *, suspends: bool) -> _Attempt:

@@ -6,7 +6,7 @@ Every act is idempotent: it looks first whether it was done, by this process or 
 from collections.abc import Sequence
 
 from svmove import location
-from svmove.errors import CopyError, HostError, HypervisorError
+from svmove.errors import CopyError, HostError, HypervisorError, SilentStorageError
 from svmove.model import Event, EventKind, Job
 from svmove.move import converge, room, storage, throttle
 from svmove.move.allocation import allocate
@@ -139,7 +139,10 @@ def _lift(move: Move) -> None:
 
 def _ready(move: Move) -> set[str]:
     """Raises CopyError when a mirror is gone: a vanished job is never success."""
-    seen = move.observe().of(move.pending)
+    try:
+        seen = move.observe().of(move.pending)
+    except SilentStorageError:
+        return set()  # how long it is waited for is `storage`'s
     if seen.off:
         raise stopped()
     if not seen.all_copy:

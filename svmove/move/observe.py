@@ -174,8 +174,17 @@ class Seen:
         return f"domain {self.domain.state}; " + "; ".join(map(str, self.disks))
 
 
-def observe(hypervisor: Hypervisor, host: Host, uuid: str, disks: Sequence[DiskPlan], made: Mapping[str, str]) -> Seen:
-    """`made`: identity of each volume that we made, by its key (`DiskPlan.made`).
+def observe(
+    hypervisor: Hypervisor,
+    host: Host,
+    uuid: str,
+    disks: Sequence[DiskPlan],
+    made: Mapping[str, str],
+    *,
+    asks_qemu: bool = True,
+) -> Seen:
+    """`made`: identity of each volume that we made, by its key (`DiskPlan.made`). `asks_qemu`: else images on the
+    network count as not open, which proves nothing.
 
     Raises HostError when QEMU can't be looked into.
     """
@@ -186,7 +195,7 @@ def observe(hypervisor: Hypervisor, host: Host, uuid: str, disks: Sequence[DiskP
     process = host.process(uuid)
     files = {path for disk in disks for path in (*disk.sources, *disk.destinations)}
     opened: frozenset[str] = frozenset()
-    if domain.live and any(map(location.is_network, files)):
+    if asks_qemu and domain.live and any(map(location.is_network, files)):
         opened = hypervisor.opened(uuid)
     held = frozenset(path for path in files if _is_held(path, process, host, opened))
     seen = tuple(_disk(domain, held, host, disk, made) for disk in disks)

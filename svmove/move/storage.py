@@ -170,7 +170,7 @@ def stuck(move: Move, seen: Seen) -> CopyError:
     """Of copies that do not end: QEMU waits for what it has in flight, and of Ceph or iSCSI for ever."""
     told = []
     for disk in seen.disks:
-        if disk.copies or disk.holds_destination:
+        if disk.copies or disk.holds_destination or location.is_network(disk.plan.lands.path):
             try:
                 why = ails(move, disk.plan.lands.path)
             except HypervisorError as error:

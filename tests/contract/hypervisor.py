@@ -647,6 +647,8 @@ class HostContract:
         probe = side.host.probe(side.path())
         assert probe.took(5.0) is not None
         probe.give_up()
+        assert side.host.trouble(side.path(), 5.0) is None
+        assert side.host.room_left(side.path()) is None  # of a file the pool tells
         assert 0 < side.host.free(side.scratch) < 1 << 60
 
     def test_while_libvirt_lives_nobody_else_lets_a_guest_go_on(self, side: Side) -> None:
