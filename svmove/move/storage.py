@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from svmove import location
-from svmove.errors import CopyError, HostError, HypervisorError
+from svmove.errors import CopyError, HostError, HypervisorError, SilentStorageError, SvmoveError
 from svmove.journal import Kind
 from svmove.model import Job
 from svmove.move.context import Move
@@ -166,22 +166,25 @@ def ails(move: Move, path: str) -> str:
     return f"its storage answers to reads{full}"
 
 
-def stuck(move: Move, seen: Seen) -> CopyError:
-    """Of copies that do not end: QEMU waits for what it has in flight, and of Ceph or iSCSI for ever."""
+def stuck(move: Move, seen: Seen) -> SvmoveError:
+    """Of copies that do not end: QEMU waits for what it has in flight, of Ceph or iSCSI for ever. Or that have ended,
+    as far as can be told of a storage that hangs."""
+    busy = [disk.plan.lands.path for disk in seen.disks if disk.copies or disk.holds_destination]
     told = []
-    for disk in seen.disks:
-        if disk.copies or disk.holds_destination or location.is_network(disk.plan.lands.path):
-            try:
-                why = ails(move, disk.plan.lands.path)
-            except HypervisorError as error:
-                why = error.text
-            told.append(f"what QEMU has in flight to {disk.plan.lands.path} does not end: {why}")
+    for path in busy or [disk.lands.path for disk in move.plan.disks if location.is_network(disk.lands.path)]:
+        try:
+            told.append(f"{path}: {ails(move, path)}")
+        except HypervisorError as error:
+            told.append(f"{path}: {error.text}")
     causes = [entry.data["text"] for entry in move.record.entries if entry.kind is Kind.ERROR]
-    after = f" It was given up because {causes[-1]}." if causes else ""
+    after = f"; it was given up because {causes[-1]}" if causes else ""
+    if not busy:
+        said = f"whether the guest has let its destination go can't be looked at: {'; '.join(told)}{after}. {seen}"
+        return SilentStorageError(said, remedy=REMEDY)
     return CopyError(
-        f"the copy can't be cancelled: {'; '.join(told)}.{after} {seen}",
+        f"the copy can't be cancelled, what QEMU has in flight does not end: {'; '.join(told)}{after}. {seen}",
         reason="cancel-failed",
-        remedy="the guest is on its source, and must not be suspended or reset before the copy has ended: "
+        remedy="the guest must not be suspended, reset or shut down before the copy has ended: "
         "mend the destination's storage, or make room in it",
     )
 

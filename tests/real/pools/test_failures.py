@@ -310,7 +310,7 @@ def test_a_ceph_whose_monitor_is_down_is_refused_and_in_mid_copy_told(lasting: W
     with ceph(world.folder / "ceph", 3 * GiB) as cluster, rbd_pool(world, cluster):
         monitor, source = cluster.daemons["mon"], Source(world)
         _, document, seconds = in_mid_copy(world, "vdb=ceph", lambda: monitor.send_signal(signal.SIGSTOP))
-        move = held(document, "host-error", "did not answer")
+        move = held(document, "storage-silent", "does not answer (no answer in 5 s)", "did not answer in 30 s")
         assert seconds < 150
         monitor.send_signal(signal.SIGCONT)
         until(lambda: "up" in cluster("ceph", "osd", "stat"), "the monitor answers", 60)
