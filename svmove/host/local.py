@@ -83,23 +83,17 @@ class LocalHost:
         return monitor.go_on(process.pid)
 
     def holds(self, process: Process, path: str) -> bool:
-        try:
-            wanted = procfs.file_id(os.stat(path))
-        except FileNotFoundError:
+        if (found := files.stat(path)) is None:
             return False
-        except OSError as error:
-            raise HostError(f"{path}: {error.strerror}") from error
+        wanted = procfs.file_id(found)
         return wanted in procfs.open_files(Path(f"/proc/{process.pid}"), tolerant=False)
 
     def holders(self, path: str) -> tuple[int, ...]:
         if location.is_network(path):
             return ()  # QEMU tells of its own (`Hypervisor.opened`); nobody knows of other hosts
-        try:
-            wanted = procfs.file_id(os.stat(path))
-        except FileNotFoundError:
+        if (found := files.stat(path)) is None:
             return ()
-        except OSError as error:
-            raise HostError(f"{path}: {error.strerror}") from error
+        wanted = procfs.file_id(found)
         return tuple(
             int(folder.name) for folder in procfs.processes() if wanted in procfs.open_files(folder, tolerant=True)
         )
