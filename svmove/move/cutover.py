@@ -26,7 +26,7 @@ this instant, and the released source can't change any more. Comparing the two p
 
 from dataclasses import dataclass
 
-from svmove.errors import CopyError, HostError, HypervisorError, SvmoveError, UnreachableError
+from svmove.errors import CopyError, HostError, HypervisorError, SilentStorageError, SvmoveError, UnreachableError
 from svmove.model import DomainState, Event, EventKind
 from svmove.move.context import Move
 from svmove.move.mirror import lost, unless_cut, unless_replaced
@@ -50,7 +50,12 @@ class _Attempt:
 
 
 def cut_over(move: Move) -> Phase:
-    seen = move.observe()
+    try:
+        seen = move.observe()
+    except SilentStorageError as error:
+        if move.may_be_over:
+            raise
+        raise CopyError(error.text, reason="destination-hangs", remedy="mend that storage") from error
     # Somebody may have died in here. If it was us who suspended the guest, it goes on before all else.
     if release(move, seen.domain):
         seen = move.observe()
@@ -93,7 +98,10 @@ def _switch(move: Move, state: DomainState) -> Phase:
 
 def _cause(move: Move, error: CopyError) -> CopyError:
     """Of what failed before a pivot was asked for, with the guest running again: why a copy is gone, if that is it."""
-    seen = move.observe()
+    try:
+        seen = move.observe()
+    except HostError:
+        return error  # the roll-back looks again
     if seen.off:
         return CopyError("the guest was stopped before its cutover", reason="guest-stopped")
     rest = seen.of(move.pending)
