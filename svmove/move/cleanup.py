@@ -205,6 +205,7 @@ def roll_back(move: Move) -> Phase:
         try:
             seen = move.observe()
         except SilentStorageError:
+            seen = move.glance()
             return False
         return not any(disk.copies or disk.holds_destination for disk in seen.disks)
 

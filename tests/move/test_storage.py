@@ -2,10 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from svmove.errors import HostError
+from svmove import location
+from svmove.errors import HostError, SilentStorageError
+from svmove.location import Protocol
+from svmove.move import context
+from svmove.move.observe import Seen, observe
 from svmove.move.phases import Phase
 from svmove.outcomes import State
 from svmove.policy import ConvergePolicy, Policy
@@ -178,3 +183,41 @@ def test_one_that_takes_little_time_after_time_is_given_up_with_the_figures(tmp_
     assert 2 <= stage.world.time < 9  # two windows
     assert outcome.error is not None
     assert re.search(r"KiB were copied to /pools/fast/\S+ in \S+ s, \S+ KiB/s; \S+ KiB are left", outcome.error.text)
+
+
+@pytest.mark.parametrize("mended", [False, True])
+def test_while_a_ceph_hangs_qemu_is_not_asked_which_images_it_has_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mended: bool
+) -> None:
+    stage = stalled(tmp_path)
+    monkeypatch.setattr(location, "protocol", lambda path: Protocol.RBD if "/fast/" in path else None)
+    looked, since = 0, list[float]()
+
+    def look(*args: Any, asks_qemu: bool, **kwargs: Any) -> Seen:
+        nonlocal looked
+        # It answered at the start, 2 s ago at the most.
+        assert not (asks_qemu and stage.world.hangs and stage.world.time > since[0] + 2)
+        looked += asks_qemu
+        return observe(*args, asks_qemu=asks_qemu, **kwargs)
+
+    def hang() -> None:
+        stage.world.hangs = True
+        since.append(stage.world.time)
+
+    def mend() -> None:
+        stage.world.hangs = not mended
+
+    monkeypatch.setattr(context, "observe", look)
+    stage.world.before["start_copy"], stage.world.before["cancel_copy"] = hang, mend
+    outcome = stage.move()
+    if mended:
+        assert_rolled_back(stage, outcome, "destination-hangs")
+    else:
+        assert (outcome.state, outcome.error and outcome.error.code) == (State.HELD, "storage-silent")
+        assert stage.mover().relieve(outcome.move or "")
+        with pytest.raises(SilentStorageError, match="does not answer"):
+            stage.mover().rollback(outcome.move or "")
+        stage.world.hangs = False
+        assert stage.mover().rollback(outcome.move or "").state is State.ROLLED_BACK
+    assert looked > 2
+    assert not any(stage.destinations().values())
