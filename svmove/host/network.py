@@ -84,7 +84,6 @@ class NetworkImages:
     def trouble(self, path: str, seconds: float) -> str | None:
         with Nodes(self._values) as nodes:
             named = "json:" + json.dumps(nodes.image(path, "raw"))
-            # Read-only: to open it for writing, Ceph writes, and a full pool would let that wait.
             argv = ["qemu-io", "-r", "-U", *nodes.argv, "-c", "read -q 0 512", named]
             try:
                 command.run(argv, timeout=seconds, inherited=nodes.inherited)
@@ -103,9 +102,9 @@ class NetworkImages:
             return probe.Timed(self._read(nodes, path), nodes.inherited)
 
     def _read(self, nodes: Nodes, path: str) -> Sequence[str]:
-        """A read and a flush: a write of ours would be a write to the guest's copy."""
+        """A read and a flush: a write of ours would be a write to the guest's copy. Read-only, or qemu-io refuses -U."""
         named = "json:" + json.dumps(nodes.image(path, "raw"))
-        return ["qemu-io", "-U", *nodes.argv, "-c", "read -q 0 4096", "-c", "flush", named]
+        return ["qemu-io", "-r", "-U", *nodes.argv, "-c", "read -q 0 4096", "-c", "flush", named]
 
     def _data(self, path: str, virtual_bytes: int) -> int:
         """What holds data, for a storage that does not say how much it has allocated; all, when it doesn't know."""

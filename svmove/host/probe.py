@@ -32,8 +32,11 @@ class Timed:
         return self._process.pid
 
     def took(self, wait: float) -> float | None:
+        if wait <= 0 and self._process.poll() is None:
+            return None
         try:
-            said, _ = self._process.communicate(timeout=wait)
+            # With a timeout of 0 it would not even read what is there.
+            said, _ = self._process.communicate(timeout=max(wait, 1.0))
         except subprocess.TimeoutExpired:
             return None
         with suppress(ValueError):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from svmove.host import timed_write
 from svmove.host.local import LocalHost
-from svmove.host.probe import Write
+from svmove.host.probe import Timed, Write
 
 
 def test_a_write_to_a_disk_takes_less_than_a_second_and_leaves_nothing(tmp_path: Path) -> None:
@@ -78,3 +79,29 @@ def test_one_that_somebody_kills_has_ended(monkeypatch: pytest.MonkeyPatch, tmp_
     took = probe.took(10.0)
     assert took is not None
     assert took < 10
+
+
+def test_one_that_has_ended_is_seen_at_a_glance_and_tells_its_seconds() -> None:
+    for argv, least, most in ((["echo", "7.5"], 7.5, 7.5), (["true"], 0.0, 60.0), (["false"], 0.0, 60.0)):
+        probe = Timed(argv)
+        deadline = time.monotonic() + 30
+        while (took := probe.took(0)) is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert least <= took <= most
+        probe.give_up()
+
+
+def test_an_image_on_the_network_answers_by_being_read(tmp_path: Path) -> None:
+    """Not by qemu-io's refusal to open it."""
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "s"))
+        silent.listen()
+        path = f"nbd+unix:///disk?socket={tmp_path}/s"
+        assert not LocalHost().answers(path, 0.5)
+        assert LocalHost().trouble(path, 0.5) == "no answer in 0.5 s"
+        probe = LocalHost().probe(path)
+        assert probe.took(0.5) is None
+        probe.give_up()
+    assert LocalHost().answers(path, 10.0)  # an error is an answer
+    assert "refused" in (LocalHost().trouble(path, 10.0) or "")
