@@ -102,7 +102,7 @@ class NetworkImages:
             return probe.Timed(self._read(nodes, path), nodes.inherited)
 
     def _read(self, nodes: Nodes, path: str) -> Sequence[str]:
-        """A read and a flush: a write of ours would be a write to the guest's copy. Read-only, or qemu-io refuses -U."""
+        """A read and a flush: a write of ours would be one to the guest's copy. Read-only, or qemu-io refuses -U."""
         named = "json:" + json.dumps(nodes.image(path, "raw"))
         return ["qemu-io", "-r", "-U", *nodes.argv, "-c", "read -q 0 4096", "-c", "flush", named]
 
