@@ -24,6 +24,8 @@ _ABSENT = ("No such file or directory", "Requested export not available", "expor
 _OPTIONS = re.compile(r".*(Could not open 'json:.*\}'|can't open device json:.*\}): ")
 # A cluster or a portal that does not answer in that time is told to be so.
 _PATIENCE = 30.0
+# Seconds for the start of a qemu-io and its connection: 0.1 to 0.3, and more on a busy host.
+_CONNECT = 2.0
 # What is read of a volume to see whether it is blank: partitions, file systems, images all begin there.
 _HEAD = 1 * MiB
 
@@ -79,7 +81,7 @@ class NetworkImages:
 
     def answers(self, path: str, seconds: float) -> bool:
         with Nodes(self._values) as nodes:
-            return command.end_in_time([self._read(nodes, path)], seconds, nodes.inherited)
+            return command.end_in_time([self._read(nodes, path)], seconds + _CONNECT, nodes.inherited)
 
     def trouble(self, path: str, seconds: float) -> str | None:
         with Nodes(self._values) as nodes:
@@ -97,14 +99,14 @@ class NetworkImages:
         image = location.parse(path)
         return ceph.room(self._values, image) if image.protocol is location.Protocol.RBD else None
 
-    def probe(self, path: str) -> probe.Timed:
+    def probe(self, path: str) -> probe.Read:
         with Nodes(self._values) as nodes:
-            return probe.Timed(self._read(nodes, path), nodes.inherited)
+            return probe.Read(self._read(nodes, path), nodes.inherited)
 
     def _read(self, nodes: Nodes, path: str) -> Sequence[str]:
         """A read and a flush: a write of ours would be one to the guest's copy. Read-only, or qemu-io refuses -U."""
         named = "json:" + json.dumps(nodes.image(path, "raw"))
-        return ["qemu-io", "-r", "-U", *nodes.argv, "-c", "read -q 0 4096", "-c", "flush", named]
+        return ["qemu-io", "-r", "-U", *nodes.argv, "-c", "read 0 4096", "-c", "flush", named]
 
     def _data(self, path: str, virtual_bytes: int) -> int:
         """What holds data, for a storage that does not say how much it has allocated; all, when it doesn't know."""

@@ -10,7 +10,7 @@ import pytest
 
 from svmove.host import timed_write
 from svmove.host.local import LocalHost
-from svmove.host.probe import Timed, Write
+from svmove.host.probe import Read, Timed, Write
 
 
 def test_a_write_to_a_disk_takes_less_than_a_second_and_leaves_nothing(tmp_path: Path) -> None:
@@ -90,6 +90,19 @@ def test_one_that_has_ended_is_seen_at_a_glance_and_tells_its_seconds() -> None:
             time.sleep(0.01)
         assert least <= took <= most
         probe.give_up()
+
+
+@pytest.mark.parametrize(
+    ("said", "took"),
+    [
+        ("4 KiB, 1 ops; 00.00 sec (29.300 MiB/sec and 7500.7491 ops/sec)", 0.0),
+        ("4 KiB, 1 ops; 01.25 sec (3 KiB/sec and 0.8 ops/sec)", 1.25),
+        ("4 KiB, 1 ops; 1:02:03.50 sec (0 bytes/sec and 0.0003 ops/sec)", 3723.5),
+        ("read failed: Input/output error", 0.0),
+    ],
+)
+def test_a_read_takes_what_qemu_io_says_without_its_connection(said: str, took: float) -> None:
+    assert Read(["echo", f"read 4096/4096 bytes at offset 0\n{said}"]).took(10.0) == took
 
 
 def test_an_image_on_the_network_answers_by_being_read(tmp_path: Path) -> None:
