@@ -2,16 +2,13 @@
 
 import json
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 from svmove.errors import HostError, UnverifiedError
-from svmove.host import direct
-from svmove.host.nodes import Nodes
+from svmove.host.nodes import Nodes, named
 
 
 class SilentError(HostError):
@@ -42,7 +39,7 @@ def run(argv: Sequence[str], *, timeout: float = 60.0, inherited: Sequence[int] 
     except (OSError, ValueError) as error:
         raise HostError(f"{argv[0]}: {error}") from error
     if done.returncode != 0 and not tolerant:
-        raise HostError(f"{argv[0]} {argv[1]}: {_last_line(done.stderr) or f'exit code {done.returncode}'}")
+        raise HostError(f"{argv[0]} {argv[1]}: {last_line(done.stderr) or f'exit code {done.returncode}'}")
     return done.stdout
 
 
@@ -79,8 +76,6 @@ def abandon(process: "subprocess.Popen[bytes]") -> None:
 _ABANDONED: list["subprocess.Popen[bytes]"] = []
 # An overlay of 256 MiB on a storage that gives 100 KiB/s is still merged (seconds).
 _PATIENT = 3600.0
-# Between two looks whether a command is to go on.
-_LOOK = 0.5
 _PACKAGES = {"qemu-img": "qemu-utils"}
 
 
@@ -104,79 +99,10 @@ def holds_nothing(path: str, format_: str) -> bool:
 
 def own_extents(path: str, format_: str) -> list[tuple[int, int]]:
     """What an image has itself, not by a file below it, which need not be there: offset, length. Raises HostError."""
-    alone: dict[str, object] = {"driver": format_, "file": {"driver": "file", "filename": path}}
-    if format_ != "raw":
-        alone["backing"] = None
-    found = json.loads(run(["qemu-img", "map", "--output=json", "-U", "json:" + json.dumps(alone)]))
+    with Nodes() as nodes:
+        alone = named(nodes.image(path, format_, alone=True))
+        found = json.loads(run(["qemu-img", "map", "--output=json", "-U", alone]))
     return [(e["start"], e["length"]) for e in found if e.get("present", e["data"])]
-
-
-def convert_slice(
-    source: tuple[str, str],
-    destination: tuple[str, str],
-    offset: int,
-    length: int,
-    *,
-    bandwidth: int | None,
-    blank: bool,
-    heed: Callable[[], None],
-    flatten: bool = False,
-) -> None:
-    """Brings a slice of an image that nobody writes (path, format) into one that exists; `blank`: which has nothing
-    there; `flatten`: with what lies below the source. What `heed`, called twice a second, raises ends it in its midst.
-    Raises HostError."""
-    argv = ["qemu-img", "convert", "-q", "-n", "-U", "-W", "-m", "16"]
-    argv += ["--target-is-zero"] if blank else []
-    argv += ["-r", str(bandwidth)] if bandwidth is not None else []
-    argv += ["--image-opts", "--target-image-opts"]
-    # Another format's metadata are small and written often: past the cache each would wait for the disk.
-    past_cache = (direct.takes(source[0]), destination[1] == "raw" and direct.takes(destination[0]))
-    for (path, format_), past in zip((source, destination), past_cache, strict=True):
-        below = flatten and (path, format_) == source
-        argv.append(_slice_options(path, format_, offset, length, below=below) + (",cache.direct=on" if past else ""))
-    _run_heeding(argv, heed)
-
-
-def _run_heeding(argv: Sequence[str], heed: Callable[[], None]) -> None:
-    # It must not go on writing when svmove has been killed; and a Ctrl-C is for svmove, which has a way out.
-    with_us = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
-    with subprocess.Popen(
-        with_us,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        process_group=0,
-    ) as process:
-        try:
-            while True:
-                with suppress(subprocess.TimeoutExpired):
-                    said = process.communicate(timeout=_LOOK)[1]
-                    break
-                heed()
-        finally:
-            process.kill()  # of one that has ended: nothing
-    if process.returncode == -signal.SIGINT:
-        # The Ctrl-C came when it had just been started, in our process group still: who is to stop is told by `heed`.
-        _run_heeding(argv, heed)
-    elif process.returncode != 0:
-        raise HostError(f"{argv[0]} {argv[1]}: {_last_line(said) or f'exit code {process.returncode}'}")
-
-
-def _slice_options(path: str, format_: str, offset: int, length: int, *, below: bool = False) -> str:
-    """QEMU's key=value form, where a comma is written twice.
-
-    `below`: what is a hole is asked of the files below it too. A slice does not, so without the quorum of one
-    (`nodes.seen_whole`) all that the top does not have itself would be read, and what is a hole in all of them.
-    """
-    name, quorum, image = path.replace(",", ",,"), "", "file"
-    if below:
-        quorum, image = "file.driver=quorum,file.vote-threshold=1,file.read-pattern=fifo,", "file.children.0"
-    file = f"{image}.driver=file,{image}.filename={name}"
-    if format_ != "raw":
-        file = f"{image}.driver={format_},{image}.file.driver=file,{image}.file.filename={name}"
-    return f"driver=raw,offset={offset},size={length},{quorum}{file}"
 
 
 def rebase(path: str, format_: str, backing: str, backing_format: str) -> None:
@@ -247,8 +173,8 @@ def compare_images(
         *(["-U"] if shared else []),
         *(nodes.argv if nodes else []),
         "-p",
-        "json:" + json.dumps(source),
-        "json:" + json.dumps(exported),
+        named(source),
+        named(exported),
     ]
     process = subprocess.Popen(
         argv,
@@ -278,7 +204,7 @@ def compare_images(
         offset = said.partition("Content mismatch at offset ")[2].partition("!")[0]
         if code == 1 and offset.isdigit():
             return int(offset)
-        raise HostError(f"qemu-img compare: {_last_line(errors.read()) or f'exit code {code}'}")
+        raise HostError(f"qemu-img compare: {last_line(errors.read()) or f'exit code {code}'}")
     finally:
         if process.poll() is None:
             process.kill()
@@ -291,5 +217,5 @@ def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).isdigit()
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
     return text.strip().rpartition("\n")[2]

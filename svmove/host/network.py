@@ -12,7 +12,7 @@ from svmove import location
 from svmove.errors import HostError
 from svmove.host import command, probe
 from svmove.host.info import image_record
-from svmove.host.nodes import Nodes, Values
+from svmove.host.nodes import Nodes, Values, named
 from svmove.model import Image
 from svmove.units import MiB
 from svmove.volumes import Taken
@@ -53,12 +53,12 @@ class NetworkImages:
         if self.identity(path) is None:
             return None
         with Nodes(self._values) as nodes:
-            named = "json:" + json.dumps(nodes.image(path, "raw"))
+            image = named(nodes.image(path, "raw"))
             size = self.size(path)
-            look = ["qemu-io", "-r", "-U", *nodes.argv, "-c", f"read -P 0 0 {min(size, _HEAD)}", named]
+            look = ["qemu-io", "-r", "-U", *nodes.argv, "-c", f"read -P 0 0 {min(size, _HEAD)}", image]
             said = command.run(look, timeout=_PATIENCE, inherited=nodes.inherited, tolerant=True)
             try:
-                command.run(["qemu-io", *nodes.argv, "-c", "quit", named], timeout=_PATIENCE, inherited=nodes.inherited)
+                command.run(["qemu-io", *nodes.argv, "-c", "quit", image], timeout=_PATIENCE, inherited=nodes.inherited)
             except HostError:
                 writable = False
             else:
@@ -86,8 +86,8 @@ class NetworkImages:
 
     def _read(self, nodes: Nodes, path: str) -> Sequence[str]:
         """A read and a flush: a write of ours would be a write to the guest's copy."""
-        named = "json:" + json.dumps(nodes.image(path, "raw"))
-        return ["qemu-io", "-U", *nodes.argv, "-c", "read -q 0 4096", "-c", "flush", named]
+        image = named(nodes.image(path, "raw"))
+        return ["qemu-io", "-U", *nodes.argv, "-c", "read -q 0 4096", "-c", "flush", image]
 
     def _data(self, path: str, virtual_bytes: int) -> int:
         """What holds data, for a storage that does not say how much it has allocated; all, when it doesn't know."""
@@ -102,8 +102,8 @@ class NetworkImages:
 
     def _ask(self, path: str, format_: str, what: str, *more: str, alone: bool = False) -> Any:
         with Nodes(self._values) as nodes:
-            named = "json:" + json.dumps(nodes.image(path, format_, alone=alone))
-            argv = ["qemu-img", what, "--output=json", "-U", *more, *nodes.argv, named]
+            image = named(nodes.image(path, format_, alone=alone))
+            argv = ["qemu-img", what, "--output=json", "-U", *more, *nodes.argv, image]
             try:
                 said = command.run(argv, timeout=_PATIENCE, inherited=nodes.inherited)
             except command.SilentError as error:

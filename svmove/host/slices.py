@@ -11,7 +11,9 @@ import time
 from collections.abc import Iterator
 
 from svmove.errors import HostError
-from svmove.host import allocation, command
+from svmove.host import allocation
+from svmove.host.convert import convert
+from svmove.host.nodes import Nodes, seen_whole, sliced
 from svmove.host.progress import EVERY, Progress
 from svmove.units import KiB, MiB
 
@@ -29,7 +31,12 @@ _STAT_BLOCK = 512
 def copy_file(source: str, destination: str, begin: int, progress: Progress) -> None:
     """The bytes of a file, into one that is as long, and has nothing but a hole from `begin` on."""
     size = progress.end
-    with open(source, "rb") as reader, open(destination, "r+b") as writer:  # noqa: PTH123 (descriptors)
+    with (
+        open(source, "rb") as reader,  # noqa: PTH123 (descriptors)
+        open(destination, "r+b") as writer,  # noqa: PTH123
+        Nodes() as nodes,
+    ):
+        left, right = nodes.protocol(source), nodes.protocol(destination)
         # For as long as it is written to, or QEMU says "Image size is not a multiple of request alignment".
         writer.truncate(_up(size, _BLOCK))
         at, wanted = begin, _FIRST
@@ -39,11 +46,11 @@ def copy_file(source: str, destination: str, begin: int, progress: Progress) -> 
                 # Else ext4 and XFS let one write into a hole at a time: 4.8 s became 2.6 s.
                 allocation.allocate(writer.fileno(), offset, length)
             start, at = found[0][0] // _BLOCK * _BLOCK, _up(sum(found[-1]), _BLOCK)
-            command.convert_slice(
-                (source, "raw"),
-                (destination, "raw"),
-                start,
-                min(at, _up(size, _SECTOR)) - start,
+            length = min(at, _up(size, _SECTOR)) - start
+            convert(
+                nodes,
+                sliced(left, start, length),
+                sliced(right, start, length),
                 bandwidth=progress.bandwidth(),
                 blank=True,
                 heed=progress.heed,
@@ -62,23 +69,25 @@ def copy_view(
     """What a guest sees of an image (path, format), into another one; from 0 on into one that has nothing yet.
     `flatten`: with what lies below the source."""
     at, wanted = begin, _FIRST
-    while at < progress.end:
-        length = min(_within(wanted, progress), progress.end - at)
-        began, before = time.monotonic(), os.stat(destination[0]).st_blocks
-        command.convert_slice(
-            source,
-            destination,
-            at,
-            length,
-            bandwidth=progress.bandwidth(),
-            blank=begin == 0,
-            heed=progress.heed,
-            flatten=flatten,
-        )
-        taken = time.monotonic() - began
-        at += length
-        progress.copied(at, (os.stat(destination[0]).st_blocks - before) * _STAT_BLOCK, taken)
-        wanted = _following(wanted, taken)
+    with Nodes() as nodes:
+        left = nodes.image(*source)
+        # Another format's metadata are small and written often: past the cache each would wait for the disk.
+        right = nodes.image(*destination, cached=destination[1] != "raw")
+        while at < progress.end:
+            length = min(_within(wanted, progress), progress.end - at)
+            began, before = time.monotonic(), os.stat(destination[0]).st_blocks
+            convert(
+                nodes,
+                sliced(seen_whole(left) if flatten else left, at, length),
+                sliced(right, at, length),
+                bandwidth=progress.bandwidth(),
+                blank=begin == 0,
+                heed=progress.heed,
+            )
+            taken = time.monotonic() - began
+            at += length
+            progress.copied(at, (os.stat(destination[0]).st_blocks - before) * _STAT_BLOCK, taken)
+            wanted = _following(wanted, taken)
 
 
 def _within(wanted: int, progress: Progress) -> int:
