@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -76,6 +77,8 @@ def abandon(process: "subprocess.Popen[bytes]") -> None:
 _ABANDONED: list["subprocess.Popen[bytes]"] = []
 # An overlay of 256 MiB on a storage that gives 100 KiB/s is still merged (seconds).
 _PATIENT = 3600.0
+# QEMU repeats all its options before the reason.
+_OPTIONS = re.compile(r"Could not open 'json:.*\}': ")
 _PACKAGES = {"qemu-img": "qemu-utils"}
 
 
@@ -218,4 +221,4 @@ def _is_number(text: str) -> bool:
 
 
 def last_line(text: str) -> str:
-    return text.strip().rpartition("\n")[2]
+    return _OPTIONS.sub("", text.strip().rpartition("\n")[2])

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -14,7 +14,7 @@ from svmove.errors import HostError
 from svmove.host import command, copying, encrypted, files, lock, monitor, offload, probe, procfs, reflink, scratch
 from svmove.host.info import image_record
 from svmove.host.network import NetworkImages
-from svmove.host.nodes import Nodes, Options, Values, no_secrets, seen_whole, sliced
+from svmove.host.nodes import Nodes, Options, Side, Values, no_secrets, seen_whole, sliced
 from svmove.location import Secret
 from svmove.model import CopyWay, Image, Process
 from svmove.volumes import Taken
@@ -102,17 +102,10 @@ class LocalHost:
             raise HostError(f"{path}: {error.strerror}") from error
 
     def stamp(self, path: str) -> str | None:
-        try:
-            found = os.stat(path)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise HostError(f"{path}: {error.strerror}") from error
-        # Not the time of the last change (ctime): libvirt changes a file's owner at a start, also at one that fails.
-        return f"{procfs.file_id(found)} {found.st_size} {found.st_mtime_ns}"
+        return self._network.identity(path) if location.is_network(path) else files.stamp(path)
 
     def locked(self, path: str) -> AbstractContextManager[None]:
-        return lock.locked(path)
+        return nullcontext() if location.is_network(path) else lock.locked(path)
 
     def chain(self, path: str, format_: str) -> tuple[tuple[str, str], ...]:
         if location.is_network(path):
@@ -209,20 +202,23 @@ class LocalHost:
         destination: str,
         destination_format: str,
         *,
+        length: int | None,
         begin: int,
         bandwidth: Callable[[], int | None],
         saved: Callable[[int, int], bool],
+        blank: bool = True,
         flatten: bool = False,
         share: bool = False,
     ) -> CopyWay:
         return copying.copy(
-            source,
-            source_format,
-            destination,
-            destination_format,
+            Side(path=source, format=source_format, luks=self._keys.get(source)),
+            Side(path=destination, format=destination_format, luks=self._keys.get(destination)),
+            values=self._secrets,
+            length=length,
             begin=begin,
             bandwidth=bandwidth,
             saved=saved,
+            blank=blank,
             flatten=flatten,
             share=share,
         )
@@ -256,13 +252,17 @@ class LocalHost:
         advanced: Callable[[int], bool],
         *,
         layer: bool,
+        files: bool = False,
     ) -> int | None:
         sides = ((source, source_format), (destination, destination_format))
+
+        def image(nodes: Nodes, path: str, format_: str) -> Options:
+            if files:
+                return nodes.protocol(path)
+            return self._image(nodes, path, format_, alone=True) if layer else self._whole(nodes, path, format_)
+
         with Nodes(self._secrets) as nodes:
-            left, right = (
-                sliced(self._image(nodes, *side, alone=True) if layer else self._whole(nodes, *side), offset, length)
-                for side in sides
-            )
+            left, right = (sliced(image(nodes, *side), offset, length) for side in sides)
             found = command.compare_images(left, right, length, advanced, shared=True, nodes=nodes)
         return None if found is None else offset + found
 

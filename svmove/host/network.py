@@ -4,7 +4,6 @@ Each look is a process of its own that opens a connection (50 to 100 ms), so not
 """
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,8 +18,6 @@ from svmove.volumes import Taken
 
 # What rbd, iSCSI and NBD say through QEMU of an image that is not there (QEMU 7.2).
 _ABSENT = ("No such file or directory", "Requested export not available", "export '", "LUN not", "LOGICAL_UNIT_NOT")
-# QEMU repeats all its options before the reason.
-_OPTIONS = re.compile(r".*Could not open 'json:.*\}': ")
 # A cluster or a portal that does not answer in that time is told to be so.
 _PATIENCE = 30.0
 # What is read of a volume to see whether it is blank: partitions, file systems, images all begin there.
@@ -109,7 +106,6 @@ class NetworkImages:
             except command.SilentError as error:
                 raise HostError(f"{path} did not answer in {_PATIENCE:.0f} s") from error
             except HostError as error:
-                raise HostError(
-                    f"{path} can't be opened: {_OPTIONS.sub('', error.text)}", remedy=error.remedy
-                ) from error
+                why = error.text.removeprefix(f"qemu-img {what}: ").removeprefix("qemu-img: ")
+                raise HostError(f"{path} can't be opened: {why}", remedy=error.remedy) from error
             return json.loads(said)

@@ -6,6 +6,7 @@ A secret's value goes to qemu-img through a file in memory that it inherits: nev
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -83,6 +84,23 @@ class Nodes:
         os.write(file, self._values(secret))
         os.lseek(file, 0, os.SEEK_SET)
         return f"secret{len(self._files) - 1}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """An image that is copied, or copied to."""
+
+    path: str
+    format: str
+    luks: Secret | None = None  # the passphrase of one that is encrypted
+
+    @property
+    def hides(self) -> bool:
+        """What is a hole in it is no zeros for who has the key."""
+        return self.luks is not None and self.format == "raw"
+
+    def node(self, nodes: Nodes, *, cached: bool = False) -> Options:
+        return nodes.image(self.path, self.format, luks=self.luks, cached=cached)
 
 
 def named(node: Options) -> str:

@@ -279,10 +279,9 @@ def _mend(move: Move, seen: Seen) -> str | None:
     if not stale:
         return None
     sources = {disk.target: (disk.lands.path, disk.lands.format) for disk in stale}
-    move.intend("redefine", sources={target: path for target, (path, _) in sources.items()})
     try:
-        move.world.hypervisor.set_sources(move.plan.uuid, sources, running=True, keys=move.plan.keys)
-    except HypervisorError as error:
+        move.define(sources, running=True)
+    except (HypervisorError, HostError) as error:
         return f"the XML of the next start can't be written: {error.text}"
     return None
 
