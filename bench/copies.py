@@ -37,6 +37,7 @@ def svmove(source: Path, destination: Path) -> None:
         "raw",
         str(destination),
         "raw",
+        length=None,
         begin=0,
         bandwidth=lambda: None,
         saved=lambda _offset, _end: True,

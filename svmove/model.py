@@ -233,6 +233,7 @@ class EventKind(StrEnum):
     FAILED = "failed"
     CANCELED = "canceled"
     REASON = "reason"  # QEMU's own words on why a job failed; libvirt's event has none
+    STARTED = "started"
     STOPPED = "stopped"  # the domain is off
     PAUSED = "paused"
     IO_ERROR = "io-error"  # QEMU paused the guest because a write failed
@@ -275,12 +276,10 @@ class Inventory:
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)
     # Our disks' paths that somebody else names too: another domain, or a volume that is based on it → who.
     used_elsewhere: Mapping[str, str] = field(default_factory=dict)
-    # Bytes per second of earlier moves, by (pool, pool).
-    past_rates: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    past_rates: Mapping[tuple[str, str], float] = field(default_factory=dict)  # by (pool, pool): bytes per second
     versions: Versions = Versions(libvirt=0, qemu=0)
     scratch_free: int = 0
-    # Targets that a block job, not ours, holds.
-    jobs: Mapping[str, str] = field(default_factory=dict)
+    jobs: Mapping[str, str] = field(default_factory=dict)  # targets that a block job, not ours, holds
     can_read_host: bool = True
     # What the guest writes now, by target, of the disks that are meant. Empty when it is off.
     writes: Mapping[str, WriteRate] = field(default_factory=dict)

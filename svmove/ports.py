@@ -153,9 +153,11 @@ class Hypervisor(Protocol):
         *,
         running: bool,
         keys: Mapping[str, Secret | None] = MappingProxyType({}),
+        slices: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """The disks of a domain's next start: target → (path, format), by one definition. Target `volumes.NVRAM` is the
-        file of its UEFI variables, whose format stays. `keys`: what opens those that are encrypted, by path.
+        file of its UEFI variables, whose format stays. `keys`: what opens those that are encrypted, by path. `slices`:
+        how many bytes the guest sees of those that are larger, by path.
 
         Raises HypervisorError, also when the domain is not `running`, or not off, any more."""
         ...

@@ -59,13 +59,15 @@ class Host(Protocol):
         ...
 
     def stamp(self, path: str) -> str | None:
-        """The file's identity, length, and time of its last write: what differs when somebody has written to it. None
-        when there is no such file."""
+        """What differs when somebody has written to the image. Of a file its identity, length, and time of its last
+        write; of a block device what this host has written to it since it is there; of an image on the network no more
+        than its name (`location.is_network`). None when there is no such file."""
         ...
 
     def locked(self, path: str) -> AbstractContextManager[None]:
-        """While it is held nobody can begin to write to the image: a guest that is started onto it fails. Readers can
-        read. Freed when this process dies. Raises HostError when somebody has it open for writing."""
+        """While it is held nobody can begin to write to the file: a guest that is started onto it fails. Readers can
+        read. Freed when this process dies. Raises HostError when somebody has it open for writing. A block device's
+        counts only for who opens it by the same node; on the network there is none, and this does nothing."""
         ...
 
     def chain(self, path: str, format_: str) -> tuple[tuple[str, str], ...]:
@@ -143,16 +145,19 @@ class Host(Protocol):
         destination: str,
         destination_format: str,
         *,
+        length: int | None,
         begin: int,
         bandwidth: Callable[[], int | None],
         saved: Callable[[int, int], bool],
+        blank: bool = True,
         flatten: bool = False,
         share: bool = False,
     ) -> CopyWay:
-        """Copies an image that nobody writes into a file that exists, from byte `begin` on. What `saved(offset, end)`
-        is told is on stable storage; when it returns False, HostError is raised. `flatten`: as the guest sees it, with
-        all that lies below it; `begin` is then one of the guest's bytes, as where the format changes. `share`: by
-        shared extents or not at all: a HostError that says "can't share"."""
+        """Copies an image that nobody writes into one that exists, from byte `begin` on. `length`: so many bytes of
+        what the guest sees, from and to any kind of place; None: a file's bytes into a file, with all that its format
+        keeps. What `saved(offset, end)` is told is on stable storage; when it returns False, HostError is raised.
+        `blank`: the destination is new, and has nothing but zeros; else zeros are written too. `flatten`: with all that
+        lies below the source. `share`: by shared extents or not at all: a HostError that says "can't share"."""
         ...
 
     def shares_all(self, source: str, destination: str) -> bool:
@@ -170,8 +175,10 @@ class Host(Protocol):
         advanced: Callable[[int], bool],
         *,
         layer: bool,
+        files: bool = False,
     ) -> int | None:
-        """As `compare`, of two images that nobody writes; `layer`: without what lies below them."""
+        """As `compare`, of two images that nobody writes; `layer`: without what lies below them; `files`: the bytes of
+        two files, whatever is in them."""
         ...
 
     def extents(self, path: str, format_: str) -> tuple[tuple[int, int], ...]:

@@ -2,15 +2,14 @@
 
 import json
 import os
-import signal
+import re
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import Any
 
 from svmove.errors import HostError
-from svmove.host import direct
+from svmove.host.nodes import Nodes, named
 from svmove.redact import without_keys
 
 
@@ -79,8 +78,8 @@ def abandon(process: "subprocess.Popen[bytes]") -> None:
 _ABANDONED: list["subprocess.Popen[bytes]"] = []
 # An overlay of 256 MiB on a storage that gives 100 KiB/s is still merged (seconds).
 _PATIENT = 3600.0
-# Between two looks whether a command is to go on.
-_LOOK = 0.5
+# QEMU repeats all its options before the reason.
+_OPTIONS = re.compile(r"(Could not open 'json:.*\}'|can't open device json:.*\}): ")
 _PACKAGES = {"qemu-img": "qemu-utils"}
 
 
@@ -104,79 +103,10 @@ def holds_nothing(path: str, format_: str) -> bool:
 
 def own_extents(path: str, format_: str) -> list[tuple[int, int]]:
     """What an image has itself, not by a file below it, which need not be there: offset, length. Raises HostError."""
-    alone: dict[str, object] = {"driver": format_, "file": {"driver": "file", "filename": path}}
-    if format_ != "raw":
-        alone["backing"] = None
-    found = json.loads(run(["qemu-img", "map", "--output=json", "-U", "json:" + json.dumps(alone)]))
+    with Nodes() as nodes:
+        alone = named(nodes.image(path, format_, alone=True))
+        found = json.loads(run(["qemu-img", "map", "--output=json", "-U", alone]))
     return [(e["start"], e["length"]) for e in found if e.get("present", e["data"])]
-
-
-def convert_slice(
-    source: tuple[str, str],
-    destination: tuple[str, str],
-    offset: int,
-    length: int,
-    *,
-    bandwidth: int | None,
-    blank: bool,
-    heed: Callable[[], None],
-    flatten: bool = False,
-) -> None:
-    """Brings a slice of an image that nobody writes (path, format) into one that exists; `blank`: which has nothing
-    there; `flatten`: with what lies below the source. What `heed`, called twice a second, raises ends it in its midst.
-    Raises HostError."""
-    argv = ["qemu-img", "convert", "-q", "-n", "-U", "-W", "-m", "16"]
-    argv += ["--target-is-zero"] if blank else []
-    argv += ["-r", str(bandwidth)] if bandwidth is not None else []
-    argv += ["--image-opts", "--target-image-opts"]
-    # Another format's metadata are small and written often: past the cache each would wait for the disk.
-    past_cache = (direct.takes(source[0]), destination[1] == "raw" and direct.takes(destination[0]))
-    for (path, format_), past in zip((source, destination), past_cache, strict=True):
-        below = flatten and (path, format_) == source
-        argv.append(_slice_options(path, format_, offset, length, below=below) + (",cache.direct=on" if past else ""))
-    _run_heeding(argv, heed)
-
-
-def _run_heeding(argv: Sequence[str], heed: Callable[[], None]) -> None:
-    # It must not go on writing when svmove has been killed; and a Ctrl-C is for svmove, which has a way out.
-    with_us = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
-    with subprocess.Popen(
-        with_us,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        process_group=0,
-    ) as process:
-        try:
-            while True:
-                with suppress(subprocess.TimeoutExpired):
-                    said = process.communicate(timeout=_LOOK)[1]
-                    break
-                heed()
-        finally:
-            process.kill()  # of one that has ended: nothing
-    if process.returncode == -signal.SIGINT:
-        # The Ctrl-C came when it had just been started, in our process group still: who is to stop is told by `heed`.
-        _run_heeding(argv, heed)
-    elif process.returncode != 0:
-        raise HostError(f"{argv[0]} {argv[1]}: {last_line(said) or f'exit code {process.returncode}'}")
-
-
-def _slice_options(path: str, format_: str, offset: int, length: int, *, below: bool = False) -> str:
-    """QEMU's key=value form, where a comma is written twice.
-
-    `below`: what is a hole is asked of the files below it too. A slice does not, so without the quorum of one
-    (`nodes.seen_whole`) all that the top does not have itself would be read, and what is a hole in all of them.
-    """
-    name, quorum, image = path.replace(",", ",,"), "", "file"
-    if below:
-        quorum, image = "file.driver=quorum,file.vote-threshold=1,file.read-pattern=fifo,", "file.children.0"
-    file = f"{image}.driver=file,{image}.filename={name}"
-    if format_ != "raw":
-        file = f"{image}.driver={format_},{image}.file.driver=file,{image}.file.filename={name}"
-    return f"driver=raw,offset={offset},size={length},{quorum}{file}"
 
 
 def rebase(path: str, format_: str, backing: str, backing_format: str) -> None:
@@ -224,4 +154,4 @@ def create_qcow2(path: str, virtual_bytes: int) -> None:
 
 
 def last_line(text: str) -> str:
-    return text.strip().rpartition("\n")[2]
+    return _OPTIONS.sub("", text.strip().rpartition("\n")[2])

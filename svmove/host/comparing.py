@@ -1,6 +1,5 @@
 """`qemu-img compare`, heeded while it runs: a reader whose storage hangs is ended, and not waited for."""
 
-import json
 import os
 import select
 import subprocess
@@ -10,7 +9,7 @@ from typing import Any
 
 from svmove.errors import HostError, UnverifiedError
 from svmove.host import command
-from svmove.host.nodes import Nodes
+from svmove.host.nodes import Nodes, named
 
 # Between two looks whether it is to go on, when it says nothing.
 _LOOK = 0.25
@@ -42,8 +41,8 @@ def compare_images(
         *(["-U"] if shared else []),
         *(nodes.argv if nodes else []),
         "-p",
-        "json:" + json.dumps(source),
-        "json:" + json.dumps(exported),
+        named(source),
+        named(exported),
     ]
     process = subprocess.Popen(
         argv,

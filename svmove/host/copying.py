@@ -1,18 +1,23 @@
-"""Copies an image that nobody writes, into a file that exists: the cheapest way that both storages allow.
+"""Copies an image that nobody writes, into one that exists: the cheapest way that both storages allow.
 
-Same format: the file is copied byte for byte, so all that the format keeps in it stays. Its extents are shared; else
-copy_file_range copies them, within a file system or a server; else qemu-img does. Another format: qemu-img copies the
-guest's view of it. What was reported as saved is on stable storage, so that a copy that was cut off is gone on with
-there.
+A file as it is: byte for byte, so all that the format keeps in it stays. Its extents are shared; else copy_file_range
+copies them, within a file system or a server; else qemu-img does. Another format, another key, another kind of place:
+qemu-img copies the guest's view of it. What was reported as saved is on stable storage, so that a copy that was cut off
+is gone on with there.
 """
 
 import os
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from svmove import location
 from svmove.errors import HostError
-from svmove.host import command, reflink, slices
-from svmove.host.progress import Bandwidth, Progress, Saved
+from svmove.host import reflink, slices
+from svmove.host.convert import flush
+from svmove.host.nodes import Nodes, Side, Values
+from svmove.host.progress import Bandwidth, Progress, Saved, Sync
 from svmove.model import CopyWay
 from svmove.units import MiB
 
@@ -24,40 +29,54 @@ _REFUSES = (5, 19)
 
 
 def copy(
-    source: str,
-    source_format: str,
-    destination: str,
-    destination_format: str,
+    source: Side,
+    destination: Side,
     *,
+    values: Values,
+    length: int | None,
     begin: int,
     bandwidth: Bandwidth,
     saved: Saved,
+    blank: bool = True,
     flatten: bool = False,
     share: bool = False,
 ) -> CopyWay:
-    """`saved(offset, end)`, in bytes, returns False to stop. `flatten`: with all that lies below the source. `share`:
-    by shared extents or not at all.
+    """`length`: of what a guest sees; None: the file as it is. `saved(offset, end)`, in bytes, returns False to stop.
+    `blank`: the destination has nothing but zeros yet. `flatten`: with all that lies below the source. `share`: by
+    shared extents or not at all.
 
     Raises HostError, also when it was stopped."""
     try:
-        with open(source, "rb") as reader, open(destination, "r+b") as writer:  # noqa: PTH123 (descriptors)
-            if source_format == destination_format and not flatten:
+        if length is None:
+            with open(source.path, "rb") as reader, open(destination.path, "r+b") as writer:  # noqa: PTH123 (descriptors)
                 end = os.fstat(reader.fileno()).st_size
-                progress = Progress(writer.fileno(), begin, end, bandwidth, saved)
-                way = _file((source, destination), (reader.fileno(), writer.fileno()), begin, progress, share=share)
-            elif share:
-                raise HostError(f"{destination} can't share the extents of {source}: it is made in another way")
-            else:
-                end = int(command.image_info(source, source_format)["virtual-size"])
-                progress = Progress(writer.fileno(), begin, end, bandwidth, saved)
-                slices.copy_view(
-                    (source, source_format), (destination, destination_format), begin, progress, flatten=flatten
-                )
-                way = CopyWay.CONVERT
+                progress = Progress(lambda _heed: os.fsync(writer.fileno()), begin, end, bandwidth, saved)
+                paths, files = (source.path, destination.path), (reader.fileno(), writer.fileno())
+                way = _file(paths, files, begin, progress, share=share)
+                progress.finished()
+                return way
+        if share:
+            raise HostError(f"{destination.path} can't share the extents of {source.path}: it is made in another way")
+        with Nodes(values) as nodes, _synced(nodes, destination) as sync:
+            progress = Progress(sync, begin, length, bandwidth, saved)
+            # What an attempt that was cut off has written behind `begin` was never reported.
+            blank = blank and begin == 0
+            slices.copy_view(nodes, source, destination, begin, progress, blank=blank, flatten=flatten)
             progress.finished()
-            return way
+            return CopyWay.CONVERT
     except OSError as error:
-        raise HostError(f"{error.filename or destination}: {error.strerror}") from error
+        raise HostError(f"{error.filename or destination.path}: {error.strerror}") from error
+
+
+@contextmanager
+def _synced(nodes: Nodes, image: Side) -> Iterator[Sync]:
+    """What brings all that was written to an image to stable storage."""
+    if location.is_network(image.path):
+        storage = nodes.protocol(image.path)
+        yield lambda heed: flush(nodes, storage, image.path, heed)
+        return
+    with open(image.path, "r+b") as writer:  # noqa: PTH123 (a descriptor)
+        yield lambda _heed: os.fsync(writer.fileno())
 
 
 def _file(paths: tuple[str, str], files: tuple[int, int], begin: int, progress: Progress, *, share: bool) -> CopyWay:

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -27,7 +27,7 @@ from svmove.host import (
 )
 from svmove.host.info import image_record
 from svmove.host.network import NetworkImages
-from svmove.host.nodes import Nodes, Options, Values, no_secrets, seen_whole, sliced
+from svmove.host.nodes import Nodes, Options, Side, Values, no_secrets, seen_whole, sliced
 from svmove.location import Secret
 from svmove.model import CopyWay, Image, Process
 from svmove.volumes import Taken
@@ -83,15 +83,13 @@ class LocalHost:
         return monitor.go_on(process.pid)
 
     def holds(self, process: Process, path: str) -> bool:
-        if (found := files.stat(path)) is None:
-            return False
-        wanted = procfs.file_id(found)
-        return wanted in procfs.open_files(Path(f"/proc/{process.pid}"), tolerant=False)
+        found, folder = files.status(path), Path(f"/proc/{process.pid}")
+        return found is not None and procfs.file_id(found) in procfs.open_files(folder, tolerant=False)
 
     def holders(self, path: str) -> tuple[int, ...]:
         if location.is_network(path):
             return ()  # QEMU tells of its own (`Hypervisor.opened`); nobody knows of other hosts
-        if (found := files.stat(path)) is None:
+        if (found := files.status(path)) is None:
             return ()
         wanted = procfs.file_id(found)
         return tuple(
@@ -101,17 +99,14 @@ class LocalHost:
     def identity(self, path: str) -> str | None:
         if location.is_network(path):
             return self._network.identity(path)
-        found = files.stat(path)
+        found = files.status(path)
         return None if found is None else procfs.file_id(found)
 
     def stamp(self, path: str) -> str | None:
-        if (found := files.stat(path)) is None:
-            return None
-        # Not the time of the last change (ctime): libvirt changes a file's owner at a start, also at one that fails.
-        return f"{procfs.file_id(found)} {found.st_size} {found.st_mtime_ns}"
+        return self._network.identity(path) if location.is_network(path) else files.stamp(path)
 
     def locked(self, path: str) -> AbstractContextManager[None]:
-        return lock.locked(path)
+        return nullcontext() if location.is_network(path) else lock.locked(path)
 
     def chain(self, path: str, format_: str) -> tuple[tuple[str, str], ...]:
         if location.is_network(path):
@@ -146,7 +141,7 @@ class LocalHost:
 
     def filesystem(self, path: str) -> str | None:
         # Two subvolumes of one btrfs have two of these (and two of f_fsid): they count as two file systems.
-        found = files.stat(path)
+        found = files.status(path)
         return None if found is None else str(found.st_dev)
 
     def size(self, path: str) -> int:
@@ -212,20 +207,23 @@ class LocalHost:
         destination: str,
         destination_format: str,
         *,
+        length: int | None,
         begin: int,
         bandwidth: Callable[[], int | None],
         saved: Callable[[int, int], bool],
+        blank: bool = True,
         flatten: bool = False,
         share: bool = False,
     ) -> CopyWay:
         return copying.copy(
-            source,
-            source_format,
-            destination,
-            destination_format,
+            Side(path=source, format=source_format, luks=self._keys.get(source)),
+            Side(path=destination, format=destination_format, luks=self._keys.get(destination)),
+            values=self._secrets,
+            length=length,
             begin=begin,
             bandwidth=bandwidth,
             saved=saved,
+            blank=blank,
             flatten=flatten,
             share=share,
         )
@@ -259,13 +257,17 @@ class LocalHost:
         advanced: Callable[[int], bool],
         *,
         layer: bool,
+        files: bool = False,
     ) -> int | None:
         sides = ((source, source_format), (destination, destination_format))
+
+        def image(nodes: Nodes, path: str, format_: str) -> Options:
+            if files:
+                return nodes.protocol(path)
+            return self._image(nodes, path, format_, alone=True) if layer else self._whole(nodes, path, format_)
+
         with Nodes(self._secrets) as nodes:
-            left, right = (
-                sliced(self._image(nodes, *side, alone=True) if layer else self._whole(nodes, *side), offset, length)
-                for side in sides
-            )
+            left, right = (sliced(image(nodes, *side), offset, length) for side in sides)
             found = comparing.compare_images(left, right, length, advanced, shared=True, nodes=nodes)
         return None if found is None else offset + found
 

@@ -4,7 +4,6 @@ Each look is a process of its own that opens a connection (50 to 100 ms), so not
 """
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from svmove import location
 from svmove.errors import HostError
 from svmove.host import ceph, command, probe
 from svmove.host.info import image_record
-from svmove.host.nodes import Nodes, Values
+from svmove.host.nodes import Nodes, Values, named
 from svmove.model import Image
 from svmove.redact import without_keys
 from svmove.units import MiB
@@ -20,8 +19,6 @@ from svmove.volumes import Taken
 
 # What rbd, iSCSI and NBD say through QEMU of an image that is not there (QEMU 7.2).
 _ABSENT = ("No such file or directory", "Requested export not available", "export '", "LUN not", "LOGICAL_UNIT_NOT")
-# QEMU repeats all its options before the reason.
-_OPTIONS = re.compile(r".*(Could not open 'json:.*\}'|can't open device json:.*\}): ")
 # A cluster or a portal that does not answer in that time is told to be so.
 _PATIENCE = 30.0
 # Seconds for the start of a qemu-io and its connection: 0.1 to 0.3, and more on a busy host.
@@ -56,12 +53,12 @@ class NetworkImages:
         if self.identity(path) is None:
             return None
         with Nodes(self._values) as nodes:
-            named = "json:" + json.dumps(nodes.image(path, "raw"))
+            image = named(nodes.image(path, "raw"))
             size = self.size(path)
-            look = ["qemu-io", "-r", "-U", *nodes.argv, "-c", f"read -P 0 0 {min(size, _HEAD)}", named]
+            look = ["qemu-io", "-r", "-U", *nodes.argv, "-c", f"read -P 0 0 {min(size, _HEAD)}", image]
             said = command.run(look, timeout=_PATIENCE, inherited=nodes.inherited, tolerant=True)
             try:
-                command.run(["qemu-io", *nodes.argv, "-c", "quit", named], timeout=_PATIENCE, inherited=nodes.inherited)
+                command.run(["qemu-io", *nodes.argv, "-c", "quit", image], timeout=_PATIENCE, inherited=nodes.inherited)
             except HostError:
                 writable = False
             else:
@@ -85,14 +82,13 @@ class NetworkImages:
 
     def trouble(self, path: str, seconds: float) -> str | None:
         with Nodes(self._values) as nodes:
-            named = "json:" + json.dumps(nodes.image(path, "raw"))
-            argv = ["qemu-io", "-r", "-U", *nodes.argv, "-c", "read -q 0 512", named]
+            argv = ["qemu-io", "-r", "-U", *nodes.argv, "-c", "read -q 0 512", named(nodes.image(path, "raw"))]
             try:
                 command.run(argv, timeout=seconds, inherited=nodes.inherited)
             except command.SilentError:
                 return f"no answer in {seconds:g} s"
             except HostError as error:
-                return _OPTIONS.sub("", error.text)
+                return error.text
         return None
 
     def room_left(self, path: str) -> int | None:
@@ -105,8 +101,8 @@ class NetworkImages:
 
     def _read(self, nodes: Nodes, path: str) -> Sequence[str]:
         """A read and a flush: a write of ours would be one to the guest's copy. Read-only, or qemu-io refuses -U."""
-        named = "json:" + json.dumps(nodes.image(path, "raw"))
-        return ["qemu-io", "-r", "-U", *nodes.argv, "-c", "read 0 4096", "-c", "flush", named]
+        image = named(nodes.image(path, "raw"))
+        return ["qemu-io", "-r", "-U", *nodes.argv, "-c", "read 0 4096", "-c", "flush", image]
 
     def _data(self, path: str, virtual_bytes: int) -> int:
         """What holds data, for a storage that does not say how much it has allocated; all, when it doesn't know."""
@@ -121,14 +117,13 @@ class NetworkImages:
 
     def _ask(self, path: str, format_: str, what: str, *more: str, alone: bool = False) -> Any:
         with Nodes(self._values) as nodes:
-            named = "json:" + json.dumps(nodes.image(path, format_, alone=alone))
-            argv = ["qemu-img", what, "--output=json", "-U", *more, *nodes.argv, named]
+            image = named(nodes.image(path, format_, alone=alone))
+            argv = ["qemu-img", what, "--output=json", "-U", *more, *nodes.argv, image]
             try:
                 said = command.run(argv, timeout=_PATIENCE, inherited=nodes.inherited)
             except command.SilentError as error:
                 raise HostError(f"{path} did not answer in {_PATIENCE:.0f} s") from error
             except HostError as error:
-                raise HostError(
-                    f"{path} can't be opened: {_OPTIONS.sub('', error.text)}", remedy=error.remedy
-                ) from error
+                why = error.text.removeprefix(f"qemu-img {what}: ").removeprefix("qemu-img: ")
+                raise HostError(f"{path} can't be opened: {why}", remedy=error.remedy) from error
             return json.loads(said)

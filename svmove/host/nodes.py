@@ -3,8 +3,10 @@
 A secret's value goes to qemu-img through a file in memory that it inherits: never on a command line, never on a disk.
 """
 
+import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -51,19 +53,21 @@ class Nodes:
         """File descriptors that qemu-img must be given."""
         return tuple(self._files)
 
-    def protocol(self, path: str) -> Options:
-        """The bytes of the storage, without a format. Of a file past the page cache: what lies on the storage counts,
-        and a third of the time is saved (docs/internals.md)."""
+    def protocol(self, path: str, *, cached: bool = False) -> Options:
+        """The bytes of the storage, without a format. Of a file past the page cache, unless `cached`: what lies on
+        the storage counts, and a third of the time is saved (docs/internals.md)."""
         if not location.is_network(path):
             driver = "host_device" if Path(path).is_block_device() else "file"
-            return {"driver": driver, "filename": path, "cache": {"direct": direct.takes(path)}}
+            return {"driver": driver, "filename": path, "cache": {"direct": not cached and direct.takes(path)}}
         image = location.parse(path)
         return blockdev.options(image, None if image.secret is None else self._secret(image.secret))
 
-    def image(self, path: str, format_: str, *, alone: bool = False, luks: Secret | None = None) -> Options:
+    def image(
+        self, path: str, format_: str, *, alone: bool = False, luks: Secret | None = None, cached: bool = False
+    ) -> Options:
         """What a guest sees; `alone`: without what lies below the image; `luks`: the passphrase of one that is
-        encrypted."""
-        below = self.protocol(path)
+        encrypted; `cached`: by the page cache."""
+        below = self.protocol(path, cached=cached)
         if luks is not None and format_ == "raw":
             return {"driver": "luks", "key-secret": self._secret(luks), "file": below, "cache": below["cache"]}
         if format_ == "raw":
@@ -80,6 +84,28 @@ class Nodes:
         os.write(file, self._values(secret))
         os.lseek(file, 0, os.SEEK_SET)
         return f"secret{len(self._files) - 1}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """An image that is copied, or copied to."""
+
+    path: str
+    format: str
+    luks: Secret | None = None  # the passphrase of one that is encrypted
+
+    @property
+    def hides(self) -> bool:
+        """What is a hole in it is no zeros for who has the key."""
+        return self.luks is not None and self.format == "raw"
+
+    def node(self, nodes: Nodes, *, cached: bool = False) -> Options:
+        return nodes.image(self.path, self.format, luks=self.luks, cached=cached)
+
+
+def named(node: Options) -> str:
+    """As qemu-img and qemu-io take it for a file's name."""
+    return "json:" + json.dumps(node)
 
 
 def sliced(node: Options, offset: int, length: int) -> Options:

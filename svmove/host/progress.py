@@ -1,6 +1,5 @@
 """How far a copy is: told to whoever may stop it, once it is on stable storage, and held back to a rate."""
 
-import os
 import time
 from collections.abc import Callable
 
@@ -10,18 +9,20 @@ from svmove.errors import HostError
 EVERY = 0.5
 
 Bandwidth = Callable[[], int | None]
+Sync = Callable[[Callable[[], None]], None]
 Saved = Callable[[int, int], bool]
 
 
 class Progress:
-    """Of a copy into the open file `writer`; offsets and sizes are bytes, `end` that of the whole.
+    """Of a copy; offsets and sizes are bytes, `end` that of the whole. `sync` brings what is written to stable storage;
+    what it is given is to be called twice a second while it waits for a process. It raises HostError or OSError.
 
     `saved(offset, end)` is told only what a copy that was cut off need not copy again; it returns False to stop.
     """
 
-    def __init__(self, writer: int, begin: int, end: int, bandwidth: Bandwidth, saved: Saved) -> None:
+    def __init__(self, sync: Sync, begin: int, end: int, bandwidth: Bandwidth, saved: Saved) -> None:
         self.begin, self.end, self.bandwidth = begin, end, bandwidth
-        self._writer, self._saved = writer, saved
+        self._sync, self._saved = sync, saved
         self._copied = self._safe = begin
         self._told = time.monotonic()
         self._owed = 0.0
@@ -48,13 +49,16 @@ class Progress:
         if time.monotonic() - self._told < EVERY:
             return
         if self._copied > self._safe:
-            os.fdatasync(self._writer)
+            self._sync(self._pulse)
             self._safe = self._copied
         self._tell(self._safe)
 
     def finished(self) -> None:
-        os.fsync(self._writer)
+        self._sync(self._pulse)
         self._tell(self.end)
+
+    def _pulse(self) -> None:
+        self._tell(self._safe)
 
     def _tell(self, offset: int) -> None:
         if not self._saved(offset, self.end):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from svmove.errors import CopyError, HostError, JournalError, SilentStorageError, SvmoveError, UnreachableError
 from svmove.journal import Kind
 from svmove.model import DomainState
-from svmove.move import checkpoints, hanging, storage, throttle
+from svmove.move import checkpoints, hanging, storage, throttle, watch
 from svmove.move.context import Move
 from svmove.move.merge import fold, merge
 from svmove.move.observe import Seen, Where
@@ -115,7 +115,7 @@ def _delete_source(move: Move, disk: DiskPlan, key: str, path: str, seen: Seen, 
         doubt = _delete(move, key, *volume, path, "deleted")
     if doubt is not None:
         # A guest that is off may never have run on its destination: then the source is the newer one.
-        precious = seen.off and not move.proven(disk.target)
+        precious = (seen.off and not move.proven(disk.target)) or not watch.is_sure(move)
         move.note("source-kept", key, text=f"{path} was kept: {doubt}", precious=precious)
 
 

@@ -1,7 +1,7 @@
 """A move at work: its plan, its journal, and the world it acts on, as every phase gets them."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -76,6 +76,9 @@ class Move:
         # How long the destination of each disk was when it was looked at last.
         self.lengths: dict[str, int] = {}
         self._answered = float("-inf")  # when its storages did last
+        # Since when a guest that is off is watched (`svmove.move.watch`), and when it was looked at last.
+        self.watched: float | None = None
+        self.starts = 0  # of which was told since
         # Held from step to step.
         self._kept = ExitStack()
         self._locked = set[str]()
@@ -166,6 +169,27 @@ class Move:
         told = [e for e in self.record.entries if e.what in ("pivot", "paused", "redefine", "proven")]
         last = told[-1] if told else None
         return last is not None and last.what != "proven" and bool(last.data.get("requested", True))
+
+    def slices(self, paths: Collection[str]) -> dict[str, int]:
+        """By path, of those images that are larger than the disk: the bytes that the guest sees of them. Raises
+        HostError."""
+        found = {}
+        for disk in self.plan.disks:
+            ends = ((disk.source, disk.source_format), (disk.destination.path, disk.destination.format))
+            for path, format_ in ends:
+                # A LUKS header, and what qcow2 has in it, make a file larger, and not the disk.
+                plain = path in paths and format_ == "raw" and disk.keys[path] is None
+                if plain and self.world.host.size(path) > disk.destination.capacity:
+                    found[path] = disk.destination.capacity
+        return found
+
+    def define(self, sources: Mapping[str, tuple[str, str]], *, running: bool) -> None:
+        """What the guest's next start is from: target → (path, format); the intention first. Raises HypervisorError,
+        HostError."""
+        paths = {target: path for target, (path, _) in sources.items()}
+        slices = self.slices(paths.values())
+        self.intend("redefine", sources=paths)
+        self.world.hypervisor.set_sources(self.plan.uuid, sources, running=running, keys=self.plan.keys, slices=slices)
 
     def lock(self, path: str) -> None:
         """From now on until `unlock`, or until this process ends, nobody else can begin to write to that image.

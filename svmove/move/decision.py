@@ -135,8 +135,7 @@ def _go_forward(move: Move, seen: Seen) -> None:
     if seen.off:
         if seen.domain.state is not DomainState.GONE and not seen.off_on_destination:
             sources = {d.target: (d.lands.path, d.lands.format) for d in move.plan.disks}
-            move.intend("redefine", sources={target: path for target, (path, _) in sources.items()})
-            move.world.hypervisor.set_sources(move.plan.uuid, sources, running=False, keys=move.plan.keys)
+            move.define(sources, running=False)
         move.enter(Phase.COMMITTED)
         return
     for disk in seen.disks:

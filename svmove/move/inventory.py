@@ -85,7 +85,7 @@ def gather(
         volumes=_volumes(files, hypervisor),
         images=_images(files, host, secrets) if can_read else {},
         secrets=secrets,
-        locked=keys.locked(meant, host, secrets) if can_read and domain.live else {},
+        locked=keys.locked(meant, host, secrets) if can_read else {},
         names=names,
         used_elsewhere=_used_elsewhere(domain.uuid, files, hypervisor, host),
         past_rates=past_rates,

@@ -114,6 +114,7 @@ def _copy(move: Move, medium: DiskPlan) -> None:
         medium.source_format,
         medium.destination.path,
         medium.destination.format,
+        length=None,
         begin=0,
         bandwidth=lambda: move.terms().bandwidth or medium.bandwidth,
         saved=saved,

@@ -1,9 +1,10 @@
-"""Method `offline`: the guest is off. Its files are copied and proven, and then its XML names the copies.
+"""Method `offline`: the guest is off. Its images are copied and proven, and then its XML names the copies.
 
 Why no byte can be lost here:
-- A lock that QEMU respects is on every source (`svmove.host.lock`), from before its first byte is copied until the XML
-  names the copies. A guest that is started meanwhile fails at the lock, and the move goes on. It can't be started onto
-  half a copy either: until all of it is proven, the XML names the sources.
+- A lock that QEMU respects is on every source that is a file (`svmove.host.lock`), from before its first byte is copied
+  until the XML names the copies. A guest that is started meanwhile fails at the lock, and the move goes on. It can't be
+  started onto half a copy either: until all of it is proven, the XML names the sources.
+- Elsewhere a start is seen (`svmove.move.watch`), and takes the move back: the guest runs on its sources.
 - The lock dies with svmove. So what the sources are (`Host.stamp`: which file, its length, the time of its last write)
   is in the journal, noted under the first lock, and looked at under every later one. A guest that ran in between has
   written, if to its journal alone: then the copy is worth nothing, and is rolled back, never gone on with.
@@ -15,15 +16,16 @@ Why no byte can be lost here:
 
 from collections.abc import Iterator
 
+from svmove import location
 from svmove.errors import CopyError, HostError, HypervisorError
-from svmove.model import DomainState
-from svmove.move import allocation, media, mirror, prepare
-from svmove.move.bring import bring
+from svmove.model import DomainState, Event
+from svmove.move import allocation, media, mirror, prepare, watch
+from svmove.move.bring import bring, prove
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
 from svmove.move.phases import Phase
 from svmove.requests import Verify
-from svmove.volumes import DiskPlan
+from svmove.volumes import DiskPlan, Layer, VolumeSpec
 
 # A start that fails at the lock takes a second or two, libvirt's clearing up included.
 _START_ENDS = 30.0
@@ -47,14 +49,23 @@ def start(move: Move) -> Phase:
 def copy(move: Move) -> Phase:
     _unchanged(move)
     for disk in move.plan.disks:
-        # The deepest first: what lies below must be there when it is looked through.
-        for key, what in reversed((disk.top | disk.frozen).items()):
-            bring(move, disk, key, what, Move.may_go_on)
+        for key, what in _deepest_first(disk):
+            bring(move, disk, key, what, _go_on)
         if move.plan.verify is not Verify.NONE and not move.noted("verified", disk.target):
             move.note("verified", disk.target, mismatches=[])
         move.note("copied", disk.target, bytes=move.world.host.allocated(disk.destination.path))
     allocation.allocate(move)
     return Phase.READY
+
+
+def _deepest_first(disk: DiskPlan) -> list[tuple[str, tuple[Layer, VolumeSpec]]]:
+    """What lies below must be there when it is looked through."""
+    return list(reversed((disk.top | disk.frozen).items()))
+
+
+def _go_on(move: Move) -> None:
+    move.may_go_on()
+    watch.heed(move)
 
 
 def ready(move: Move) -> Phase:
@@ -64,14 +75,23 @@ def ready(move: Move) -> Phase:
 
 def switch(move: Move) -> Phase:
     """All disks by one definition. Raises CopyError only where the guest is proven on its sources."""
+    watch.begin(move)
     seen = move.observe()
     if _strayed(seen):
         return _take_back(move)
     if seen.off_on_source or seen.where is Where.SOURCE:
         if move.may_be_over:  # an svmove that died had it in mind, and did not do it
             move.note("proven", where=Where.SOURCE, seen=str(seen))
+        if not _all_brought(move):
+            return Phase.PREPARED  # nobody has watched since: it is compared again
         _redefine(move)
     return _settle(move)
+
+
+def _all_brought(move: Move) -> bool:
+    """And watched since."""
+    files = [(key, layer.source) for disk in move.plan.disks for key, (layer, _) in _deepest_first(disk)]
+    return all(watch.counts(move, move.noted("brought", key), source) for key, source in files)
 
 
 def commit(move: Move) -> Phase:
@@ -86,15 +106,17 @@ def _redefine(move: Move) -> None:
     if wrong := _replaced(move):
         raise mirror.replaced(wrong)
     sources = {disk.target: (disk.destination.path, disk.destination.format) for disk in move.plan.disks}
-    move.intend("redefine", sources={target: path for target, (path, _) in sources.items()})
     for _ in range(move.world.policy.move.cutover_attempts):
         try:
-            move.world.hypervisor.set_sources(move.plan.uuid, sources, running=False)
+            move.define(sources, running=False)
         except HypervisorError as error:  # one reason is a start that is under way, and will fail
             trouble = error
         else:
             return
         seen = _rested(move)
+        if watch.starts(move) and (seen.off_on_source or seen.where is Where.SOURCE):
+            move.note("proven", where=Where.SOURCE, seen=str(seen))
+            raise _started()
         if not seen.off_on_source:
             return  # what it is then, is looked at by `_settle`
     move.note("proven", where=Where.SOURCE, seen=str(seen))
@@ -103,11 +125,19 @@ def _redefine(move: Move) -> None:
 
 def _settle(move: Move) -> Phase:
     """After the XML may have been written: waits until it is certain from where the guest's next start is."""
-    trouble = None
+    trouble, watched = None, _all_brought(move)
     try:
         _lock(move)
         seen = _rested(move)
         trouble = next(_changed(move), None)
+        if watch.needed(move) and _strayed(seen):
+            return _take_back(move)
+        starts = watch.starts(move)
+        if seen.off_on_destination and (starts or not watched):
+            # From what it started, or did while nobody watched, can't be told; but if it wrote nothing, no matter.
+            trouble, watched = _difference(move), True
+        elif starts > 1:  # it runs on the copies now; before that, perhaps not
+            watched = False
     except HostError as error:  # somebody writes to a source
         seen, trouble = move.observe(), error.text
     if trouble or _replaced(move) or not (seen.off_on_destination or seen.where is Where.DESTINATION):
@@ -115,8 +145,21 @@ def _settle(move: Move) -> Phase:
         return Phase.HELD
     for disk in move.pending:
         move.note("over", disk.target)
-    move.note("proven", where=Where.DESTINATION, seen=str(seen))
+    move.note("proven", where=Where.DESTINATION, seen=str(seen), watched=watched)
     return Phase.COMMITTED
+
+
+def _difference(move: Move) -> str | None:
+    """Of sources without a stamp: whether source and copy are equal still, of a guest that is off; in words. Raises
+    HostError."""
+    try:
+        for disk in move.plan.disks:
+            if not location.is_file(disk.source):
+                ((key, what),) = disk.top.items()
+                prove(move, disk, key, what, Move.say)
+    except CopyError as error:
+        return error.text
+    return None
 
 
 def _strayed(seen: Seen) -> bool:
@@ -134,8 +177,7 @@ def _strayed(seen: Seen) -> bool:
 def _take_back(move: Move) -> Phase:
     """The guest goes on on its sources, and starts from them the next time."""
     sources = {disk.target: (disk.source, disk.source_format) for disk in move.plan.disks}
-    move.intend("redefine", sources={target: path for target, (path, _) in sources.items()})
-    move.world.hypervisor.set_sources(move.plan.uuid, sources, running=True)
+    move.define(sources, running=True)
     seen = move.observe()
     if seen.where is not Where.SOURCE:
         move.blame("unclear", f"after the XML was taken back: {seen}")
@@ -145,7 +187,8 @@ def _take_back(move: Move) -> Phase:
 
 
 def _locked(move: Move) -> Seen:
-    """The guest is off, on its sources, and can't be started. Raises CopyError."""
+    """The guest is off, on its sources, and can't be started, or not unseen. Raises CopyError."""
+    watch.begin(move)
     try:
         _lock(move)
     except HostError as error:
@@ -153,6 +196,7 @@ def _locked(move: Move) -> Seen:
             raise CopyError(error.text, reason="source-in-use", remedy=error.remedy) from error
         raise _started() from error
     seen = _rested(move)
+    watch.heed(move)
     if seen.domain.managed_save:
         raise CopyError("the guest has a saved state, which names the old files", reason="managed-save")
     if not seen.off_on_source or seen.domain.state is not DomainState.OFF:
@@ -190,10 +234,12 @@ def _rested(move: Move) -> Seen:
     """How it looks when no start is under way any more: with the lock held, none gets anywhere but on the copies."""
     seen = move.observe()
 
-    def rests(_event: object) -> bool:
+    def rests(event: Event | None) -> bool:
         nonlocal seen
+        watch.tell(move, event)
         seen = move.observe()
-        return seen.off or seen.where is Where.DESTINATION
+        runs = watch.needed(move) and (_strayed(seen) or seen.where is Where.SOURCE)
+        return seen.off or seen.where is Where.DESTINATION or runs
 
     move.await_(_START_ENDS, rests)
     return seen

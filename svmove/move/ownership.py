@@ -6,6 +6,8 @@ since somebody may have put another one there, and (3) nobody names it or has it
 
 from collections.abc import Mapping
 
+from svmove import location
+from svmove.move import watch
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where, same
 from svmove.requests import Method, Verify
@@ -31,6 +33,8 @@ def doubt_about_source(
     identity = move.world.host.identity(path)
     if known is None or identity is None or identity != known.data["identity"]:
         return "it is not the file that was copied"
+    if not (watch.is_sure(move) or location.is_file(path)):
+        return "svmove died when the guest was to start from its copy, and nobody saw whether it has run on this since"
     stamp = move.noted("stamp", key)
     if stamp is not None and move.world.host.stamp(path) != stamp.data["stamp"]:
         return "somebody has written to it since it was copied"

@@ -4,7 +4,7 @@ The three witnesses are asked until they agree: live XML, inactive XML and QEMU'
 "still on the source" nor proven "on the destination" is held, with both copies kept. Nothing is deleted here.
 """
 
-from svmove.errors import CopyError, HypervisorError
+from svmove.errors import CopyError, HostError, HypervisorError
 from svmove.journal import Kind
 from svmove.model import Event
 from svmove.move import throttle
@@ -58,10 +58,9 @@ def _mend(move: Move, seen: Seen) -> str | None:
     if not stale:
         return None
     sources = {disk.target: (disk.lands.path, disk.lands.format) for disk in stale}
-    move.intend("redefine", sources={target: path for target, (path, _) in sources.items()})
     try:
-        move.world.hypervisor.set_sources(move.plan.uuid, sources, running=True, keys=move.plan.keys)
-    except HypervisorError as error:
+        move.define(sources, running=True)
+    except (HypervisorError, HostError) as error:
         return f"the XML of the next start can't be written: {error.text}"
     return None
 

@@ -64,20 +64,26 @@ def layers(case: Case) -> Iterator[Finding]:
             yield from _internal(case, choice.disk.path, choice)
 
 
+def _changing(choice: Choice, flattened: bool) -> str:
+    """The option by which no file is copied as it is."""
+    if flattened:
+        return "--flatten"
+    return "--format" if choice.destination and choice.destination.format != choice.disk.format else "--encrypt"
+
+
 def _internal(case: Case, path: str, choice: Choice) -> Iterator[Finding]:
     """A file that is copied as it is keeps them; a mirror, and what makes one file of a chain, copy what the guest
     sees."""
     target, snapshots = choice.disk.target, case.inventory.images[path].internal_snapshots
     offline = case.method is Method.OFFLINE
-    changed = choice.destination is not None and choice.destination.format != choice.disk.format
     flattened = case.request.flatten and bool(choice.layers)
-    if not snapshots or (offline and not changed and not flattened):
+    if not snapshots or (offline and (choice.as_it_is or choice.destination is None)):
         return
     yield refuse(
         "internal-snapshots",
         f"{target}: {path} has internal snapshots: {', '.join(snapshots)}"
         + ("" if offline else "; QEMU's mirror copies the disk as it is now, and none of them"),
-        f"leave {'--flatten' if flattened else '--format'} out: then the file is copied as it is, and keeps them; or "
+        f"leave {_changing(choice, flattened)} out: then the file is copied as it is, and keeps them; or "
         f"delete them: qemu-img snapshot -d NAME {shlex.quote(path)}"
         if offline
         else "shut the guest down: then the same command moves it",

@@ -39,6 +39,16 @@ class Choice:
         return path is not None and location.is_file(path) and self.disk.kind in (SourceKind.FILE, SourceKind.VOLUME)
 
     @property
+    def as_it_is(self) -> bool:
+        """Whether a copy out of process is the file, byte for byte, with all that its format keeps in it; else it is of
+        what the guest sees."""
+        disk, spec = self.disk, self.destination
+        if spec is None or not self.on_file or not location.is_file(spec.path) or disk.slice_bytes is not None:
+            return False
+        flattened = bool(self.layers) and spec.backing is None
+        return (spec.format, spec.luks) == (disk.format, disk.luks) and not flattened
+
+    @property
     def there(self) -> bool:
         """Nothing to do: the pool is the one it is in, and format and name are as asked."""
         return (

@@ -183,7 +183,9 @@ def bitmaps(case: Case) -> Iterator[Finding]:
         points = [point for point in case.inventory.domain.checkpoints if target in point.targets]
         names = [point.name for point in points]
         own = [name for name in (choice.image.bitmaps if choice.image else ()) if name not in names]
-        if points and spec.format != "raw":
+        anew = case.method is Method.OFFLINE and not choice.as_it_is
+        what, lost = ("raw", True) if spec.format == "raw" else ("a file that is made anew", anew)
+        if points and not lost:
             yield Finding(
                 level=Level.NOTE,
                 code="checkpoints",
@@ -196,16 +198,16 @@ def bitmaps(case: Case) -> Iterator[Finding]:
             yield Finding(
                 level=Level.WARN,
                 code="checkpoints",
-                text=f"{target}: raw can't carry dirty bitmaps, so its checkpoints go: {', '.join(names)}"
+                text=f"{target}: {what} can't carry dirty bitmaps, so its checkpoints go: {', '.join(names)}"
                 + (f"; what they cover of {', '.join(others)} stays" if others else ""),
                 remedy="make its next backup a full one, or move it as qcow2: --format qcow2",
                 target=target,
             )
-        if own and spec.format == "raw":
+        if own and lost:
             yield Finding(
                 level=Level.WARN,
                 code="bitmaps",
-                text=f"{target}: raw can't carry dirty bitmaps, so these are lost: {', '.join(own)}",
+                text=f"{target}: {what} can't carry dirty bitmaps, so these are lost: {', '.join(own)}",
                 remedy="make the next backup of whoever made them a full one, or move it as qcow2: --format qcow2",
                 target=target,
             )

@@ -18,11 +18,11 @@ def shapes(case: Case) -> Iterator[Finding]:
         if disk.luks is None and not goes:
             continue
         kind = places.kind(choice.pool)
-        if case.method not in (Method.MIRROR, Method.SYNCHRONOUS):
+        if case.method is Method.SNAPSHOT:
             yield refuse(
                 "encrypted",
-                f"{target}: with LUKS a disk is moved as the guest runs, by mirror or synchronous alone",
-                "start the guest, and leave --method out",
+                f"{target}: with LUKS a disk is not moved by the method snapshot, whose overlay would be plain",
+                "leave --method and --verify out",
                 target,
             )
         elif disk.luks is not None and (disk.chain or not choice.on_file):
@@ -82,10 +82,13 @@ def secrets(case: Case) -> Iterator[Finding]:
         pool = choice.pool.network if choice.pool is not None else None
         network = [location.secret_of(where) for where in (disk.path, pool) if where]
         needed: dict[Secret, bool] = {}  # → whether it must be readable
+        # QEMU reads both where it mirrors, and what has the same key is copied as it is; else svmove itself does.
+        off, same = case.method is Method.OFFLINE, choice.as_it_is
         if spec is not None and spec.luks is not None:
-            needed[spec.luks] = False
+            needed[spec.luks] = off and not same
         if disk.luks is not None:
-            needed[disk.luks] = verified
+            reads = not same if off else verified
+            needed[disk.luks] = reads or needed.get(disk.luks, False)
         needed |= {secret: True for secret in network if secret is not None}
         for secret, by_us in needed.items():
             state = case.inventory.secrets.get(secret, SecretState.READABLE)
@@ -97,10 +100,11 @@ def secrets(case: Case) -> Iterator[Finding]:
                 yield refuse(
                     "secret-private",
                     f"{target}: secret {secret} is private, so svmove can't read "
-                    + ("the image that it opens" if secret in network else "the source, to compare it"),
-                    "define it with private='no'" + ("" if secret in network else ", or move it with --verify none"),
+                    + ("the image that it opens" if secret in network or off else "the source, to compare it"),
+                    "define it with private='no'"
+                    + ("" if secret in network or off else ", or move it with --verify none"),
                     target,
                 )
-        if (why := case.inventory.locked.get(disk.path or "")) is not None and verified:
+        if (why := case.inventory.locked.get(disk.path or "")) is not None and (not same if off else verified):
             text = f"{target}: secret {disk.luks} does not open {disk.path}: {why}"
             yield refuse("wrong-key", text, "set the value that it was when the image was made", target)

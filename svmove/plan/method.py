@@ -175,11 +175,11 @@ def snapshot_possible(facts: Facts) -> str | None:
 def _unfit(choice: Choice, inventory: Inventory) -> str | None:
     disk, image = choice.disk, choice.image
     if disk.device != "disk" or not choice.on_file:
-        return "is not on a file"
+        return "is not on a file, so there is no place beside it for the overlay that takes what the guest writes"
     if (kind := places.kind(choice.pool)) is not None and not kind.files:
         return "is to go to what is no file, and its copy is one"
     if disk.luks is not None or (choice.destination is not None and choice.destination.luks is not None):
-        return "is encrypted, or to be: QEMU alone copies it"
+        return "is encrypted, or to be, and what its overlay takes would be plain"
     if flag := _flag(disk):
         return f"is {flag}, and can have no snapshot"
     if not _has_place(choice, inventory):

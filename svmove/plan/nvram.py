@@ -68,6 +68,8 @@ def _reasons(
         yield "they can't be read", _BY_HAND
     if (other := inventory.used_elsewhere.get(path)) is not None:
         yield f"{other} uses them too", _BY_HAND
+    if (pool := inventory.pool(request.to or "")) is not None and pool.folder is None:
+        yield f"pool {pool.name} has no folder for a file", _BY_HAND
     made = [spec for one in choices for spec in (one.destination, *(layer.destination for layer in one.layers))]
     new = {spec.name for spec in (*made, *(medium.destination for medium in media)) if spec is not None}
     if name in new | inventory.names.get(request.to or "", frozenset()):

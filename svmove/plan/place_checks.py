@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from svmove import location
 from svmove.moves import Finding, Level
 from svmove.plan import luks, places, sharing
 from svmove.plan.case import Case, nearest, refuse
@@ -137,15 +138,28 @@ def kept(case: Case) -> Iterator[Finding]:
 
 
 def off(case: Case) -> Iterator[Finding]:
-    """QEMU's locks, by which a guest is kept from being started onto a half copy, are on files."""
+    """Chains are of files, and no other place is given a format's header by anybody."""
     if case.method is not Method.OFFLINE:
         return
     for choice in case.choices:
-        kind = places.kind(choice.pool)
-        if not (choice.on_file and (kind is None or kind.files)):
+        target, chain = choice.disk.target, choice.disk.chain
+        if chain and not (choice.on_file and all(map(location.is_file, chain))):
             yield refuse(
                 "offline-files",
-                f"{choice.disk.target}: of a guest that is off only files are moved, between pools of folders",
-                "start the guest: then it is moved as it runs",
-                choice.disk.target,
+                f"{target} has images below it ({', '.join(chain)}), and not all are files: of a guest that is off "
+                "only chains of files are moved",
+                "start the guest, and make one image of them: --flatten",
+                target,
             )
+        elif choice.destination is not None and choice.destination.format != "raw" and not _in_a_folder(choice):
+            yield refuse(
+                "offline-files",
+                f"{target}: only files are made as {choice.destination.format}, and pool {choice.pool_name} has none",
+                "leave --format out",
+                target,
+            )
+
+
+def _in_a_folder(choice: Choice) -> bool:
+    kind = places.kind(choice.pool)
+    return kind is None or kind.files

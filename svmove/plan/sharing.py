@@ -26,10 +26,8 @@ def shares(choice: Choice, request: Request, inventory: Inventory, method: Metho
     """Whether a disk's own file is copied so, and no extent is shared for long.
 
     With a source that is kept all that the guest writes over takes room of its own, up to the disk's whole size."""
-    spec, disk = choice.destination, choice.disk
-    if method not in (Method.SNAPSHOT, Method.OFFLINE) or spec is None or spec.format != disk.format:
-        return False
-    if choice.layers and spec.backing is None:  # one file of a chain is no file's copy
+    disk = choice.disk
+    if method not in (Method.SNAPSHOT, Method.OFFLINE) or not choice.as_it_is:
         return False
     goes = choice.volume is not None and not request.keep_source
     return inventory.offloads.get(disk.target) is CopyWay.REFLINK and (goes or disk.read_only)

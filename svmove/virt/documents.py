@@ -12,10 +12,8 @@ from svmove.volumes import VolumeSpec
 
 def copy_destination(spec: VolumeSpec, *, sliced: bool = False) -> str:
     """The <disk> that virDomainBlockCopy wants; type='volume' is not translated there, so it names the image."""
-    kind, source = write(spec.path, spec.luks)
-    if sliced:
-        # QEMU mirrors only between equal sizes; the guest keeps its own. It stays in the domain's XML.
-        source.append(E.slices(E.slice(type="storage", offset="0", size=str(spec.capacity))))
+    # QEMU mirrors only between equal sizes; the guest keeps its own. It stays in the domain's XML.
+    kind, source = write(spec.path, spec.luks, spec.capacity if sliced else None)
     return serialized(E.disk(source, E.driver(name="qemu", type=spec.format), type=kind, device="disk"))
 
 

@@ -49,6 +49,8 @@ class EventQueue:
     def on_lifecycle(self, _conn: Any, _dom: Any, event: int, detail: int, _opaque: Any) -> None:
         if event in _STOPPED:
             self.put(Event(kind=EventKind.STOPPED))
+        elif event == libvirt.VIR_DOMAIN_EVENT_STARTED:
+            self.put(Event(kind=EventKind.STARTED))
         elif event == libvirt.VIR_DOMAIN_EVENT_SUSPENDED:
             failed = detail == libvirt.VIR_DOMAIN_EVENT_SUSPENDED_IOERROR
             self.put(Event(kind=EventKind.IO_ERROR if failed else EventKind.PAUSED))

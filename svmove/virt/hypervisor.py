@@ -142,13 +142,14 @@ class LibvirtHypervisor:
         *,
         running: bool,
         keys: Mapping[str, Secret | None] = MappingProxyType({}),
+        slices: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         def define(c: Any) -> None:
             domain = c.lookupByUUIDString(uuid)
             if bool(domain.isActive()) != running:
                 raise HypervisorError("the domain was started or stopped meanwhile", remedy="look again")
             flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
-            c.defineXML(xml.with_sources(domain.XMLDesc(flags), sources, keys))
+            c.defineXML(xml.with_sources(domain.XMLDesc(flags), sources, keys, slices))
 
         self._connection.ask(define)
 

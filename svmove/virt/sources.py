@@ -39,13 +39,18 @@ def read(element: etree._Element, volume_path: VolumePath) -> tuple[SourceKind, 
             return SourceKind.OTHER, None
 
 
-def write(path: str, luks: Secret | None = None) -> tuple[str, etree._Element]:
-    """The type and the <source> for a location; `luks` opens a file that is encrypted."""
+def write(path: str, luks: Secret | None = None, size: int | None = None) -> tuple[str, etree._Element]:
+    """The type and the <source> for a location; `luks` opens a file that is encrypted. `size`: bytes from its start,
+    which alone the guest sees."""
     if location.is_network(path):
-        return "network", _element(location.parse(path))
-    if location.is_device(path):
-        return "block", E.source(dev=xmlable(path))
-    return "file", E.source(*([] if luks is None else [encryption(luks)]), file=xmlable(path))
+        kind, source = "network", _element(location.parse(path))
+    elif location.is_device(path):
+        kind, source = "block", E.source(dev=xmlable(path))
+    else:
+        kind, source = "file", E.source(*([] if luks is None else [encryption(luks)]), file=xmlable(path))
+    if size is not None:
+        source.append(E.slices(E.slice(type="storage", offset="0", size=str(size))))
+    return kind, source
 
 
 def encryption(luks: Secret) -> etree._Element:

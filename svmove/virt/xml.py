@@ -196,16 +196,19 @@ def _marked_keys(disk: DiskPlan) -> dict[str, str]:
 
 
 def with_sources(
-    text: str, sources: Mapping[str, tuple[str, str]], keys: Mapping[str, Secret | None] = MappingProxyType({})
+    text: str,
+    sources: Mapping[str, tuple[str, str]],
+    keys: Mapping[str, Secret | None] = MappingProxyType({}),
+    slices: Mapping[str, int] = MappingProxyType({}),
 ) -> str:
-    """A domain's XML with other files below its disks, and for its UEFI variables: target → (path, format). `keys`: of
-    those that are encrypted, by path."""
+    """A domain's XML with other images below its disks, and for its UEFI variables: target → (path, format). `keys`: of
+    those that are encrypted, by path; `slices`: the bytes that the guest sees of those that are larger, by path."""
     domain = parse(text)
     for target, (path, format_) in sources.items():
         if target == NVRAM:
             _put_nvram(domain, path)
         else:
-            _put(domain, target, path, format_, keys.get(path))
+            _put(domain, target, path, format_, luks=keys.get(path), size=slices.get(path))
     return serialized(domain)
 
 
@@ -214,15 +217,23 @@ def drive_with(text: str, target: str, path: str, format_: str) -> str:
     return serialized(_put(parse(text), target, path, format_))
 
 
-def _put(domain: etree._Element, target: str, path: str, format_: str, luks: Secret | None = None) -> etree._Element:
-    """Another file below a disk. Raises HypervisorError."""
+def _put(
+    domain: etree._Element,
+    target: str,
+    path: str,
+    format_: str,
+    *,
+    luks: Secret | None = None,
+    size: int | None = None,
+) -> etree._Element:
+    """Another image below a disk; `size`: so many bytes of it alone. Raises HypervisorError."""
     disk = next((d for d in domain.iterfind("devices/disk") if get(d.find("target"), "dev") == target), None)
     if disk is None:
         raise HypervisorError(f"the domain has no disk {target}")
     for name in ("source", "backingStore", "encryption"):
         for element in disk.findall(name):
             disk.remove(element)
-    kind, source = write(path, luks)
+    kind, source = write(path, luks, size)
     disk.set("type", kind)
     disk.insert(0, source)
     driver = disk.find("driver")

@@ -43,6 +43,13 @@ class DomainContract:
         side.until(lambda: side.host.process(side.uuid) is None)
         assert side.host.holders(path) == ()
 
+    def test_a_start_is_told(self, side: Side) -> None:
+        side.off()
+        with side.hypervisor.events(side.uuid) as events:
+            side.on()
+            awaited(events, EventKind.STARTED)
+        side.off()
+
     def test_a_domain_that_is_off_refuses_what_only_a_running_one_can_do(self, side: Side) -> None:
         side.off()
         for act in (side.hypervisor.suspend, side.hypervisor.resume):
@@ -486,7 +493,9 @@ class FreezeContract:
             told.append((offset, end))
             return True
 
-        side.host.copy_image(source, "qcow2", made.path, "qcow2", begin=0, bandwidth=lambda: None, saved=saved)
+        side.host.copy_image(
+            source, "qcow2", made.path, "qcow2", length=None, begin=0, bandwidth=lambda: None, saved=saved
+        )
         assert told[-1][0] == told[-1][1]
         assert side.host.extents(source, "qcow2") == side.host.extents(made.path, "qcow2")
 
@@ -515,6 +524,7 @@ class FreezeContract:
             "qcow2",
             made.path,
             "qcow2",
+            length=side.capacity,
             begin=0,
             bandwidth=lambda: None,
             saved=lambda *_: True,
@@ -538,7 +548,14 @@ class FreezeContract:
         side.hypervisor.create_volume(made)
         with pytest.raises(HostError):
             side.host.copy_image(
-                source, "qcow2", made.path, "qcow2", begin=0, bandwidth=lambda: None, saved=lambda *_: False
+                source,
+                "qcow2",
+                made.path,
+                "qcow2",
+                length=None,
+                begin=0,
+                bandwidth=lambda: None,
+                saved=lambda *_: False,
             )
 
     def test_a_domain_without_snapshots_has_none_to_redirect(self, side: Side) -> None:
@@ -625,7 +642,14 @@ class HostContract:
 
         def copy(source: str, destination: str, *, go_on: bool = True) -> None:
             side.host.copy_image(
-                source, "raw", destination, "raw", begin=0, bandwidth=lambda: None, saved=lambda _offset, _end: go_on
+                source,
+                "raw",
+                destination,
+                "raw",
+                length=None,
+                begin=0,
+                bandwidth=lambda: None,
+                saved=lambda _offset, _end: go_on,
             )
 
         def difference(left: str, right: str) -> int | None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from svmove import location
 from svmove.errors import HostError, UnverifiedError
 from svmove.journal import Journal, Kind, Record
 from svmove.location import Secret
@@ -64,7 +65,7 @@ class FakeHost:
     @counted
     def holders(self, path: str) -> tuple[int, ...]:
         file = self.world.files.get(path)
-        if file is None:
+        if file is None or location.is_network(path):
             return ()
         qemu = (QEMU.pid,) if file.identity in self.world.held() else ()
         other = self.world.held_by.get(file.identity)
@@ -72,15 +73,22 @@ class FakeHost:
 
     @counted
     def identity(self, path: str) -> str | None:
-        return self.world.files[path].identity if path in self.world.files else None
+        if path not in self.world.files:
+            return None
+        return location.identity(path) if location.is_network(path) else self.world.files[path].identity
 
     @counted
     def stamp(self, path: str) -> str | None:
         file = self.world.files.get(path)
-        return f"{file.identity} {file.version}" if file is not None else None
+        if file is None:
+            return None
+        return location.identity(path) if location.is_network(path) else f"{file.identity} {file.version}"
 
     @contextmanager
     def locked(self, path: str) -> Iterator[None]:
+        if location.is_network(path):
+            yield
+            return
         try:
             self._lock(path)
             yield
@@ -149,7 +157,7 @@ class FakeHost:
     def size(self, path: str) -> int:
         if path not in self.world.files:
             raise HostError(f"{path}: No such file or directory")
-        return BLOCKS * BLOCK if path not in self.world.cut else 0
+        return self.world.larger.get(path, BLOCKS * BLOCK) if path not in self.world.cut else 0
 
     @counted
     def is_blank(self, path: str, format_: str, made_after: float) -> bool:
@@ -192,9 +200,11 @@ class FakeHost:
         destination: str,
         destination_format: str,
         *,
+        length: int | None,
         begin: int,
         bandwidth: Callable[[], int | None],
         saved: Callable[[int, int], bool],
+        blank: bool = True,
         flatten: bool = False,
         share: bool = False,
     ) -> CopyWay:
@@ -205,8 +215,16 @@ class FakeHost:
         found, made = self.world.files[source], self.world.files[destination]
         if made.identity in self.world.held():
             raise ViolationError(f"{destination} was copied to, but QEMU holds it")
+        if length is None and (location.is_network(source) or location.is_network(destination)):
+            raise HostError("no file")
+        if length is None:  # a file's bytes: what encrypts them is among them
+            made.luks = found.luks
+        else:
+            self._opened(source, destination)
         for block in range(begin // BLOCK, BLOCKS):
-            made.blocks[block] = found.read(block) if flatten else found.blocks[block]
+            value = found.read(block) if flatten else found.blocks[block]
+            # What is to be zeros in a blank destination is not written.
+            made.blocks[block] = value or (made.blocks[block] if blank and begin == 0 and length is not None else 0)
             made.own |= {block} & found.own
             self.world.pass_time(1.0)
             if not saved((block + 1) * BLOCK, BLOCKS * BLOCK):
@@ -229,18 +247,26 @@ class FakeHost:
         advanced: Callable[[int], bool],
         *,
         layer: bool,
+        files: bool = False,
     ) -> int | None:
         if source not in self.world.files or destination not in self.world.files:
             raise HostError("qemu-img compare: No such file or directory")
-        files = self.world.files[source], self.world.files[destination]
+        pair = self.world.files[source], self.world.files[destination]
+        if not files:
+            self._opened(source, destination)
         for at in range(offset, offset + length, BLOCK):
             if not advanced(min(BLOCK, offset + length - at)):
                 raise UnverifiedError("stopped")
             block = at // BLOCK
-            left, right = (file.blocks[block] if layer else file.read(block) for file in files)
+            left, right = (file.blocks[block] if layer else file.read(block) for file in pair)
             if left != right:
                 return at
         return None
+
+    def _opened(self, *paths: str) -> None:
+        for path in paths:
+            if self.keys.get(path) != self.world.files[path].luks:
+                raise HostError("qemu-img: Invalid password, cannot unlock any keyslot")
 
     @counted
     def extents(self, path: str, format_: str) -> tuple[tuple[int, int], ...]:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 
+from svmove import location
 from svmove.errors import HypervisorError, NotFoundError, NotReadyError
 from svmove.location import Secret, SecretState
 from svmove.model import (
@@ -24,7 +25,7 @@ from svmove.model import (
     Versions,
     Volume,
 )
-from svmove.units import GiB, KiB
+from svmove.units import KiB
 from svmove.volumes import NVRAM, CopyOptions, DiskPlan, VolumeSpec
 from tests.fake.events import FakeEvents
 from tests.fake.world import BLOCK, BLOCKS, Copying, Drive, ViolationError, World, counted
@@ -114,7 +115,7 @@ class FakeHypervisor:
         return Disk(
             target=target,
             device="disk",
-            kind=SourceKind.FILE,
+            kind=SourceKind.NETWORK if location.is_network(path) else SourceKind.FILE,
             path=path,
             format=format_,
             luks=self.world.files[path].luks if path in self.world.files else None,
@@ -126,7 +127,9 @@ class FakeHypervisor:
 
     @counted
     def opened(self, uuid: str) -> frozenset[str]:
-        return frozenset()  # this world has files alone
+        held = self.world.held()
+        paths = (path for path, file in self.world.files.items() if file.identity in held)
+        return frozenset(location.identity(path) for path in paths if location.is_network(path))
 
     @counted
     def paths_in_use(self, *, besides: str, ours: Collection[str] = ()) -> Mapping[str, str]:
@@ -138,10 +141,7 @@ class FakeHypervisor:
 
     @counted
     def pools(self) -> tuple[Pool, ...]:
-        return tuple(
-            Pool(name=name, type="dir", active=True, path=f"/pools/{name}", capacity=100 * GiB, available=50 * GiB)
-            for name in ("fast", "slow")
-        )
+        return tuple(self.world.pools.values())
 
     @counted
     def refresh_pool(self, pool: str) -> None:
@@ -149,14 +149,19 @@ class FakeHypervisor:
 
     @counted
     def volume_names(self, pool: str) -> frozenset[str]:
-        return frozenset(path.rpartition("/")[2] for path in self.world.files if path.startswith(f"/pools/{pool}/"))
+        where = self.world.pools[pool].location or ""
+        names = (location.volume(where, path) for path in self.world.files)
+        return frozenset(name for name in names if name is not None)
 
     @counted
     def volume_at(self, path: str) -> Volume | None:
         if path not in self.world.files:
             return None
-        _, _, pool, name = path.split("/", 3)
-        return Volume(pool=pool, name=name, path=path, capacity=BLOCKS * BLOCK, allocation=BLOCKS * BLOCK)
+        for pool in self.world.pools.values():
+            if (name := location.volume(pool.location or "", path)) is not None:
+                size = BLOCKS * BLOCK
+                return Volume(pool=pool.name, name=name, path=path, capacity=size, allocation=size)
+        return None
 
     @counted
     def create_volume(self, spec: VolumeSpec) -> Volume:
@@ -170,7 +175,7 @@ class FakeHypervisor:
 
     @counted
     def delete_volume(self, pool: str, name: str, path: str) -> None:
-        if path != f"/pools/{pool}/{name}":
+        if path != location.child(self.world.pools[pool].location or "", name):
             raise HypervisorError(f"pool {pool} has {name} elsewhere")
         if path in self.world.files:
             self.world.check_deletion(path)
@@ -419,6 +424,7 @@ class FakeHypervisor:
         *,
         running: bool,
         keys: Mapping[str, Secret | None] = MappingProxyType({}),
+        slices: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._known(uuid)
         off = self.world.state is DomainState.OFF
@@ -431,6 +437,9 @@ class FakeHypervisor:
             drive.inactive = path
             if keys.get(path) != self.world.files[path].luks:
                 raise ViolationError(f"the next start would read {path} without its key")
+            if path in self.world.larger and path not in slices:
+                raise ViolationError(f"the guest would see all of {path}")
+            self.world.sliced |= {path: slices[path]} if path in slices else {}
             if off:
                 drive.path, drive.file = path, self.world.files[path]
 

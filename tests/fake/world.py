@@ -15,6 +15,7 @@ from svmove.model import (
     Event,
     EventKind,
     MarkedDisk,
+    Pool,
     Process,
 )
 from svmove.units import GiB, KiB
@@ -195,6 +196,12 @@ class World:
         self.options: list[CopyOptions] = []  # of each copy that was begun
         self.held_by: dict[str, int] = {}  # identity → pid of another process
         self.locked: set[str] = set()  # identities
+        self.sliced: dict[str, int] = {}  # path → the bytes that the XML of the next start shows of it
+        self.larger: dict[str, int] = {}  # path → bytes of a volume that has more than a disk
+        self.pools: dict[str, Pool] = {
+            name: Pool(name=name, type="dir", active=True, path=f"/pools/{name}", available=50 * GiB)
+            for name in ("fast", "slow")
+        }
         self.used_by: dict[str, str] = {}  # path → another domain
         self.events: deque[Event] | None = None
         self.reconnects = 0
@@ -260,6 +267,7 @@ class World:
             drive.path, drive.file = drive.inactive, self.files[drive.inactive]
         self._insert()
         self.state = DomainState.RUNNING
+        self.emit(Event(kind=EventKind.STARTED))
 
     def fail_mirror(self, target: str, reason: str | None) -> None:
         """QEMU's event with the reason comes first, then libvirt's."""

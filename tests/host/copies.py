@@ -43,17 +43,22 @@ def copied(
     saved: Callable[[int, int], bool] | None = None,
     flatten: bool = False,
     share: bool = False,
+    blank: bool = True,
 ) -> CopyWay:
+    """The file as it is, or, in another format and of a chain, what a guest sees of it."""
+    anew = flatten or formats[0] != formats[1]
     return LocalHost().copy_image(
         str(source),
         formats[0],
         str(destination),
         formats[1],
+        length=LocalHost().image(str(source), formats[0]).virtual_bytes if anew else None,
         begin=begin,
         bandwidth=bandwidth,
         saved=saved or Told(),
         flatten=flatten,
         share=share,
+        blank=blank,
     )
 
 

@@ -280,7 +280,14 @@ def test_a_file_is_the_same_as_its_copy_and_a_copy_that_is_stopped_says_so(tmp_p
 
     def copy(saved: bool) -> None:
         host.copy_image(
-            str(one), "raw", str(other), "raw", begin=0, bandwidth=lambda: 64 * MiB, saved=lambda _offset, _end: saved
+            str(one),
+            "raw",
+            str(other),
+            "raw",
+            length=None,
+            begin=0,
+            bandwidth=lambda: 64 * MiB,
+            saved=lambda _offset, _end: saved,
         )
 
     def difference(path: Path) -> int | None:

@@ -168,7 +168,8 @@ def test_a_copy_stops_within_a_second_in_the_midst_of_a_slice_and_what_it_told_i
 _SLOWLY = """
 import sys
 from svmove.host.local import LocalHost
-LocalHost().copy_image(*sys.argv[1:], begin=0, bandwidth=iter([None] + [1 << 20] * 99).__next__, saved=lambda *_: True)
+rates = iter([None] + [1 << 20] * 99)
+LocalHost().copy_image(*sys.argv[1:], length=None, begin=0, bandwidth=rates.__next__, saved=lambda *_: True)
 """
 
 

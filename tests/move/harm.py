@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+import pytest
+
+from svmove.errors import HypervisorError
 from svmove.model import DomainState
 from svmove.outcomes import GuestOn, Outcome, State
-from tests.fake import World
+from tests.fake import CrashError, Faults, World
 from tests.move.stage import Stage
 
 
@@ -46,3 +49,25 @@ def assert_held(stage: Stage, outcome: Outcome, code: str) -> None:
     assert stage.check(outcome.move) == "held"
     assert all(stage.sources().values())
     assert all(stage.destinations().values())
+
+
+def refused_start(stage: Stage) -> None:
+    with pytest.raises(HypervisorError, match="lock"):
+        stage.world.start_guest()
+
+
+def killed(stage: Stage, call: str, number: int = 1) -> str:
+    """The move, whose svmove died at that call."""
+
+    def die() -> None:
+        stage.world.faults.dead = True
+        raise CrashError(call)
+
+    stage.world.before[call] = at_call(number, die)
+    with pytest.raises(CrashError):
+        stage.move()
+    stage.world.faults = Faults()
+    stage.world.before.clear()
+    (move,) = stage.mover().open_moves()
+    assert stage.world.locked == set()
+    return move

@@ -6,18 +6,15 @@ from typing import Any
 
 import pytest
 
-from svmove.decisions import Way
 from svmove.errors import HypervisorError
 from svmove.journal import Ask, Kind
 from svmove.model import CopyWay, Domain, DomainState
-from svmove.move.observe import Seen
-from svmove.outcomes import GuestOn, State
-from svmove.requests import Allocation, DiskRequest, Method, Verify
+from svmove.outcomes import State
+from svmove.requests import Allocation, Method, Verify
 from svmove.units import MiB
-from svmove.volumes import NVRAM
 from tests.builders import request
-from tests.fake import BLOCK, CrashError, FakeHost, FakeHypervisor, Faults
-from tests.move.harm import assert_held, assert_rolled_back, at_call, once
+from tests.fake import BLOCK, CrashError, FakeHost, FakeHypervisor
+from tests.move.harm import assert_held, assert_rolled_back, at_call, killed, once, refused_start
 from tests.move.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -28,11 +25,6 @@ def stage(tmp_path: Path) -> Stage:
     made = Stage(tmp_path, "vda", "vdb")
     made.stop_guest()
     return made
-
-
-def refused_start(stage: Stage) -> None:
-    with pytest.raises(HypervisorError, match="lock"):
-        stage.world.start_guest()
 
 
 def test_all_disks_are_copied_proven_and_then_redefined_at_once(stage: Stage) -> None:
@@ -161,23 +153,6 @@ def test_a_cancelled_move_leaves_nothing_behind(stage: Stage, phase: str) -> Non
     assert_rolled_back(stage, stage.move(), "interrupted")
 
 
-def killed(stage: Stage, call: str, number: int = 1) -> str:
-    """The move, whose svmove died at that call."""
-
-    def die() -> None:
-        stage.world.faults.dead = True
-        raise CrashError(call)
-
-    stage.world.before[call] = at_call(number, die)
-    with pytest.raises(CrashError):
-        stage.move()
-    stage.world.faults = Faults()
-    stage.world.before.clear()
-    (move,) = stage.mover().open_moves()
-    assert stage.world.locked == set()
-    return move
-
-
 def test_a_copy_that_was_cut_off_is_gone_on_with_where_it_was_saved(stage: Stage) -> None:
     def saved_then_dead() -> None:
         if stage.world.time > 7.0:  # of four seconds a disk
@@ -290,95 +265,6 @@ def test_no_guard_watches_over_a_guest_that_is_off(stage: Stage) -> None:
     mover.guard = watched.append
     assert mover.move(request()).state is State.DONE
     assert set(watched) == {None}
-
-
-# The UEFI variables
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Stage:
-    made = Stage(tmp_path, "vda", NVRAM)
-    made.stop_guest()
-    return made
-
-
-def test_uefi_variables_are_copied_proven_and_redefined_with_the_disk(home: Stage) -> None:
-    outcome = home.move()
-    assert (outcome.state, outcome.findings) == (State.DONE, ())
-    assert [(one.target, one.verified, one.on) for one in outcome.disks] == [
-        ("vda", True, GuestOn.DESTINATION),
-        (NVRAM, True, GuestOn.DESTINATION),
-    ]
-    (redefined,) = home.record(outcome.move).all(Kind.INTENT, "redefine")
-    assert redefined.data["sources"].keys() == {"vda", NVRAM}
-    assert outcome.move is not None
-    assert home.check(outcome.move) == "done"
-    home.world.start_guest()
-    home.world.pass_time(1.0)
-    home.world.check_copies()
-
-
-def test_uefi_variables_that_arrive_otherwise_take_the_move_back(home: Stage) -> None:
-    def spoil() -> None:
-        if (file := home.world.files.get("/pools/fast/web-nvram.qcow2")) is not None:
-            file.blocks[2] += 1
-
-    home.world.before["compare_local"] = spoil
-    assert_rolled_back(home, home.move(), "copy-differs")
-
-
-def test_uefi_variables_alone_are_locked_against_a_start_too(home: Stage) -> None:
-    assert home.move(disks=(DiskRequest(target="vda"),)).state is State.DONE
-    home.world.before["copy_image"] = lambda: refused_start(home)
-    outcome = home.move()
-    assert [one.target for one in outcome.disks] == [NVRAM]
-    assert outcome.move is not None
-    assert home.check(outcome.move) == "done"
-
-
-@pytest.mark.parametrize("runs", [True, False])
-def test_uefi_variables_that_a_guest_wrote_meanwhile_stay_its_own(home: Stage, runs: bool) -> None:
-    move = killed(home, "compare_local", 2)
-    home.world.start_guest()
-    home.world.pass_time(1.0)
-    home.off = not runs
-    if not runs:
-        home.world.stop_guest()
-    assert_rolled_back(home, home.resume(move), "guest-started" if runs else "source-changed")
-
-
-def test_a_source_of_uefi_variables_that_somebody_wrote_to_or_uses_is_kept(home: Stage) -> None:
-    source = home.world.files["/pools/slow/web-nvram.qcow2"]
-    home.world.before["end_export"] = once(lambda: source.write(0, 99))
-    outcome = home.move()
-    assert (outcome.state, home.sources()) == (State.DONE, {"vda": False, NVRAM: True})
-    (finding,) = outcome.findings
-    assert (finding.code, finding.target) == ("source-kept", NVRAM)
-
-
-def test_uefi_variables_that_the_xml_names_are_named(home: Stage) -> None:
-    """Nothing that is named is deleted."""
-    found = FakeHypervisor(home.world).find_domain("web")
-    assert "/pools/slow/web-nvram.qcow2" in Seen(domain=found, process=None, disks=()).named
-    assert all("nvram" not in (disk.path or "") for disk in found.disks)
-
-
-def test_uefi_variables_that_qemu_has_open_stay_when_a_person_takes_the_disks_back(home: Stage) -> None:
-    world, source = home.world, home.world.files["/pools/slow/web-vda.qcow2"]
-    world.before["set_sources"] = once(lambda: source.write(0, 99))
-    outcome = home.move()
-    assert_held(home, outcome, "unclear")
-    world.start_guest()
-    world.pass_time(1.0)
-    assert outcome.move is not None
-    fates = {fate.target: fate for fate in home.mover().decide(outcome.move, Way.BACK).fates}
-    assert set(fates[NVRAM].keeps) == {"/pools/fast/web-nvram.qcow2", "/pools/slow/web-nvram.qcow2"}
-    back = home.mover().rollback(outcome.move)
-    assert (back.state, [one.target for one in back.disks]) == (State.DONE, ["vda"])
-    assert world.drives["vda"].path.startswith("/pools/slow/")
-    assert world.drives[NVRAM].path == world.drives[NVRAM].inactive == "/pools/fast/web-nvram.qcow2"
-    assert home.sources()[NVRAM]
-    world.check_copies()
 
 
 def test_its_journal_tells_what_was_meant_before_it_was_done(stage: Stage) -> None:

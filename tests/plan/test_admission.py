@@ -64,6 +64,7 @@ def chained(**changed: Any) -> Inventory:
 
 OFF = domain(live=(), state=DomainState.OFF)
 OFF_CHAINED = domain(live=(), inactive=(CHAINED,), state=DomainState.OFF)
+ON_LUN = disk(path="iscsi://10.0.0.5/iqn.2026-11.org:san/2", chain=(BASE,), chain_formats=("qcow2",))
 THICK = frozenset({"thinness"})
 SAN = "iscsi://10.0.0.5/iqn.2026-11.org:san"
 LUN = SAN + "/1"
@@ -184,7 +185,6 @@ FIRES = [
     Fires(code="encrypted", found=inventory(disk(encrypted=True)), target="vda"),
     Fires(code="encrypted", found=inventory(images=images(encrypted=True)), target="vda"),
     # luks_checks
-    Fires(code="encrypted", found=locked(domain=domain(LOCKED, live=(), state=DomainState.OFF)), target="vda"),
     Fires(
         code="encrypted",
         found=locked(),
@@ -476,8 +476,16 @@ FIRES = [
     Fires(
         code="offline-files",
         found=inventory(domain=OFF, pools=(pool(type="rbd"), pool("slow"))),
+        asked=request(format=Format.QCOW2),
         target="vda",
-        says="start the guest",
+        says="leave --format out",
+    ),
+    Fires(
+        code="offline-files",
+        found=chained(domain=domain(live=(), inactive=(ON_LUN,), state=DomainState.OFF)),
+        target="vda",
+        also=frozenset({"unreadable"}),
+        says="--flatten",
     ),
     Fires(code="bad-uri", found=inventory(), asked=request(to="http://host/x"), says="nbd://"),
     Fires(code="bad-uri", found=inventory(), asked=request(to="nbd://me:word@host/x"), says="'nbd://me:***@host/x'"),

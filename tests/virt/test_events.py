@@ -34,6 +34,7 @@ def test_a_job_event_names_its_target(status: int, kind: EventKind) -> None:
 @pytest.mark.parametrize(
     ("event", "detail", "kind"),
     [
+        (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_BOOTED, EventKind.STARTED),
         (libvirt.VIR_DOMAIN_EVENT_STOPPED, 0, EventKind.STOPPED),
         (libvirt.VIR_DOMAIN_EVENT_CRASHED, 0, EventKind.STOPPED),
         (libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_SUSPENDED_PAUSED, EventKind.PAUSED),

@@ -160,6 +160,16 @@ def test_the_file_of_the_uefi_variables_is_read_and_set_with_the_disks_in_either
     assert [one.path for one in xml.disks(set_, lambda _pool, _volume: None)] == ["/new-top"]
 
 
+@pytest.mark.parametrize("path", ["/dev/sdb1", "iscsi://me@10.0.0.5/iqn.2026-11.org:san/1?secret-usage=san", "/a.img"])
+def test_of_a_larger_image_the_guest_is_given_a_slice_which_is_read_back(path: str) -> None:
+    text = "<domain><devices><disk type='file'><source file='/old'/><target dev='vda'/></disk></devices></domain>"
+    for size in (None, 4096):
+        slices = {} if size is None else {path: size}
+        changed = xml.with_sources(text, {"vda": (path, "raw")}, slices=slices)
+        (found,) = xml.disks(xml.parse(changed), lambda _pool, _volume: None)
+        assert (found.path, found.slice_bytes) == (path, size)
+
+
 def test_a_guest_without_uefi_variables_is_given_none() -> None:
     with pytest.raises(HypervisorError, match="no UEFI variables"):
         xml.with_sources("<domain><os/></domain>", {"nvram": ("/new", "raw")})
