@@ -103,6 +103,8 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         trim=request.trim,
         freeze=request.freeze,
         media=media.plans,
+        priority=request.priority,
+        wait=request.wait,
     )
 
 

@@ -78,6 +78,9 @@ def test_a_task_has_these_keys(capsys: Captured, stage: Stage) -> None:
         "rate": None,
         "remaining_seconds": None,
         "process": None,
+        "host": None,
+        "priority": "normal",
+        "waits": None,
     }
 
 

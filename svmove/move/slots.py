@@ -1,0 +1,88 @@
+"""A move waits for its slots, and has its share of what its pools give, as long as it has them.
+
+It waits before anything is made, so that it holds nothing. One that was copying already when its svmove died doesn't
+wait when it is resumed: QEMU copies on whatever we do, and must be looked after.
+"""
+
+import random
+
+from svmove import location
+from svmove.budgets import Budgets, Place, PlaceKind, Waits, written
+from svmove.errors import CopyError
+from svmove.journal import Kind, Record
+from svmove.move.context import Move
+from svmove.move.phases import Phase
+
+# Nobody tells a server of a process that dies: the first in a queue looks for himself.
+_FIRST_LOOKS = 5.0
+# Only in case that a call was lost.
+_LOOKS = 60.0
+# What is under way without svmove, or has been begun and not proven to have ended.
+_BEGUN = ("copy", "copy-layer", "lay-over", "allocate")
+# Not the cutover: its guest may stand still, and is to go on before anything else.
+_AT_WORK = frozenset({Phase.COPYING, Phase.READY, Phase.VERIFYING, Phase.COMMITTED})
+
+
+def hold(move: Move) -> None:
+    """The slots that the move's phase needs; waits for them as long as nothing was begun. Idempotent.
+
+    Raises:
+        InterruptedMoveError: somebody asked to stop meanwhile.
+        CopyError: its deadline is over; or it is not to wait, and no slot is free.
+        JournalError
+    """
+    slots, name = move.world.journal.slots, move.plan.move
+    if slots.holds(name) or move.phase not in {Phase.PLANNED, Phase.ADMITTED, Phase.PREPARED, *_AT_WORK}:
+        return
+    budgets, now = move.world.policy.budgets, move.world.clock.now()
+    if _begun(move.record):
+        slots.seize(name, move.plan.priority, move.places, budgets, now)
+        return
+    wanted = places(move, budgets)
+    asked = (name, move.plan.priority, wanted, budgets, now)
+    if (waits := slots.ask(*asked)) is None:
+        _note(move, wanted, 0.0)
+        return
+    if not move.plan.wait:
+        raise CopyError(
+            f"no slot is free: it would wait for one of {waits.place}, as number {waits.position}",
+            reason="no-slot",
+            remedy="move without --no-wait, or later; svmove tasks shows what runs",
+        )
+    move.note("waits", place=str(waits.place), position=waits.position)
+    while waits is not None:
+        move.say(text=str(waits))
+        move.may_go_on()
+        _await_call(move, waits)
+        move.may_go_on()
+        waits = slots.ask(*asked)
+    _note(move, wanted, max(move.world.clock.now() - now, 0.0))
+
+
+def _note(move: Move, wanted: tuple[Place, ...], seconds: float) -> None:
+    if move.places != wanted or seconds:
+        move.note("slot", places=written(wanted), seconds=seconds)
+
+
+def _begun(record: Record) -> bool:
+    return record.phase in _AT_WORK or any(record.all(Kind.INTENT, what) for what in _BEGUN)
+
+
+def _await_call(move: Move, waits: Waits) -> None:
+    world, database = move.world, move.world.journal.database
+    seconds = _FIRST_LOOKS if waits.first and not database.sees_deaths else _LOOKS
+    seconds *= random.uniform(0.75, 1.25)  # noqa: S311 (two hundred must not look at the same instant)
+    if (deadline := move.terms().deadline) is not None:
+        seconds = min(seconds, max(move.plan.created + deadline - world.clock.now(), 0.0) + 0.01)
+    watch = world.journal.slots.processes(waits.watch) if database.sees_deaths else frozenset()
+    database.await_call(move.plan.move, seconds, watch, world.cancel.is_set)
+
+
+def places(move: Move, budgets: Budgets) -> tuple[Place, ...]:
+    """The host, and each pool that the move reads from or writes to. Raises UnreachableError, HypervisorError."""
+    plan, host = move.plan, move.world.journal.host
+    parts = [*plan.disks, *plan.media]
+    names = {part.destination.pool for part in parts} | {part.pool_from for part in parts if part.pool_from}
+    network = {pool.name for pool in move.world.hypervisor.pools() if pool.is_shared}
+    pools = {budgets.pool(name, host, network=name in network or location.is_network(name)) for name in names}
+    return (Place(kind=PlaceKind.HOST, name=host), *sorted(pools, key=lambda place: place.name))
