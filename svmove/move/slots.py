@@ -5,11 +5,12 @@ wait when it is resumed: QEMU copies on whatever we do, and must be looked after
 """
 
 import random
+from collections.abc import Callable
 
 from svmove import location
 from svmove.budgets import Budgets, Place, PlaceKind, Waits, written
 from svmove.errors import CopyError
-from svmove.journal import Kind, Record
+from svmove.journal import Journal, Kind, Record
 from svmove.move.context import Move
 from svmove.move.phases import Phase
 
@@ -53,7 +54,9 @@ def hold(move: Move) -> None:
     while waits is not None:
         move.say(text=str(waits))
         move.may_go_on()
-        _await_call(move, waits)
+        terms = move.terms()
+        left = None if terms.deadline is None else move.plan.created + terms.deadline - move.world.clock.now()
+        await_call(move.world.journal, name, waits, left, move.world.cancel.is_set)
         move.may_go_on()
         waits = slots.ask(*asked)
     _note(move, wanted, max(move.world.clock.now() - now, 0.0))
@@ -68,14 +71,16 @@ def _begun(record: Record) -> bool:
     return record.phase in _AT_WORK or any(record.all(Kind.INTENT, what) for what in _BEGUN)
 
 
-def _await_call(move: Move, waits: Waits) -> None:
-    world, database = move.world, move.world.journal.database
+def await_call(journal: Journal, move: str, waits: Waits, left: float | None, stop: Callable[[], bool]) -> None:
+    """Returns when it is worth while to look again, at the latest when the seconds that are `left` are over. Raises
+    JournalError."""
+    database = journal.database
     seconds = _FIRST_LOOKS if waits.first and not database.sees_deaths else _LOOKS
     seconds *= random.uniform(0.75, 1.25)  # noqa: S311 (two hundred must not look at the same instant)
-    if (deadline := move.terms().deadline) is not None:
-        seconds = min(seconds, max(move.plan.created + deadline - world.clock.now(), 0.0) + 0.01)
-    watch = world.journal.slots.processes(waits.watch) if database.sees_deaths else frozenset()
-    database.await_call(move.plan.move, seconds, watch, world.cancel.is_set)
+    if left is not None:
+        seconds = min(seconds, max(left, 0.0) + 0.01)
+    watch = journal.slots.processes(waits.watch) if database.sees_deaths else frozenset()
+    database.await_call(move, seconds, watch, stop)
 
 
 def places(move: Move, budgets: Budgets) -> tuple[Place, ...]:
