@@ -24,7 +24,7 @@ from svmove.view import tables
 from tests.builders import plan
 from tests.postgres import server
 
-MOVES, SLOTS, SECONDS = 20, 8, 5.0
+MOVES, SLOTS, SECONDS = 200, 8, 60.0
 POOL = Place(kind=PlaceKind.POOL, name="fast")
 BUDGETS = Budgets(slots=SlotsPolicy(host=MOVES + SLOTS, pool=SLOTS))
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -35,17 +35,22 @@ def work(url: str, move: str, told: int) -> None:
     journal = Journal(url)
     leave = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: leave.set())
+
+    def stop() -> bool:
+        return leave.is_set() or os.getppid() == 1  # the bench was killed
+
     journal.begin(plan(move=move, uuid=move), "bench:///", "planned")
     with journal.working_on(move):
         asked = (move, Priority.NORMAL, (POOL,), BUDGETS, time.time())
         waits: Waits | None = journal.slots.ask(*asked)
         if waits is not None:
             os.write(told, f"waits {move} {time.time()}\n".encode())
-        while waits is not None and not leave.is_set():
-            await_call(journal, move, waits, None, leave.is_set)
+        while waits is not None and not stop():
+            await_call(journal, move, waits, None, stop)
             waits = journal.slots.ask(*asked)
         os.write(told, f"has {move} {time.time()}\n".encode())
-        leave.wait()
+        while not stop():
+            leave.wait(10)
         journal.slots.leave(move)
 
 

@@ -165,12 +165,6 @@ class Pool:
         return self.network or self.path
 
     @property
-    def is_shared(self) -> bool:
-        """Whether its storage is on the network, so that other hosts may have it too. A folder may be mounted from
-        there as well: its type does not tell."""
-        return self.network is not None or self.type in ("netfs", "iscsi", "gluster", "vstorage")
-
-    @property
     def folder(self) -> str | None:
         """Of a pool whose volumes are files."""
         return self.path if self.type in ("dir", "fs", "netfs") else None

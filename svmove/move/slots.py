@@ -20,6 +20,8 @@ _FIRST_LOOKS = 5.0
 _LOOKS = 60.0
 # What is under way without svmove, or has been begun and not proven to have ended.
 _BEGUN = ("copy", "copy-layer", "lay-over", "allocate")
+# Pools of these types are on the network, though their volumes have paths of this host.
+_NETWORK = frozenset({"netfs", "iscsi", "gluster", "vstorage"})
 # Not the cutover: its guest may stand still, and is to go on before anything else.
 _AT_WORK = frozenset({Phase.COPYING, Phase.READY, Phase.VERIFYING, Phase.COMMITTED})
 
@@ -88,6 +90,6 @@ def places(move: Move, budgets: Budgets) -> tuple[Place, ...]:
     plan, host = move.plan, move.world.journal.host
     parts = [*plan.disks, *plan.media]
     names = {part.destination.pool for part in parts} | {part.pool_from for part in parts if part.pool_from}
-    network = {pool.name for pool in move.world.hypervisor.pools() if pool.is_shared}
+    network = {pool.name for pool in move.world.hypervisor.pools() if pool.network or pool.type in _NETWORK}
     pools = {budgets.pool(name, host, network=name in network or location.is_network(name)) for name in names}
     return (Place(kind=PlaceKind.HOST, name=host), *sorted(pools, key=lambda place: place.name))
