@@ -5,12 +5,12 @@ all these processes on a processor, and the server's, while nothing happens; and
 slot is given back, or its process is killed. Forked from one, so that 200 of them fit into a small machine.
 """
 
+import ctypes
 import os
 import resource
 import signal
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from svmove.budgets import Budgets, Place, PlaceKind, Priority, SlotsPolicy, Waits
+from svmove.cli.interrupt import Interrupt
 from svmove.journal import Journal
 from svmove.move.slots import await_call
 from svmove.view import tables
@@ -27,36 +28,33 @@ from tests.postgres import server
 MOVES, SLOTS, SECONDS = 200, 8, 60.0
 POOL = Place(kind=PlaceKind.POOL, name="fast")
 BUDGETS = Budgets(slots=SlotsPolicy(host=MOVES + SLOTS, pool=SLOTS))
+_PDEATHSIG = 1  # prctl(2)
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def work(url: str, move: str, told: int) -> None:
     """Waits for a slot, tells so by a line, and keeps it until SIGTERM."""
     journal = Journal(url)
-    leave = threading.Event()
+    leave = Interrupt()
     signal.signal(signal.SIGTERM, lambda *_: leave.set())
-
-    def stop() -> bool:
-        return leave.is_set() or os.getppid() == 1  # the bench was killed
-
     journal.begin(plan(move=move, uuid=move), "bench:///", "planned")
     with journal.working_on(move):
         asked = (move, Priority.NORMAL, (POOL,), BUDGETS, time.time())
         waits: Waits | None = journal.slots.ask(*asked)
         if waits is not None:
             os.write(told, f"waits {move} {time.time()}\n".encode())
-        while waits is not None and not stop():
-            await_call(journal, move, waits, None, stop)
+        while waits is not None and not leave.is_set():
+            await_call(journal, move, waits, None, leave)
             waits = journal.slots.ask(*asked)
         os.write(told, f"has {move} {time.time()}\n".encode())
-        while not stop():
-            leave.wait(10)
+        leave.wait()
         journal.slots.leave(move)
 
 
 def start(url: str, move: str, told: int) -> int:
     if (pid := os.fork()) == 0:
         try:
+            ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)  # when the bench is killed
             work(url, move, told)
         finally:
             os._exit(0)

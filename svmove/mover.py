@@ -229,8 +229,8 @@ class Mover:
 
     @property
     def uri(self) -> str:
-        """Of the libvirt daemon, without secrets."""
-        return redact(self._hypervisor.uri)
+        """Of the libvirt daemon, as the journal knows it, without secrets."""
+        return self._journal.database.address(redact(self._hypervisor.uri))
 
     @property
     def journal(self) -> Journal:

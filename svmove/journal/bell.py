@@ -11,11 +11,13 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-# A signal's handler sets a flag, and does not end a poll: so often it is looked at.
+from svmove.ports import Cancel, Waking
+
+# So often it is looked whether to stop, where that has no descriptor to be woken by.
 STOP_LOOK = 1.0
 
 
@@ -41,7 +43,7 @@ class Bell:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as mine, suppress(OSError):
             mine.sendto(b"!", self._name(move))
 
-    def wait(self, move: str, seconds: float, watch: Collection[int], stop: Callable[[], bool]) -> None:
+    def wait(self, move: str, seconds: float, watch: Collection[int], cancel: Cancel) -> None:
         mine = self._sockets[move]
         with ExitStack() as stack:
             poll = select.poll()
@@ -54,7 +56,7 @@ class Bell:
                     continue
                 stack.callback(os.close, descriptor)
                 poll.register(descriptor, select.POLLIN)
-            poll_until(poll, seconds, stop)
+            poll_until(poll, seconds, cancel)
         with suppress(BlockingIOError):
             while mine.recv(16):
                 pass
@@ -63,8 +65,12 @@ class Bell:
         return f"\0svmove/{self._of}/{move}"
 
 
-def poll_until(poll: select.poll, seconds: float, stop: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not stop() and (left := deadline - time.monotonic()) > 0:
-        if poll.poll(math.ceil(min(left, STOP_LOOK) * 1000)):
+def poll_until(poll: select.poll, seconds: float, cancel: Cancel) -> None:
+    deadline, at_once = time.monotonic() + seconds, seconds
+    if isinstance(cancel, Waking):
+        poll.register(cancel.fileno(), select.POLLIN)
+    else:
+        at_once = STOP_LOOK
+    while not cancel.is_set() and (left := deadline - time.monotonic()) > 0:
+        if poll.poll(math.ceil(min(left, at_once) * 1000)):
             return

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from svmove.errors import JournalError
+from svmove.ports import Cancel
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,6 +48,10 @@ class Database(ABC):
     def folder(self) -> Path:
         """Where files that belong to moves are kept, on this host."""
 
+    def address(self, uri: str) -> str:
+        """What a libvirt daemon of this host is called in the journal."""
+        return uri
+
     # Who works on a move. A claim goes when its process does, however it ends.
 
     @abstractmethod
@@ -72,9 +77,9 @@ class Database(ABC):
         """Calls the process that waits for that move's turn, if there is one. Never raises."""
 
     @abstractmethod
-    def await_call(self, move: str, seconds: float, watch: Collection[int], stop: Callable[[], bool], /) -> None:
+    def await_call(self, move: str, seconds: float, watch: Collection[int], cancel: Cancel, /) -> None:
         """Returns when `ring` was called for the move since the last time, when one of the processes `watch` has
-        ended (as far as this host can tell), when it is to `stop`, or after `seconds`. Raises JournalError."""
+        ended (as far as this host can tell), at a `cancel`, or after `seconds`. Raises JournalError."""
 
     @property
     @abstractmethod

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 import tenacity
@@ -27,6 +28,7 @@ from svmove.journal.bell import poll_until
 from svmove.journal.database import Database, LostError, Worker
 from svmove.journal.postgres_errors import journal_error
 from svmove.journal.sqlite import state_folder
+from svmove.ports import Cancel
 from svmove.redact import redact
 
 if TYPE_CHECKING:
@@ -93,6 +95,14 @@ class PostgresDatabase(Database):
     @property
     def folder(self) -> Path:
         return state_folder()
+
+    def address(self, uri: str) -> str:
+        """All hosts call their own qemu:///system: with the host's name it is the address that others know."""
+        parts = urlsplit(uri)
+        if parts.netloc:
+            return uri
+        scheme = f"{parts.scheme.partition('+')[0]}+ssh"
+        return f"{scheme}://{self.host}{parts.path}" + (f"?{parts.query}" if parts.query else "")
 
     def _begin_session(self, connection: "Connection", _record: object) -> None:
         """Of a new session: how long it lives, and what the process works on, before anything else is done."""
@@ -176,6 +186,8 @@ class PostgresDatabase(Database):
         def sleep() -> None:
             try:
                 with engine.connect() as connection:
+                    for name in ("statement_timeout", "lock_timeout"):
+                        connection.exec_driver_sql(f"SET {name} TO 0")
                     connection.exec_driver_sql("SELECT pg_advisory_lock_shared(%s)", (_key(move),))
             except exc.SQLAlchemyError as error:
                 raise self.journal_error(error) from error
@@ -193,14 +205,14 @@ class PostgresDatabase(Database):
         with suppress(JournalError), self.transaction() as connection:
             connection.exec_driver_sql("SELECT pg_notify(%s, '')", (_channel(move),))
 
-    def await_call(self, _move: str, seconds: float, _watch: Collection[int], stop: Callable[[], bool]) -> None:
+    def await_call(self, _move: str, seconds: float, _watch: Collection[int], cancel: Cancel) -> None:
         try:
             with self.engine.connect() as connection:
                 driver = _driver(connection)
                 if not list(driver.notifies(timeout=0)):
                     poll = select.poll()
                     poll.register(driver.fileno(), select.POLLIN)
-                    poll_until(poll, seconds, stop)
+                    poll_until(poll, seconds, cancel)
                     list(driver.notifies(timeout=0))
         except (exc.SQLAlchemyError, OSError, _driver_error()):
             # The next look finds that out, and gets a new session; not all who waited at the same instant.

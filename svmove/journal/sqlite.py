@@ -4,7 +4,7 @@ A write that has returned survives a power cut (synchronous=FULL). Who works on 
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from svmove.errors import JournalError
 from svmove.journal import lock, schema
 from svmove.journal.bell import Bell
 from svmove.journal.database import Database, Worker
+from svmove.ports import Cancel
 
 
 class SqliteDatabase(Database):
@@ -57,8 +58,8 @@ class SqliteDatabase(Database):
     def ring(self, move: str) -> None:
         self._bell.ring(move)
 
-    def await_call(self, move: str, seconds: float, watch: Collection[int], stop: Callable[[], bool]) -> None:
-        self._bell.wait(move, seconds, watch, stop)
+    def await_call(self, move: str, seconds: float, watch: Collection[int], cancel: Cancel) -> None:
+        self._bell.wait(move, seconds, watch, cancel)
 
     @contextmanager
     def hasty(self) -> Iterator[sa.Connection]:

@@ -5,7 +5,6 @@ wait when it is resumed: QEMU copies on whatever we do, and must be looked after
 """
 
 import random
-from collections.abc import Callable
 
 from svmove import location
 from svmove.budgets import Budgets, Place, PlaceKind, Waits, written
@@ -13,11 +12,12 @@ from svmove.errors import CopyError
 from svmove.journal import Journal, Kind, Record
 from svmove.move.context import Move
 from svmove.move.phases import Phase
+from svmove.ports import Cancel
 
 # Nobody tells a server of a process that dies: the first in a queue looks for himself.
 _FIRST_LOOKS = 5.0
-# Only in case that a call was lost.
-_LOOKS = 60.0
+# Only in case that a call was lost. A look takes 10 ms where 200 wait.
+_LOOKS = 600.0
 # What is under way without svmove, or has been begun and not proven to have ended.
 _BEGUN = ("copy", "copy-layer", "lay-over", "allocate")
 # Pools of these types are on the network, though their volumes have paths of this host.
@@ -58,7 +58,7 @@ def hold(move: Move) -> None:
         move.may_go_on()
         terms = move.terms()
         left = None if terms.deadline is None else move.plan.created + terms.deadline - move.world.clock.now()
-        await_call(move.world.journal, name, waits, left, move.world.cancel.is_set)
+        await_call(move.world.journal, name, waits, left, move.world.cancel)
         move.may_go_on()
         waits = slots.ask(*asked)
     _note(move, wanted, max(move.world.clock.now() - now, 0.0))
@@ -73,7 +73,7 @@ def _begun(record: Record) -> bool:
     return record.phase in _AT_WORK or any(record.all(Kind.INTENT, what) for what in _BEGUN)
 
 
-def await_call(journal: Journal, move: str, waits: Waits, left: float | None, stop: Callable[[], bool]) -> None:
+def await_call(journal: Journal, move: str, waits: Waits, left: float | None, cancel: Cancel) -> None:
     """Returns when it is worth while to look again, at the latest when the seconds that are `left` are over. Raises
     JournalError."""
     database = journal.database
@@ -82,7 +82,7 @@ def await_call(journal: Journal, move: str, waits: Waits, left: float | None, st
     if left is not None:
         seconds = min(seconds, max(left, 0.0) + 0.01)
     watch = journal.slots.processes(waits.watch) if database.sees_deaths else frozenset()
-    database.await_call(move, seconds, watch, stop)
+    database.await_call(move, seconds, watch, cancel)
 
 
 def places(move: Move, budgets: Budgets) -> tuple[Place, ...]:

@@ -8,13 +8,7 @@ import pytest
 from svmove.journal import postgres, store
 from svmove.journal.database import Database
 from svmove.journal.opening import open_database
-from tests.postgres import Server, server
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[Server]:
-    with server() as started:
-        yield started
+from tests.postgres import Server
 
 
 @pytest.fixture(autouse=True)

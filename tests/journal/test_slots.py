@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from svmove.budgets import Budgets, Place, PlaceKind, PoolPolicy, Priority, SlotsPolicy
+from svmove.cli.interrupt import Interrupt
 from svmove.journal import Ask, Journal
 from tests.builders import plan
 
@@ -43,7 +44,7 @@ class Process:
 
     def called(self, seconds: float = 5.0) -> bool:
         began = time.monotonic()
-        self.journal.database.await_call(self.move, seconds, (), lambda: False)
+        self.journal.database.await_call(self.move, seconds, (), threading.Event())
         return time.monotonic() - began < seconds
 
     def leave(self) -> None:
@@ -149,8 +150,17 @@ def test_whoever_is_to_stop_is_not_left_waiting(started: Start) -> None:
     waits, stop = started("a"), threading.Event()
     threading.Timer(0.2, stop.set).start()
     began = time.monotonic()
-    waits.journal.database.await_call("a", 30.0, (), stop.is_set)
+    waits.journal.database.await_call("a", 30.0, (), stop)
     assert time.monotonic() - began < 3
+
+
+def test_a_signal_ends_the_waiting_at_once(started: Start) -> None:
+    waits, interrupt = started("a"), Interrupt()
+    threading.Timer(0.2, interrupt.set).start()
+    began = time.monotonic()
+    waits.journal.database.await_call("a", 30.0, (), interrupt)
+    assert time.monotonic() - began < 0.9
+    interrupt.close()
 
 
 def test_a_pool_has_its_own_number_of_slots(started: Start) -> None:
@@ -172,7 +182,7 @@ def test_what_is_shared_on_a_server_binds_the_processes_of_all_hosts(started: St
 # Real processes
 
 _WORK = """
-import os, random, sys, time
+import os, random, sys, threading, time
 from pathlib import Path
 from svmove.budgets import Budgets, Place, PlaceKind, Priority, SlotsPolicy
 from svmove.journal import Journal
@@ -189,7 +199,7 @@ for number in range(rounds):
     with journal.working_on(name):
         while (waits := journal.slots.ask(name, Priority.NORMAL, places, budgets, time.time())) is not None:
             watch = journal.slots.processes(waits.watch)
-            journal.database.await_call(name, 2.0, watch, lambda: False)
+            journal.database.await_call(name, 2.0, watch, threading.Event())
         mark = folder / name
         mark.touch()
         if (now := len(list(folder.iterdir()))) > 2:
@@ -258,11 +268,11 @@ def test_the_end_of_a_process_is_seen_at_once_on_the_same_host(tmp_path: Path) -
     threading.Timer(0.3, child.kill).start()
     with journal.working_on("a"):
         began = time.monotonic()
-        journal.database.await_call("a", 30.0, [child.pid], lambda: False)
+        journal.database.await_call("a", 30.0, [child.pid], threading.Event())
         assert time.monotonic() - began < 5
         child.wait()
         began = time.monotonic()
-        journal.database.await_call("a", 30.0, [child.pid], lambda: False)  # it has ended before
+        journal.database.await_call("a", 30.0, [child.pid], threading.Event())  # it has ended before
         assert time.monotonic() - began < 5
 
 
