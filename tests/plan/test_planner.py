@@ -316,7 +316,7 @@ def test_whatever_is_found_nothing_is_raised_and_no_disk_is_planned_without_an_i
     assert all(one.source in found.images for one in plan.disks)
 
 
-@pytest.mark.parametrize(("own", "name", "expected"), [(None, "fast", 64), (None, "slow", 64), (1024, "other", 1)])
+@pytest.mark.parametrize(("own", "name", "expected"), [(None, "fast", 64), (None, "slow", 64), (32, "other", 32)])
 def test_the_estimate_goes_by_what_the_pools_have_for_all_moves(own: int | None, name: str, expected: int) -> None:
     policy = Policy(pools={name: PoolPolicy(bandwidth=16 * MiB)})
     made = planned(request(bandwidth=None if own is None else own * MiB), policy=policy)
