@@ -5,6 +5,7 @@ wait when it is resumed: QEMU copies on whatever we do, and must be looked after
 """
 
 import random
+from collections.abc import Set as AbstractSet
 
 from svmove import location
 from svmove.budgets import Budgets, Place, PlaceKind, Waits, written
@@ -32,16 +33,18 @@ def hold(move: Move) -> None:
     Raises:
         InterruptedMoveError: somebody asked to stop meanwhile.
         CopyError: its deadline is over; or it is not to wait, and no slot is free.
-        JournalError
+        JournalError; UnreachableError, HypervisorError where nothing was begun.
     """
     slots, name = move.world.journal.slots, move.plan.move
     if slots.holds(name) or move.phase not in {Phase.PLANNED, Phase.ADMITTED, Phase.PREPARED, *_AT_WORK}:
         return
     budgets, now = move.world.policy.budgets, move.world.clock.now()
     if _begun(move.record):
-        slots.seize(name, move.plan.priority, move.places, budgets, now)
+        # libvirt is not asked now. Of a move that an older svmove began it is not known what its pools are.
+        slots.seize(name, move.plan.priority, move.places or places(move, budgets, frozenset()), budgets, now)
         return
-    wanted = places(move, budgets)
+    pools = move.world.hypervisor.pools()
+    wanted = places(move, budgets, {pool.name for pool in pools if pool.network or pool.type in _NETWORK})
     asked = (name, move.plan.priority, wanted, budgets, now)
     if (waits := slots.ask(*asked)) is None:
         _note(move, wanted, 0.0)
@@ -85,11 +88,10 @@ def await_call(journal: Journal, move: str, waits: Waits, left: float | None, ca
     database.await_call(move, seconds, watch, cancel)
 
 
-def places(move: Move, budgets: Budgets) -> tuple[Place, ...]:
-    """The host, and each pool that the move reads from or writes to. Raises UnreachableError, HypervisorError."""
+def places(move: Move, budgets: Budgets, network: AbstractSet[str]) -> tuple[Place, ...]:
+    """The host, and each pool that the move reads from or writes to. `network`: the pools that are on it."""
     plan, host = move.plan, move.world.journal.host
     parts = [*plan.disks, *plan.media]
     names = {part.destination.pool for part in parts} | {part.pool_from for part in parts if part.pool_from}
-    network = {pool.name for pool in move.world.hypervisor.pools() if pool.network or pool.type in _NETWORK}
     pools = {budgets.pool(name, host, network=name in network or location.is_network(name)) for name in names}
     return (Place(kind=PlaceKind.HOST, name=host), *sorted(pools, key=lambda place: place.name))

@@ -172,6 +172,17 @@ def test_one_that_was_copying_takes_its_slot_again_and_does_not_wait(stage: Stag
     assert (queue.waited, there) == (0, [2])
 
 
+def test_a_move_of_an_older_svmove_counts_too(stage: Stage, queue: Queue) -> None:
+    move = left(stage, "job")
+    with stage.journal.database.transaction() as connection:
+        connection.exec_driver_sql("DELETE FROM entries WHERE what = 'slot'")
+        connection.exec_driver_sql("DELETE FROM tickets")
+    there: list[int] = []
+    stage.world.before["begin_export"] = lambda: there.append(Journal(stage.url).slots.holders([FAST])[FAST])
+    assert stage.resume(move).state is State.DONE
+    assert there == [1]
+
+
 @pytest.mark.parametrize("call", ["set_marker", "create_volume"])
 def test_one_that_had_not_begun_to_copy_waits_again(stage: Stage, queue: Queue, call: str) -> None:
     move = left(stage, call)
