@@ -1,13 +1,16 @@
 """Two svmove processes that share a budget: the second waits, is seen to, and goes on by itself."""
 
 import json
+import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.postgres import Server
 from tests.real.world import GUEST, World, copying, disk, finished, until
 
 ONE = "[slots]\nhost = 1\n"
@@ -26,9 +29,15 @@ def tasks(world: World) -> dict[str, dict[str, Any]]:
     return {task["domain"]: task for task in world.cli("tasks", "--json").document["tasks"]}
 
 
+def processor(pid: int) -> float:
+    """Seconds that the process has had of one."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def slow(world: World) -> "subprocess.Popen[str]":
-    """A move of the lab's guest, under way."""
-    words = ("move", GUEST, "--to", world.other("vdb"), "--disk", "vdb", "--bandwidth", "20MiB/s", "--json")
+    """A move of the lab's guest, under way: 256 MiB, which take longer than the test."""
+    words = ("move", GUEST, "--to", world.other("vdb"), "--disk", "vdb", "--bandwidth", "3MiB/s", "--json")
     process = world.cli.start(*words)
     until(lambda: copying(world, ["vdb"]), "the copy runs")
     return process
@@ -49,6 +58,9 @@ def test_the_second_waits_is_seen_and_goes_on_by_itself(guest: World, policy: Pa
     assert (task["phase"], task["state"], task["process"]) == ("planned", "running", waits.pid)
     assert (task["waits"]["for"], task["waits"]["position"]) == ("host", 1)
     assert "waits for a slot of host" in guest.cli("tasks").stdout
+    spent = processor(waits.pid)
+    time.sleep(3)
+    assert processor(waits.pid) - spent <= 0.03  # libvirt's threads and all
     assert guest.domain("small").marker is None
     assert not (guest.lab.paths.pool("lab-b") / "small.qcow2").exists()
     refused = guest.cli("move", "small", "--to", "lab-b", "--json")
@@ -63,9 +75,20 @@ def test_the_second_waits_is_seen_and_goes_on_by_itself(guest: World, policy: Pa
     assert guest.where("small") == {"vda": "lab-b"}
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(request: pytest.FixtureRequest, guest: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """With its journal in a file, or on a server."""
+    if request.param == "postgresql":
+        server: Server = request.getfixturevalue("postgresql")
+        monkeypatch.setattr(guest.cli, "journal", server.emptied())
+        monkeypatch.setenv("XDG_STATE_HOME", str(guest.folder))
+    return guest
+
+
 def test_when_the_first_is_killed_the_second_goes_on_and_the_first_is_resumed_without_a_wait(
-    guest: World, policy: Path
+    either: World, policy: Path
 ) -> None:
+    guest = either
     first = slow(guest)
     waits = second(guest)
     move = tasks(guest)[GUEST]["move"]
