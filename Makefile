@@ -10,7 +10,7 @@ endif
 PYTEST := .venv/bin/pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test test-fast faults pools lint bench bench-converge lab-up lab-down clean
+.PHONY: help setup setup-tests demo test test-fast faults pools lint bench bench-converge bench-policy lab-up lab-down clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -18,7 +18,7 @@ help: ## this list
 setup: ## system packages and .venv
 	@scripts/bootstrap
 
-setup-tests: ## likewise, with what the tests serve storage with: Ceph, iSCSI
+setup-tests: ## likewise, with what the tests serve: Ceph, iSCSI, PostgreSQL
 	@scripts/bootstrap --tests
 
 demo: setup ## move the disks of a running guest, and prove it
@@ -27,7 +27,7 @@ demo: setup ## move the disks of a running guest, and prove it
 test: setup-tests ## all tests, on a real libvirt with a real guest (about 25 minutes on two cores)
 	$(ROOT) $(PYTEST) -m "not fault and not pool"
 
-test-fast: setup ## the tests that need no lab (seconds)
+test-fast: setup-tests ## the tests that need no lab (seconds)
 	$(PYTEST) -m "not real"
 
 faults: setup-tests ## the whole fault matrix on the lab, which writes docs/faults.md (about an hour)
@@ -51,6 +51,9 @@ bench: setup ## moves against virsh blockcopy, and the methods against each othe
 
 bench-converge: setup ## guests and disks with which virsh is never ready, and svmove ends (12 minutes)
 	$(ROOT) .venv/bin/python -m bench.converge
+
+bench-policy: setup-tests ## what moves that wait for a slot cost (3 minutes)
+	.venv/bin/python -m bench.queue
 
 lab-up: setup ## start the lab, or what is missing of it
 	$(ROOT) .venv/bin/svmove lab up

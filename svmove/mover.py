@@ -17,7 +17,7 @@ from svmove.clock import SystemClock
 from svmove.decisions import Decision, Way
 from svmove.errors import NotFoundError, RefusedError, SvmoveError
 from svmove.host.local import LocalHost
-from svmove.journal import Ask, Journal, Record, await_release, owner, working_on
+from svmove.journal import Ask, Journal, Record
 from svmove.move import decision, hanging, leftovers, lost, outcome, relief, runner, tasks
 from svmove.move.back import plan_back
 from svmove.move.context import Move, World, listening
@@ -138,7 +138,7 @@ class Mover:
                 remedy=f"svmove rollback {move}" if record.phase == Phase.HELD else None,
             )
         self._journal.requests.add(move, self._clock.now(), Ask.CANCEL)
-        await_release(self._journal.folder, move)
+        self._journal.await_release(move)
         record = self._ours(move)
         if record.phase in RESTING:
             return outcome.of_record(record)
@@ -157,7 +157,8 @@ class Mover:
         if pause is not None and pause <= reserve:
             raise RefusedError(f"a pivot alone needs up to {show_duration(reserve)} of the pause")
         self._journal.requests.add(move, self._clock.now(), Ask.CHANGE, **terms)
-        return record.plan.terms(self._journal.requests.changes(move)), owner(self._journal.folder, move)
+        worker = self._journal.owner(move)
+        return record.plan.terms(self._journal.requests.changes(move)), worker.pid if worker else None
 
     def decide(self, move: str, way: Way) -> Decision:
         """What a way out of HELD would keep and lose. Changes nothing.
@@ -216,7 +217,8 @@ class Mover:
 
     def tasks(self, *, ended: bool = False) -> tuple[Task, ...]:
         """Every move that is under way, left or held; with `ended` all that the journal knows. Oldest first."""
-        return tasks.tasks(self._journal, self._hypervisor, self.uri, self._clock.now(), ended=ended)
+        now, budgets = self._clock.now(), self._policy.budgets
+        return tasks.tasks(self._journal, self._hypervisor, self.uri, now, budgets, ended=ended)
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """What ended moves left behind, and whether it may go."""
@@ -228,8 +230,8 @@ class Mover:
 
     @property
     def uri(self) -> str:
-        """Of the libvirt daemon, without secrets."""
-        return redact(self._hypervisor.uri)
+        """Of the libvirt daemon, as the journal knows it, without secrets."""
+        return self._journal.database.address(redact(self._hypervisor.uri))
 
     @property
     def journal(self) -> Journal:
@@ -244,7 +246,7 @@ class Mover:
         return outcome.of_record(walk.record)
 
     def _working_on(self, move: str) -> AbstractContextManager[None]:
-        return working_on(self._journal.folder, move)
+        return self._journal.working_on(move)
 
     def _ours(self, move: str) -> Record:
         record = self._journal.read(move)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from svmove.budgets import Priority
 from svmove.location import Secret
 from svmove.requests import Method, Verify
 from svmove.volumes import DiskPlan
@@ -56,6 +57,8 @@ class Plan:
     freeze: bool = False
     # Images in CD-ROM and floppy drives, which are copied out of process and changed in the drive, last of all.
     media: tuple[DiskPlan, ...] = ()
+    priority: Priority = Priority.NORMAL
+    wait: bool = True  # for a slot
 
     def terms(self, changes: Mapping[str, Any]) -> Terms:
         """As they are after the changes: by name, the newest of each."""

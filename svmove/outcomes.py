@@ -75,6 +75,7 @@ class Seconds:
     copy: float = 0.0
     pause: float = 0.0
     verify: float = 0.0
+    waited: float = 0.0  # for a slot; part of the total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from svmove.budgets import Budgets, PoolPolicy, SlotsPolicy
 from svmove.units import MiB
 
 # pydantic reads this when a policy file is loaded: a misspelt key must not be silently ignored.
@@ -161,3 +162,9 @@ class Policy:
     agent: AgentPolicy = AgentPolicy()
     retry: RetryPolicy = RetryPolicy()
     paths: PathPolicy = PathPolicy()
+    slots: SlotsPolicy = field(default_factory=SlotsPolicy)
+    pools: dict[str, PoolPolicy] = field(default_factory=dict)
+
+    @property
+    def budgets(self) -> Budgets:
+        return Budgets(slots=self.slots, pools=self.pools)

@@ -4,7 +4,7 @@ import dataclasses
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -53,6 +53,8 @@ def _quantities(table: type[Any], values: Any, where: str) -> Any:
             continue
         if dataclasses.is_dataclass(field.type) and isinstance(field.type, type):
             read[key] = _quantities(field.type, value, f"{where}{key}.")
+        elif (named := table_by_name(field.type)) is not None and isinstance(value, dict):
+            read[key] = {name: _quantities(named, one, f"{where}{key}.{name}.") for name, one in value.items()}
         elif (unit := field.metadata.get("unit")) is not None:
             if not isinstance(value, str):
                 raise UsageError(
@@ -64,6 +66,14 @@ def _quantities(table: type[Any], values: Any, where: str) -> Any:
             except UsageError as error:
                 raise UsageError(f"{where}{key}: {error.text}", remedy=error.remedy) from error
     return read
+
+
+def table_by_name(kind: Any) -> type[Any] | None:
+    """Of a dict[str, DATACLASS] that class; None for any other type."""
+    arguments = get_args(kind)
+    if get_origin(kind) is not dict or not dataclasses.is_dataclass(arguments[1]):
+        return None
+    return cast(type[Any], arguments[1])
 
 
 _EXAMPLES = {"size": "256MiB", "rate": "200MiB/s", "duration": "500ms"}

@@ -7,7 +7,7 @@ any two calls. Every method may raise `UnreachableError`; what else it raises, i
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from svmove.location import Secret, SecretState
 from svmove.model import Agent, Domain, Event, Job, Pool, Tuning, Versions, Volume
@@ -180,6 +180,15 @@ class Hypervisor(Protocol):
 
 class Cancel(Protocol):
     def is_set(self) -> bool: ...
+
+
+@runtime_checkable
+class Waking(Cancel, Protocol):
+    """One that also wakes who sleeps in a poll."""
+
+    def fileno(self) -> int:
+        """Readable when it is set."""
+        ...
 
 
 Listener = Callable[[Progress], None]

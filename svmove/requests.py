@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from svmove.budgets import Priority
 from svmove.location import Secret
 
 
@@ -76,3 +77,5 @@ class Request:
     encrypt: Secret | None = None  # a LUKS key; None: that of the source, if it has one
     decrypt: bool = False
     freeze: bool = False  # the guest's file systems are frozen around the cutover
+    priority: Priority = Priority.NORMAL  # among the moves that wait for a slot
+    wait: bool = True  # for a slot; else the move is refused when none is free

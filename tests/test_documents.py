@@ -7,6 +7,7 @@ from pathlib import Path
 
 import svmove
 from svmove.policy import Policy
+from svmove.policy_file import table_by_name
 
 ROOT = Path(svmove.__file__).parent.parent
 DOCS = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("findings", "json", "policy")}
@@ -54,9 +55,9 @@ def test_every_error_code_has_its_line() -> None:
 
 def test_every_policy_key_has_its_line() -> None:
     keys = {
-        f"{table.name}.{key.name}"
+        f"{table.name}.NAME.{key.name}" if table_by_name(table.type) else f"{table.name}.{key.name}"
         for table in dataclasses.fields(Policy)
-        for key in dataclasses.fields(getattr(Policy(), table.name))
+        for key in dataclasses.fields(table_by_name(table.type) or getattr(Policy(), table.name))
     }
     assert len(keys) > 25
     assert keys - quoted("policy") == set()

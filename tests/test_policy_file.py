@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from svmove.budgets import PoolPolicy, SlotsPolicy
 from svmove.errors import UsageError
 from svmove.policy import MovePolicy, Policy
-from svmove.policy_file import load_policy
+from svmove.policy_file import load_policy, table_by_name
 from svmove.units import GiB, KiB, MiB
 
 
@@ -39,11 +40,23 @@ def test_every_quantity_of_the_policy_can_be_written_with_its_unit(tmp_path: Pat
     examples = {"size": "3MiB", "rate": "3MiB/s", "duration": "3s"}
     values = {"size": 3 * MiB, "rate": 3 * MiB, "duration": 3.0}
     for table in dataclasses.fields(Policy):
-        for key in dataclasses.fields(getattr(Policy(), table.name)):
+        named = table_by_name(table.type)
+        for key in dataclasses.fields(named or getattr(Policy(), table.name)):
             if (unit := key.metadata.get("unit")) is None:
                 continue
-            found = load_policy(written(tmp_path, f'[{table.name}]\n{key.name} = "{examples[unit]}"\n'))
-            assert values[unit] == getattr(getattr(found, table.name), key.name)
+            heading = f"{table.name}.fast" if named else table.name
+            found = getattr(
+                load_policy(written(tmp_path, f'[{heading}]\n{key.name} = "{examples[unit]}"\n')), table.name
+            )
+            assert values[unit] == getattr(found["fast"] if named else found, key.name)
+
+
+def test_what_is_said_of_one_pool_is_its_own(tmp_path: Path) -> None:
+    text = '[slots]\nhost = 4\nageing = "1h"\n[pools.fast]\nslots = 3\nbandwidth = "1GiB/s"\n'
+    text += '[pools."old one"]\nshared = true\n'
+    found = load_policy(written(tmp_path, text))
+    assert found.slots == SlotsPolicy(host=4, pool=8, ageing=3600.0)
+    assert found.pools == {"fast": PoolPolicy(slots=3, bandwidth=GiB), "old one": PoolPolicy(shared=True)}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +73,11 @@ def test_every_quantity_of_the_policy_can_be_written_with_its_unit(tmp_path: Pat
         ("move = 3\n", "move"),
         ("[paths]\nscratch = 3\n", "paths.scratch"),
         ("move = [", "not TOML"),
+        ("[slots]\nhost = 0\n", "slots"),
+        ("[pools.fast]\nslots = 0\n", "pools.fast"),
+        ("[pools.fast]\nslot = 1\n", "pools.fast.slot"),
+        ("[pools.fast]\nbandwidth = 1\n", "pools.fast.bandwidth: 1 has no unit"),
+        ("[pools]\nfast = 1\n", "pools.fast"),
     ],
 )
 def test_a_mistake_is_told_with_file_and_key(tmp_path: Path, text: str, said: str) -> None:

@@ -13,10 +13,28 @@ from svmove.cli.exits import Exit
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class Interrupt(threading.Event):
+    """A signal's handler does not end a poll, which goes on after it; a descriptor does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def set(self) -> None:
+        super().set()
+        os.eventfd_write(self._descriptor, 1)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
 @contextmanager
-def interruptible(phase: Callable[[], str]) -> Iterator[threading.Event]:
+def interruptible(phase: Callable[[], str]) -> Iterator[Interrupt]:
     """The event that a first signal sets. `phase` tells where the move is."""
-    cancel = threading.Event()
+    cancel = Interrupt()
 
     def heed(_number: int, _frame: FrameType | None) -> None:
         if phase() == "cutover":  # 50 ms in which the guest stands still: it must be woken first
@@ -37,6 +55,7 @@ def interruptible(phase: Callable[[], str]) -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        cancel.close()
 
 
 def _say(text: str) -> None:

@@ -52,7 +52,9 @@ def main_options(
     ] = None,
     journal: Annotated[
         str | None,
-        typer.Option(metavar="URL", envvar="SVMOVE_JOURNAL", help="where moves are recorded, such as sqlite:////path"),
+        typer.Option(
+            metavar="URL", envvar="SVMOVE_JOURNAL", help="where moves are recorded: sqlite:////path, postgresql://..."
+        ),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="tell every act on stderr")] = False,
     _version: Annotated[

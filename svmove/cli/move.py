@@ -45,6 +45,13 @@ def move(
     overwrite: plan.Overwrite = False,
     encrypt: plan.Encrypt = None,
     decrypt: plan.Decrypt = False,
+    priority: Annotated[
+        str,
+        typer.Option("--priority", metavar="high|normal|low", help="among the moves that wait for a slot"),
+    ] = "normal",
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="refuse when no slot is free, and don't wait for one")
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="go on in the background, and print the id (svmove wait ID)")
     ] = False,
@@ -64,7 +71,6 @@ def move(
 
 def _detached(given: Options, mover: "Mover", request: Request, *, json: bool) -> int:
     from svmove.host import detach
-    from svmove.journal import owner
 
     begun = mover.begin(request)
     if (move := begun.move) is None:
@@ -73,7 +79,7 @@ def _detached(given: Options, mover: "Mover", request: Request, *, json: bool) -
     log = mover.journal.folder / "logs" / f"{move}.log"
     process = detach.start(["resume", move], given.environment(), log)
     deadline = time.monotonic() + _START
-    while owner(mover.journal.folder, move) is None and process.poll() is None:
+    while mover.journal.owner(move) is None and process.poll() is None:
         if time.monotonic() > deadline:
             raise HostError(f"process {process.pid} does not begin", remedy=f"see {log}; svmove resume {move}")
         time.sleep(0.02)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TypeVar
 
+from svmove.budgets import Priority
 from svmove.errors import UsageError
 from svmove.redact import redact
 from svmove.requests import Allocation, Base, DiskRequest, Format, Method, Verify
@@ -56,6 +57,10 @@ def base(text: str) -> Base:
 
 def allocation(text: str) -> Allocation:
     return _one_of(Allocation, "allocation", text)
+
+
+def priority(text: str) -> Priority:
+    return _one_of(Priority, "priority", text)
 
 
 def _one_of(kind: type[Word], what: str, text: str) -> Word:

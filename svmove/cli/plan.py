@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from svmove import location
+from svmove.budgets import Priority
 from svmove.cli import complete, parse
 from svmove.cli.context import options, print_json, stdout
 from svmove.cli.documented import documented
@@ -87,7 +88,7 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON document on stdout"
 
 
 def request(given: Mapping[str, Any]) -> Request:
-    """Of the options that `plan` and `move` share, by the names of their parameters. Raises UsageError."""
+    """Of the options of `plan` and `move`, by the names of their parameters. Raises UsageError."""
     wanted = Request(
         domain=given["domain"],
         to=given["to"],
@@ -107,6 +108,8 @@ def request(given: Mapping[str, Any]) -> Request:
         overwrite=given["overwrite"],
         encrypt=parse.optional(location.secret, given["encrypt"] or None),
         decrypt=given["decrypt"],
+        priority=parse.priority(given.get("priority", Priority.NORMAL)),
+        wait=not given.get("no_wait", False),
     )
     consistent(wanted)
     return wanted

@@ -55,7 +55,9 @@ def resume(
 def _all(mover: "Mover", left: tuple[str, ...], *, json: bool) -> int:
     outcomes: list[Outcome] = []
     codes: set[Exit] = set()
-    for move in left:
+    # Those that may wait for a slot come last: nobody looks after the others meanwhile.
+    may_wait = {found.move for found in mover.journal.moves() if found.phase in ("planned", "admitted", "prepared")}
+    for move in sorted(left, key=lambda move: move in may_wait):
         try:
             outcome, interrupted = _one(mover, move)
         except RefusedError as error:  # another process works on it

@@ -54,7 +54,8 @@ def _tasks(given: Options, *, ended: bool) -> "tuple[Task, ...]":
         from svmove.move.tasks import tasks as of_journal
 
         stderr().print(f"{error.text}: only what the journal tells", markup=False)
-        return of_journal(given.open_journal(), None, given.uri, time.time(), ended=ended)
+        budgets = given.load_policy().budgets
+        return of_journal(given.open_journal(), None, given.uri, time.time(), budgets, ended=ended)
 
 
 def show(context: typer.Context, move: AnyId, json: plan.Json = False) -> int:
@@ -77,7 +78,6 @@ def wait(context: typer.Context, move: AnyId, json: plan.Json = False) -> int:
     """Wait until nobody works on a move any more; the exit code is that of the move."""
 
     def work() -> int:
-        from svmove.journal import await_release
         from svmove.move.outcome import of_record
         from svmove.view import document, tables
         from svmove.view.progress import ProgressView
@@ -87,7 +87,7 @@ def wait(context: typer.Context, move: AnyId, json: plan.Json = False) -> int:
         released = threading.Event()
 
         def until_released() -> None:
-            await_release(journal.folder, move)
+            journal.await_release(move)
             released.set()
 
         threading.Thread(target=until_released, daemon=True).start()

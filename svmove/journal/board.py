@@ -4,14 +4,15 @@ They may be lost, so they are written without waiting for the disk; a later dura
 """
 
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from svmove.errors import JournalError
 from svmove.journal import schema
 
 
@@ -45,34 +46,26 @@ class Notice:
 
 
 class Board:
-    def __init__(self, url: sa.URL) -> None:
-        self._engine = sa.create_engine(url)
-        sa.event.listen(self._engine, "connect", _hasty)
+    """`begin`: a transaction that waits for nothing (`Database.hasty`)."""
+
+    def __init__(self, begin: Callable[[], AbstractContextManager[sa.Connection]]) -> None:
+        self._begin = begin
 
     def tell(self, move: str, at: float, phase: str, disks: Mapping[str, Figures]) -> None:
         """Never raises for a journal that can't be written: the move finds that out by itself."""
         figures = {target: [f.done, f.end, f.rate, f.seconds, f.converges] for target, f in disks.items()}
         row = {"move": move, "at": at, "phase": phase, "data": json.dumps(figures)}
-        with suppress(exc.SQLAlchemyError), self._engine.begin() as connection:
+        with suppress(exc.SQLAlchemyError, JournalError), self._begin() as connection:
             connection.execute(schema.progress.delete().where(schema.progress.c.move == move))
             connection.execute(schema.progress.insert().values(row))
 
-    def notices(self) -> dict[str, Notice]:
-        """By move. Raises SQLAlchemyError."""
-        with self._engine.begin() as connection:
-            return {row.move: _notice(row) for row in connection.execute(sa.select(schema.progress))}
 
-    def close(self) -> None:
-        self._engine.dispose()
+def notices(connection: sa.Connection) -> dict[str, Notice]:
+    """By move."""
+    return {row.move: _notice(row) for row in connection.execute(sa.select(schema.progress))}
 
 
 def _notice(row: Any) -> Notice:
     names = ("done", "end", "rate", "seconds", "converges")  # an older svmove writes fewer
     found = {target: Figures(**dict(zip(names, told, strict=False))) for target, told in json.loads(row.data).items()}
     return Notice(at=row.at, phase=row.phase, disks=found)
-
-
-def _hasty(connection: Any, _record: Any) -> None:
-    # Not synchronous: a power cut may take the last figures, and nothing else (the WAL stays in order).
-    for pragma in ("busy_timeout=50", "synchronous=OFF", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")

@@ -52,13 +52,21 @@ def _lock(descriptor: int) -> None:
 def owner(folder: Path, move: str) -> int | None:
     """The process that works on the move. Raises JournalError."""
     with _opened(folder, move) as descriptor:
-        if descriptor is None:
-            return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return _pid(descriptor)
-        return None
+        return None if descriptor is None or _is_free(descriptor) else _pid(descriptor)
+
+
+def held(folder: Path, move: str) -> bool:
+    """Whether a process works on the move. Raises JournalError."""
+    with _opened(folder, move) as descriptor:
+        return descriptor is not None and not _is_free(descriptor)
+
+
+def _is_free(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def await_release(folder: Path, move: str) -> None:

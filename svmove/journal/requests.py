@@ -1,14 +1,13 @@
 """What other processes ask of the one that works on a move, now or later: durable, so that a resume finds it."""
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 
 from svmove.journal import schema
+from svmove.journal.database import Database, idempotent
 
 
 class Ask(StrEnum):
@@ -17,33 +16,38 @@ class Ask(StrEnum):
 
 
 class Requests:
-    """`transaction`: the journal's. Methods raise JournalError."""
+    """Methods raise JournalError."""
 
-    def __init__(self, transaction: Callable[[], AbstractContextManager[sa.Connection]]) -> None:
-        self._transaction = transaction
+    def __init__(self, database: Database) -> None:
+        self.database = database
 
-    def add(self, move: str, at: float, what: Ask, **data: Any) -> None:
-        """Durable when it returns."""
+    @idempotent
+    def add(self, /, move: str, at: float, what: Ask, **data: Any) -> None:
+        """Durable when it returns. Who waits for the move's turn is woken. Twice the same is as good as once."""
         row = {"move": move, "at": at, "what": what.value, "data": json.dumps(data)}
-        with self._transaction() as connection:
+        with self.database.transaction() as connection:
             connection.execute(schema.requests.insert().values(row))
+        self.database.ring(move)
 
+    @idempotent
     def has(self, move: str, what: Ask) -> bool:
-        with self._transaction() as connection:
+        with self.database.transaction() as connection:
             return connection.scalar(sa.select(schema.requests.c.id).where(_of(move, what)).limit(1)) is not None
 
+    @idempotent
     def changes(self, move: str) -> dict[str, Any]:
         """The terms that were asked for since the move was planned, by name; the newest of each."""
         wanted = sa.select(schema.requests.c.data).where(_of(move, Ask.CHANGE)).order_by(schema.requests.c.id)
         found: dict[str, Any] = {}
-        with self._transaction() as connection:
+        with self.database.transaction() as connection:
             for text in connection.scalars(wanted):
                 found |= json.loads(text)
         return found
 
+    @idempotent
     def withdraw(self, move: str, what: Ask) -> None:
         """Forgets what was asked: a person has decided anew."""
-        with self._transaction() as connection:
+        with self.database.transaction() as connection:
             connection.execute(schema.requests.delete().where(_of(move, what)))
 
 

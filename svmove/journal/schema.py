@@ -1,4 +1,4 @@
-"""The tables of the journal, how a file is opened, and how an older one is brought up to date.
+"""The tables of the journal, how a file of SQLite's is opened, and how an older one is brought up to date.
 
 Compatibility: a newer svmove migrates an older journal, in one transaction, when it first opens it. An older
 svmove refuses a newer journal, and says so: what it does not know it could not keep.
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from svmove.errors import JournalError
 
-SCHEMA = 2
+SCHEMA = 3
 
 metadata = sa.MetaData()
 version = sa.Table("svmove_schema", metadata, sa.Column("version", sa.Integer, nullable=False))
@@ -29,11 +29,12 @@ moves = sa.Table(
     sa.Column("created", sa.Float, nullable=False),
     sa.Column("plan", sa.Text, nullable=False),
 )
-one_per_domain = sa.Index("one_move_per_domain", moves.c.uuid, unique=True, sqlite_where=moves.c.ended.is_(False))
+_open = moves.c.ended.is_(False)
+one_per_domain = sa.Index("one_move_per_domain", moves.c.uuid, unique=True, sqlite_where=_open, postgresql_where=_open)
 entries = sa.Table(
     "entries",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", sa.Integer, sa.Identity(), primary_key=True),
     sa.Column("move", sa.ForeignKey("moves.id"), nullable=False, index=True),
     sa.Column("at", sa.Float, nullable=False),
     sa.Column("phase", sa.Text, nullable=False),
@@ -46,7 +47,7 @@ entries = sa.Table(
 requests = sa.Table(
     "requests",
     metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", sa.Integer, sa.Identity(), primary_key=True),
     sa.Column("move", sa.ForeignKey("moves.id"), nullable=False, index=True),
     sa.Column("at", sa.Float, nullable=False),
     sa.Column("what", sa.Text, nullable=False),
@@ -61,14 +62,32 @@ progress = sa.Table(
     sa.Column("phase", sa.Text, nullable=False),
     sa.Column("data", sa.Text, nullable=False),
 )
+# What a move needs of hosts and pools, and whether it has it; while a process works on the move. Since schema 3.
+tickets = sa.Table(
+    "tickets",
+    metadata,
+    sa.Column("move", sa.ForeignKey("moves.id"), primary_key=True),
+    sa.Column("priority", sa.Text, nullable=False),
+    sa.Column("asked", sa.Float, nullable=False),  # for the first time
+    sa.Column("places", sa.Text, nullable=False),
+    sa.Column("holds", sa.Boolean, nullable=False),
+    # The process that works on the move, and since when.
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("since", sa.Float, nullable=False),
+)
 
 
 def _to_2(connection: sa.Connection) -> None:
     metadata.create_all(connection, tables=[requests, progress])
 
 
+def _to_3(connection: sa.Connection) -> None:
+    metadata.create_all(connection, tables=[tickets])
+
+
 # From which version → what makes the next one of it.
-_MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {1: _to_2}
+_MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {1: _to_2, 2: _to_3}
 
 
 def prepare(connection: sa.Connection, name: str) -> None:
@@ -80,7 +99,7 @@ def prepare(connection: sa.Connection, name: str) -> None:
     tables = sa.inspect(connection).get_table_names()
     if version.name not in tables:
         if tables:
-            raise JournalError(f"{name}: a database of something else ({tables[0]})", remedy="name another file")
+            raise JournalError(f"{name}: a database of something else ({tables[0]})", remedy="name another one")
         metadata.create_all(connection)
         connection.execute(version.insert().values(version=SCHEMA))
         return
@@ -108,15 +127,29 @@ def durable(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def make_file(database: str | None) -> None:
-    """The file is its owner's alone; its folder can be passed through, for QEMU's scratch files beside it.
+def hasty(connection: Any, _record: Any) -> None:
+    # Not synchronous: a power cut may take the last figures, and nothing else (the WAL stays in order).
+    for pragma in ("busy_timeout=50", "synchronous=OFF", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
 
-    Raises JournalError.
-    """
+
+def make_folder(folder: Path) -> None:
+    """It can be passed through, for QEMU's scratch files in it. Raises JournalError."""
+    try:
+        folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalError(
+            f"folder {folder}: {error.strerror}",
+            remedy="run svmove as root (sudo), or name another journal with --journal",
+        ) from error
+
+
+def make_file(database: str | None) -> None:
+    """The file is its owner's alone. Raises JournalError."""
     if not database or database == ":memory:":
         raise JournalError("the journal must be a file", remedy="write sqlite:////path/to/journal.sqlite")
+    make_folder(Path(database).parent)
     try:
-        Path(database).parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise JournalError(

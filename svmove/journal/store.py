@@ -1,15 +1,14 @@
-"""The journal in a database: SQLite, through SQLAlchemy Core.
+"""The journal in a database, through SQLAlchemy Core: a file of SQLite's, or PostgreSQL.
 
-Invariants: a write that has returned survives a power cut (SQLite: synchronous=FULL); at most one move that
-has not ended exists per domain (a unique index, so also between processes); a database of a newer schema is
-refused, never guessed at.
+Invariants: a write that has returned survives a power cut; at most one move that has not ended exists per domain (a
+unique index, so also between processes and hosts); a database of a newer schema is refused, never guessed at.
 """
 
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,21 +19,17 @@ from sqlalchemy import exc
 
 from svmove.errors import JournalError, NotFoundError, RefusedError
 from svmove.journal import schema
-from svmove.journal.board import Board, Notice
+from svmove.journal.board import Board, Notice, notices
+from svmove.journal.database import Worker, idempotent
+from svmove.journal.opening import open_database
 from svmove.journal.records import Entry, Kind, Record, Summary
 from svmove.journal.requests import Requests
+from svmove.journal.slots import Slots
+from svmove.journal.sqlite import state_folder
 from svmove.moves import Plan
-from svmove.redact import redact
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-
-
-def state_folder() -> Path:
-    """`$XDG_STATE_HOME/svmove`; else /var/lib/svmove for root and ~/.local/state/svmove for others."""
-    if home := os.environ.get("XDG_STATE_HOME"):
-        return Path(home) / "svmove"
-    return Path("/var/lib/svmove") if os.geteuid() == 0 else Path.home() / ".local/state/svmove"
 
 
 def default_url() -> str:
@@ -42,26 +37,18 @@ def default_url() -> str:
 
 
 class Journal:
-    """Raises JournalError when the database can't be opened, read or written, or is a newer svmove's."""
+    """Raises JournalError when the database can't be opened, read or written, or is a newer svmove's.
 
-    def __init__(self, url: str) -> None:
-        try:
-            self.url = sa.make_url(url if "://" in url else f"sqlite:///{url}")
-            if self.url.drivername != "sqlite":
-                # What another database promises of durability and of the index would have to be tried first.
-                raise JournalError(
-                    f"{self._name}: this version keeps its journal in SQLite", remedy="write sqlite:////path/to/file"
-                )
-            self._engine = sa.create_engine(self.url)
-        except (exc.ArgumentError, exc.NoSuchModuleError, ImportError, ValueError) as error:
-            raise JournalError(
-                f"not a journal URL: {redact(url)!r}", remedy="write sqlite:////path/to/journal.sqlite"
-            ) from error
-        sa.event.listen(self._engine, "connect", schema.durable)
-        schema.make_file(self.url.database)
+    `host`: the name of this machine, for the others that share the journal.
+    """
+
+    def __init__(self, url: str, *, host: str | None = None) -> None:
+        self.database = open_database(url, host or os.uname().nodename)
+        self._transaction = self.database.transaction
         self._prepare()
-        self.board = Board(self.url)
-        self.requests = Requests(self._transaction)
+        self.board = Board(self.database.hasty)
+        self.requests = Requests(self.database)
+        self.slots = Slots(self.database)
 
     @tenacity.retry(
         # Turning a new file to WAL fails at once, without SQLite's own waiting, while another first run does it too.
@@ -74,19 +61,34 @@ class Journal:
         with self._transaction() as connection:
             if schema.is_current(connection):
                 return  # who only looks needs no lock
-        with self._transaction() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            schema.prepare(connection, self._name)
-
-    @property
-    def _name(self) -> str:
-        return f"journal {redact(self.url.render_as_string(hide_password=False))}"
+        with self.database.exclusive() as connection:
+            schema.prepare(connection, self.database.name)
 
     @property
     def folder(self) -> Path:
-        """Where the files that belong to moves are kept: beside the journal."""
-        return Path(self.url.database or "").resolve().parent
+        """Where the files that belong to moves are kept, on this host."""
+        return self.database.folder
 
+    @property
+    def host(self) -> str:
+        return self.database.host
+
+    def working_on(self, move: str) -> AbstractContextManager[None]:
+        """Held while a process walks the move. Raises RefusedError when another process does, JournalError."""
+        return self.database.working_on(move)
+
+    def owner(self, move: str) -> Worker | None:
+        """The process that works on the move. Raises JournalError."""
+        return self.database.owner(move)
+
+    def await_release(self, move: str) -> None:
+        """Returns when nobody works on the move any more. Raises JournalError."""
+        self.database.await_release(move)
+
+    def close(self) -> None:
+        self.database.close()
+
+    @idempotent
     def begin(self, plan: Plan, uri: str, phase: str) -> Record:
         """Raises RefusedError, naming the other, when a move that has not ended owns the domain."""
         try:
@@ -94,19 +96,25 @@ class Journal:
                 connection.execute(schema.moves.insert().values(_row(plan, uri, phase)))
         except exc.IntegrityError:
             other = self.open_move(plan.uuid)
+            if self.database.retrying and other == plan.move:
+                return Record(plan=plan, uri=uri, phase=phase, ended=False, entries=())
             raise RefusedError(
                 f"move {other} owns domain {plan.domain}",
                 remedy=f"wait for it, or finish it: svmove resume {other}",
             ) from None
         return Record(plan=plan, uri=uri, phase=phase, ended=False, entries=())
 
+    @idempotent
     def hand_over(self, move: str, at: float, *, left: str, ended_as: str, plan: Plan, uri: str, phase: str) -> Record:
         """Ends a move and begins another on the same domain, both or neither. Raises JournalError."""
         with self._transaction() as connection:
+            if self._was_written(connection, move, at, Kind.PHASE, ended_as, None):
+                return Record(plan=plan, uri=uri, phase=phase, ended=False, entries=())
             self._enter(connection, move, at, ended_as, left=left, ended=True, data={"to": plan.move})
             connection.execute(schema.moves.insert().values(_row(plan, uri, phase)))
         return Record(plan=plan, uri=uri, phase=phase, ended=False, entries=())
 
+    @idempotent
     def write(
         self,
         move: str,
@@ -119,12 +127,15 @@ class Journal:
     ) -> None:
         """Returns when the entry is on stable storage."""
         with self._transaction() as connection:
-            self._insert(connection, move, at, phase, kind, what, target, data)
+            if not self._was_written(connection, move, at, kind, what, target):
+                self._insert(connection, move, at, phase, kind, what, target, data)
 
+    @idempotent
     def enter(self, move: str, at: float, phase: str, *, left: str, ended: bool, data: Mapping[str, Any]) -> None:
         """From phase `left` to `phase`. Raises JournalError when the move is not in `left` any more."""
         with self._transaction() as connection:
-            self._enter(connection, move, at, phase, left=left, ended=ended, data=data)
+            if not self._was_written(connection, move, at, Kind.PHASE, phase, None):
+                self._enter(connection, move, at, phase, left=left, ended=ended, data=data)
 
     def _enter(
         self, connection: sa.Connection, move: str, at: float, phase: str, *, left: str, ended: bool,
@@ -132,8 +143,19 @@ class Journal:
     ) -> None:  # fmt: skip
         still = (schema.moves.c.id == move) & (schema.moves.c.phase == left) & schema.moves.c.ended.is_(False)
         if connection.execute(schema.moves.update().where(still).values(phase=phase, ended=ended)).rowcount != 1:
-            raise JournalError(f"{self._name}: somebody else has taken move {move} out of phase {left}")
+            raise JournalError(f"{self.database.name}: somebody else has taken move {move} out of phase {left}")
         self._insert(connection, move, at, phase, Kind.PHASE, phase, None, data)
+
+    def _was_written(
+        self, connection: sa.Connection, move: str, at: float, kind: Kind, what: str, target: str | None
+    ) -> bool:
+        """Whether the server was lost just after it had written that. No clock tells the same time twice for it."""
+        if not self.database.retrying:
+            return False
+        mine = schema.entries.c.move == move
+        newest = sa.select(schema.entries).where(mine).order_by(schema.entries.c.id.desc()).limit(1)
+        row = connection.execute(newest).one_or_none()
+        return row is not None and (row.at, row.kind, row.what, row.target) == (at, kind.value, what, target)
 
     def _insert(
         self,
@@ -158,6 +180,7 @@ class Journal:
             )
         )
 
+    @idempotent
     def read(self, move: str) -> Record:
         """Raises NotFoundError with the nearest ids."""
         with self._transaction() as connection:
@@ -185,6 +208,7 @@ class Journal:
             ),
         )
 
+    @idempotent
     def moves(self, uri: str | None = None, *, ended: bool = False) -> tuple[Summary, ...]:
         """Oldest first: of one libvirt daemon or of all, with those that have ended or without."""
         wanted = sa.select(schema.moves).order_by(schema.moves.c.created, schema.moves.c.id)
@@ -207,9 +231,10 @@ class Journal:
 
     def notices(self) -> dict[str, Notice]:
         """The newest figures of each move that told any."""
-        with self._transaction():
-            return self.board.notices()
+        with self._transaction() as connection:
+            return notices(connection)
 
+    @idempotent
     def open_move(self, uuid: str) -> str | None:
         """The id of the move that owns the domain."""
         with self._transaction() as connection:
@@ -217,11 +242,13 @@ class Journal:
                 sa.select(schema.moves.c.id).where(schema.moves.c.uuid == uuid, schema.moves.c.ended.is_(False))
             )
 
+    @idempotent
     def has_ended(self, move: str) -> bool:
         """Of a move that this journal knows; another journal's is not known to have."""
         with self._transaction() as connection:
             return bool(connection.scalar(sa.select(schema.moves.c.ended).where(schema.moves.c.id == move)))
 
+    @idempotent
     def past_rates(self) -> dict[tuple[str, str], float]:
         """Bytes per second between pools, as the newest move that measured a pair found it."""
         with self._transaction() as connection:
@@ -235,19 +262,6 @@ class Journal:
             for data in map(json.loads, rows):
                 found.setdefault((data["from"], data["to"]), data["rate"])
             return found
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except exc.IntegrityError:
-            raise
-        except exc.SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
-            raise JournalError(
-                f"{self._name}: {cause}", remedy="check the file, its folder and the space there"
-            ) from error
 
 
 def _row(plan: Plan, uri: str, phase: str) -> dict[str, Any]:

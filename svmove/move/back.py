@@ -6,6 +6,7 @@ The old source keeps its name and stays as it was at the cutover; the disk goes 
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from svmove.budgets import Priority
 from svmove.errors import RefusedError
 from svmove.move.context import Move
 from svmove.move.inventory import gather
@@ -32,6 +33,7 @@ def plan_back(move: Move, new: str) -> Plan | None:
         disks=tuple(_request(disk, new) for disk in over),
         verify=move.plan.verify,
         max_pause=move.plan.max_pause,
+        priority=Priority.HIGH,
     )
     inventory = gather(
         request,

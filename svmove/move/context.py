@@ -8,12 +8,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from svmove import location
+from svmove.budgets import Place, read
 from svmove.errors import CopyError, InterruptedMoveError, NotFoundError, SilentStorageError
 from svmove.journal import Ask, Entry, Journal, Kind, Record
 from svmove.location import Protocol
 from svmove.model import Event
 from svmove.move.observe import Seen, observe
 from svmove.move.phases import ENDED, NEXT, Phase
+from svmove.move.share import Share
 from svmove.moves import Plan, Terms
 from svmove.outcomes import Progress
 from svmove.policy import Policy
@@ -82,6 +84,7 @@ class Move:
         # Held from step to step.
         self._kept = ExitStack()
         self._locked = set[str]()
+        self._share = Share(world.journal.slots, world.policy.budgets, world.clock)
         for path, luks in self.plan.keys.items():
             world.host.unlock(path, luks)
 
@@ -94,8 +97,21 @@ class Move:
         return Phase(self.record.phase)
 
     def terms(self) -> Terms:
-        """As they are now: planned, or changed since by `svmove set`. Reads the journal, 0.1 ms."""
-        return self.plan.terms(self.world.journal.requests.changes(self.plan.move))
+        """As they are now: planned, or changed since by `svmove set`; no faster than the move's share of its pools
+        allows. Reads the journal, 0.1 ms."""
+        terms, share = self.plan.terms(self.world.journal.requests.changes(self.plan.move)), self.share
+        return terms if share is None else replace(terms, bandwidth=min(terms.bandwidth or share, share))
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """What it had slots of; none of a move that an older svmove began."""
+        had = self.noted("slot")
+        return read(had.data["places"]) if had else ()
+
+    @property
+    def share(self) -> int | None:
+        """Bytes/s of the bandwidth that its pools have for all moves together; None: as much as it takes."""
+        return self._share.of(self.places)
 
     @property
     def scratch(self) -> str:

@@ -38,16 +38,25 @@ def start(move: Move) -> Phase:
 def start_one(move: Move, disk: DiskPlan, seen: DiskSeen) -> None:
     if not seen.destination_is_ours:
         raise replaced(disk.destinations)
+    bandwidth = _at_first(move, disk)
     options = CopyOptions(
-        bandwidth=disk.bandwidth,
+        bandwidth=bandwidth,
         granularity=disk.granularity or move.plan.granularity,
-        buffer=storage.buffer(move, disk, buffer_for(disk.bandwidth, move.plan.buffer)),
+        buffer=storage.buffer(move, disk, buffer_for(bandwidth, move.plan.buffer)),
         sliced=_is_larger(move, disk.lands),
         synchronous=converge.is_synchronous(move, disk.target),
         shallow=disk.shallow,
     )
     move.intend("copy", disk.target)
     move.world.hypervisor.start_copy(move.plan.uuid, disk.target, disk.lands, options)
+
+
+def _at_first(move: Move, disk: DiskPlan) -> int | None:
+    """Bytes/s, until the governor looks: in that time an unlimited mirror would bring 100 MiB over."""
+    if (share := move.share) is None:
+        return disk.bandwidth
+    part = max(share // len(move.pending), 1)
+    return min(disk.bandwidth or part, part)
 
 
 def _is_larger(move: Move, spec: VolumeSpec) -> bool:
@@ -281,7 +290,7 @@ def _arrived(move: Move, disk: DiskPlan, job: Job | None) -> int:
 def _measure(move: Move) -> None:
     """How much arrived, and how fast, for the report and for the estimate of later moves."""
     # Capped for no part of it, and all in one go.
-    free = "bandwidth" not in move.world.journal.requests.changes(move.plan.move)
+    free = "bandwidth" not in move.world.journal.requests.changes(move.plan.move) and move.share is None
     free = free and not any(move.noted("never-ready", disk.target) for disk in move.pending)
     for disk in move.pending:
         arrived = move.world.host.allocated(disk.destination.path)

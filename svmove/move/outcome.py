@@ -47,7 +47,7 @@ def of_record(record: Record, *, stopped_by: SvmoveError | None = None) -> Outco
     return Outcome(
         move=plan.move,
         domain=plan.domain,
-        state=_STATES.get(phase, State.HELD),
+        state=_state(record, phase),
         method=plan.method,
         disks=tuple(_disk(record, disk) for disk in plan.disks),
         seconds=_seconds(record),
@@ -55,6 +55,12 @@ def of_record(record: Record, *, stopped_by: SvmoveError | None = None) -> Outco
         media=media.outcomes(record),
         error=None if phase in (Phase.DONE, Phase.HANDED_OVER) else _failure(record, phase, stopped_by),
     )
+
+
+def _state(record: Record, phase: Phase) -> State:
+    if phase is Phase.ROLLED_BACK and record.last(Kind.ERROR, "no-slot") is not None:
+        return State.REFUSED  # nothing was made
+    return _STATES.get(phase, State.HELD)
 
 
 def of_plan(plan: Plan) -> Outcome:
@@ -133,6 +139,7 @@ def _seconds(record: Record) -> Seconds:
         copy=between(Phase.PREPARED, Phase.READY),
         pause=max((entry.data.get("seconds", 0.0) for entry in paused), default=0.0),
         verify=between(Phase.VERIFYING, Phase.COMMITTED) or between(Phase.VERIFYING, Phase.HELD),
+        waited=sum(entry.data["seconds"] for entry in record.all(Kind.FACT, "slot")),
     )
 
 

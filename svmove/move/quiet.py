@@ -27,6 +27,7 @@ def freeze(move: Move) -> str | None:
     move.intend("freeze")
     # libvirt counts whole seconds. An agent that is slower than that leaves no time for the rest.
     seconds = max(int(move.max_pause - move.world.policy.move.pivot_reserve), 1)
+    move.world.journal.database.hurry()  # what is written until it is thawed must not wait for a lost server
     try:
         move.world.hypervisor.freeze(move.plan.uuid, seconds)
     except HypervisorError as error:
@@ -43,6 +44,7 @@ def thaw(move: Move, *, insist: bool = False) -> bool:
         return True
     clock = move.world.clock
     deadline = clock.monotonic() + (move.world.policy.agent.thaw if insist else 0.0)
+    move.world.journal.database.hurry(on=False)
     while True:
         try:
             move.world.hypervisor.thaw(move.plan.uuid, _THAW)

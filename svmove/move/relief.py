@@ -1,7 +1,7 @@
 """What must be done for a guest whose svmove died where it suffers from that, and no more than that."""
 
 from svmove.errors import UnverifiedError
-from svmove.journal import Journal, Kind, working_on
+from svmove.journal import Journal, Kind
 from svmove.move import hanging, throttle
 from svmove.move.context import Move
 from svmove.move.phases import RESTING, Phase
@@ -52,7 +52,7 @@ def brake(journal: Journal, host: Host, move: str, now: float) -> None:
 
     Raises RefusedError when a process works on the move, NotFoundError, JournalError, HostError.
     """
-    with working_on(journal.folder, move):
+    with journal.working_on(move):
         record = journal.read(move)
         if (began := standing_since(record)) is None:
             return

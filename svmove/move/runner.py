@@ -1,8 +1,10 @@
 """The loop: observe → act → journal → next phase. A resumed move runs through the same loop."""
 
+from contextlib import suppress
+
 from svmove.errors import CopyError, InterruptedMoveError, JournalError, SvmoveError, UnreachableError
 from svmove.journal import Journal, Record
-from svmove.move import cleanup, throttle
+from svmove.move import cleanup, slots, throttle
 from svmove.move.context import Move, World, listening
 from svmove.move.methods import steps
 from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
@@ -37,15 +39,20 @@ class Walk:
             JournalError: what happens can't be recorded, so nothing more is done. The move is resumable.
         """
         lost = 0
-        while self.record.phase not in RESTING:
-            try:
-                with listening(self._world, self.record.plan.uuid) as events:
-                    self._walk(Move(self._world, self.record, events))
-            except UnreachableError:
-                lost += 1
-                if lost > _RECONNECTS:
-                    raise
-                self._world.hypervisor.reconnect()
+        try:
+            while self.record.phase not in RESTING:
+                try:
+                    with listening(self._world, self.record.plan.uuid) as events:
+                        self._walk(Move(self._world, self.record, events))
+                except UnreachableError:
+                    lost += 1
+                    if lost > _RECONNECTS:
+                        raise
+                    self._world.hypervisor.reconnect()
+        finally:
+            # Where that fails, the slot is free when this process does not work on the move any more.
+            with suppress(JournalError):
+                self._world.journal.slots.leave(self.record.plan.move)
 
     def _walk(self, move: Move) -> None:
         try:
@@ -56,6 +63,7 @@ class Walk:
                 move.world.guard(move.plan.move if suffers else None)
                 try:
                     thaw(move)  # what an svmove that died has frozen; in the cutover the guest goes on first
+                    slots.hold(move)
                     following = steps(move.plan)[move.phase](move)
                 except (UnreachableError, JournalError):
                     raise

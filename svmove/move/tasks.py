@@ -1,11 +1,12 @@
 """The task pane: every move that there is, as the journal, its locks, libvirt and the domains' markers tell."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from svmove.budgets import Budgets, Priority, Waits
 from svmove.errors import SvmoveError
-from svmove.journal import Figures, Journal, Notice, Summary, owner
+from svmove.journal import Figures, Journal, Notice, Summary
 from svmove.model import Domain
 from svmove.move import lost
 from svmove.move.phases import ENDED, Phase
@@ -31,16 +32,25 @@ class Task:
     figures: Figures | None  # of all disks together, in the phases that have any
     age: float  # seconds since it began
     process: int | None = None
+    host: str | None = None  # that the process is on
+    priority: Priority = Priority.NORMAL
+    waits: Waits | None = None  # for a slot
 
 
-def tasks(journal: Journal, hypervisor: Hypervisor | None, uri: str, now: float, *, ended: bool) -> tuple[Task, ...]:
+def tasks(
+    journal: Journal, hypervisor: Hypervisor | None, uri: str, now: float, budgets: Budgets, *, ended: bool
+) -> tuple[Task, ...]:
     """Oldest first. Without a hypervisor (libvirt is gone) only what the journal tells.
 
     Raises JournalError.
     """
     notices = journal.notices()
     known = journal.moves(ended=ended)
-    found = [_of_summary(journal, summary, notices.get(summary.move), hypervisor, uri, now) for summary in known]
+    waiting = journal.slots.waiting(budgets)
+    found = []
+    for summary in known:
+        task = _of_summary(journal, summary, notices.get(summary.move), hypervisor, uri, now)
+        found.append(replace(task, waits=waiting.get(summary.move)))
     if hypervisor is not None:
         ids = {summary.move for summary in journal.moves(ended=True)}
         found += [_of_marker(domain, uri) for domain in _marked(hypervisor) if domain.marker not in ids]
@@ -50,11 +60,11 @@ def tasks(journal: Journal, hypervisor: Hypervisor | None, uri: str, now: float,
 def _of_summary(
     journal: Journal, summary: Summary, notice: Notice | None, hypervisor: Hypervisor | None, uri: str, now: float
 ) -> Task:
-    process = None if summary.ended else owner(journal.folder, summary.move)
+    worker = None if summary.ended else journal.owner(summary.move)
     phase = Phase(summary.phase)
     if phase in ENDED:
         state = TaskState.ENDED
-    elif process is not None:
+    elif worker is not None:
         state = TaskState.RUNNING
     else:
         state = TaskState.HELD if phase is Phase.HELD else TaskState.LEFT
@@ -74,7 +84,9 @@ def _of_summary(
         state=state,
         figures=figures,
         age=max(now - summary.created, 0.0),
-        process=process,
+        process=worker.pid if worker else None,
+        host=worker.host if worker else None,
+        priority=plan.priority,
     )
 
 

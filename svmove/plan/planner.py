@@ -35,16 +35,17 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
     disks = once(_disk_plans(to_move, request, inventory, bandwidth))
     total = sum(disk.copy_bytes + sum(layer.copy_bytes for layer in disk.layers) for disk in disks)
     past_rate = _past_rate(disks, inventory)
-    copy_seconds = estimate.seconds(total, bandwidth, past_rate)
+    fastest = _fastest(bandwidth, disks, policy)
+    copy_seconds = estimate.seconds(total, fastest, past_rate)
     if policy.mirror.granularity is None:
-        disks = _granular(disks, inventory, bandwidth, past_rate)
+        disks = _granular(disks, inventory, fastest, past_rate)
     facts = Facts(
         request=request,
         inventory=inventory,
         policy=policy,
         choices=to_move,
         disks=disks,
-        copy_rate=estimate.rate(bandwidth, past_rate),
+        copy_rate=estimate.rate(fastest, past_rate),
     )
     chosen = choose_method(facts)
     verify = chosen.verify(request.verify)
@@ -103,7 +104,16 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         trim=request.trim,
         freeze=request.freeze,
         media=media.plans,
+        priority=request.priority,
+        wait=request.wait,
     )
+
+
+def _fastest(bandwidth: int | None, disks: Sequence[DiskPlan], policy: Policy) -> int | None:
+    """Bytes/s: the move's own limit, or what its pools have for all moves, as if it were alone on them."""
+    names = {disk.destination.pool for disk in disks} | {disk.pool_from for disk in disks}
+    limits = [bandwidth, *(pool.bandwidth for name, pool in policy.pools.items() if name in names)]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def consistent(request: Request) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from svmove.budgets import Waits
 from svmove.decisions import Decision
 from svmove.journal import Record
 from svmove.model import Disk, Domain, Image, Pool, Volume
@@ -56,7 +57,14 @@ def _task(task: Task) -> dict[str, Any]:
         "converges": figures.converges if figures else None,
         "age_seconds": round(task.age, 1),
         "process": task.process,
+        "host": task.host,
+        "priority": task.priority,
+        "waits": None if task.waits is None else _waits(task.waits),
     }
+
+
+def _waits(waits: Waits) -> dict[str, Any]:
+    return {"for": waits.place.kind, "name": waits.place.name, "position": waits.position}
 
 
 def history(record: Record) -> dict[str, Any]:

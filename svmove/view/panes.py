@@ -47,8 +47,9 @@ def tasks(found: Sequence[Task]) -> RenderableType:
             Text(show_duration(task.age)),
             Text(task.state, style=_STATES[task.state]),
         )
+    queued = [Text(f"{task.move} {task.waits}", style="dim") for task in found if task.waits is not None]
     todo = [Text(_ADVICE[task.state].format(task.move), style="dim") for task in found if task.state in _ADVICE]
-    return Group(made, *todo)
+    return Group(made, *queued, *todo)
 
 
 def _remaining(figures: Figures | None) -> str:

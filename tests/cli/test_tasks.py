@@ -11,6 +11,7 @@ from svmove.cli.context import Options
 from svmove.cli.main import run
 from svmove.errors import UnreachableError
 from svmove.journal import Figures, working_on
+from tests.builders import plan
 from tests.fake import CrashError, Faults, refuse
 from tests.move.stage import Stage
 
@@ -78,6 +79,9 @@ def test_a_task_has_these_keys(capsys: Captured, stage: Stage) -> None:
         "rate": None,
         "remaining_seconds": None,
         "process": None,
+        "host": None,
+        "priority": "normal",
+        "waits": None,
     }
 
 
@@ -227,6 +231,13 @@ def test_to_resume_all_that_end_well_exits_with_0(capsys: Captured, stage: Stage
     move = left(stage)
     assert run(["resume", "--all", "--json"]) == 0
     assert [(found["move"], found["state"]) for found in document(capsys)["moves"]] == [(move, "done")]
+
+
+def test_of_all_those_come_first_that_do_not_wait_for_a_slot(capsys: Captured, stage: Stage) -> None:
+    stage.journal.begin(plan(move="older", uuid="gone", created=1.0), "fake:///", "planned")
+    move = left(stage)
+    assert run(["resume", "--all", "--json"]) == 4
+    assert [found["move"] for found in document(capsys)["moves"]] == [move, "older"]
 
 
 def test_one_that_is_rolled_back_makes_it_4(capsys: Captured, stage: Stage) -> None:

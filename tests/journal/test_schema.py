@@ -63,7 +63,7 @@ def test_the_old_index_goes_on_allowing_one_move_per_domain(tmp_path: Path) -> N
         journal.begin(plan(move="second"), URI, "planned")
 
 
-@pytest.mark.parametrize("version", [3, 99, 0, -1])
+@pytest.mark.parametrize("version", [4, 99, 0, -1])
 def test_a_version_that_is_not_known_is_refused_and_left_as_it_was(tmp_path: Path, version: int) -> None:
     path = older(tmp_path)
     connection = sqlite3.connect(path)
@@ -112,8 +112,8 @@ def test_figures_that_can_not_be_written_are_given_up_quietly(tmp_path: Path) ->
     assert journal.notices()[MOVE].phase == "copying"
 
 
-def test_what_was_asked_is_forgotten_when_it_is_withdrawn(tmp_path: Path) -> None:
-    journal = Journal(str(tmp_path / "j"))
+def test_what_was_asked_is_forgotten_when_it_is_withdrawn(url: str) -> None:
+    journal = Journal(url)
     journal.begin(plan(), URI, "planned")
     assert not journal.requests.has(MOVE, Ask.CANCEL)
     journal.requests.add(MOVE, 1.0, Ask.CANCEL)
@@ -122,8 +122,8 @@ def test_what_was_asked_is_forgotten_when_it_is_withdrawn(tmp_path: Path) -> Non
     assert not journal.requests.has(MOVE, Ask.CANCEL)
 
 
-def test_a_move_is_handed_over_whole_or_not_at_all(tmp_path: Path) -> None:
-    journal = Journal(str(tmp_path / "j"))
+def test_a_move_is_handed_over_whole_or_not_at_all(url: str) -> None:
+    journal = Journal(url)
     journal.begin(plan(), URI, "held")
     handed = {"ended_as": "handed-over", "uri": URI, "phase": "planned"}
     with pytest.raises(JournalError):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from svmove.budgets import PoolPolicy
 from svmove.errors import UsageError
 from svmove.model import DomainState, Inventory, SourceKind
 from svmove.moves import Level
@@ -313,3 +314,11 @@ def test_whatever_is_found_nothing_is_raised_and_no_disk_is_planned_without_an_i
     plan = planned(request(disks=(DiskRequest(target="vda"),) if named else ()), found)
     assert plan.refused or plan.disks or plan.there or pool_path is None
     assert all(one.source in found.images for one in plan.disks)
+
+
+@pytest.mark.parametrize(("own", "name", "expected"), [(None, "fast", 64), (None, "slow", 64), (32, "other", 32)])
+def test_the_estimate_goes_by_what_the_pools_have_for_all_moves(own: int | None, name: str, expected: int) -> None:
+    policy = Policy(pools={name: PoolPolicy(bandwidth=16 * MiB)})
+    made = planned(request(bandwidth=None if own is None else own * MiB), policy=policy)
+    assert made.copy_seconds == pytest.approx(expected)
+    assert [disk.bandwidth for disk in made.disks] == [None if own is None else own * MiB]  # the share is not planned

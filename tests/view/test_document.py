@@ -60,7 +60,7 @@ def test_the_document_of_a_move_is_exactly_this() -> None:
                 "shared": False,
             }
         ],
-        "seconds": {"total": 1.2346, "copy": 1.0, "pause": 0.0421, "verify": 0.1},
+        "seconds": {"total": 1.2346, "copy": 1.0, "pause": 0.0421, "verify": 0.1, "waited": 0.0},
         "findings": [
             {"level": "warn", "code": "source-kept", "text": "kept", "remedy": "look", "target": "vda"},
             {"level": "warn", "code": "source-kept", "text": "kept", "remedy": None, "target": None},
