@@ -12,6 +12,7 @@ from typing import Any
 
 from svmove.objections import Objection
 from svmove.units import KiB, MiB, write_duration
+from svmove.windows import ANY_TIME, Windows
 
 
 def _unit(default: Any, unit: str) -> Any:
@@ -186,6 +187,7 @@ class Policy:
     agent: AgentPolicy = AgentPolicy()
     retry: RetryPolicy = RetryPolicy()
     paths: PathPolicy = PathPolicy()
+    windows: Windows = ANY_TIME
 
     def objections(self) -> Iterator[Objection]:
         """Between tables."""

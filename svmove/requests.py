@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from svmove.location import Secret
+from svmove.windows import Moment
 
 
 class Format(StrEnum):
@@ -76,3 +77,4 @@ class Request:
     encrypt: Secret | None = None  # a LUKS key; None: that of the source, if it has one
     decrypt: bool = False
     freeze: bool = False  # the guest's file systems are frozen around the cutover
+    at: Moment | None = None  # the cutover is not before that

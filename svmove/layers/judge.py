@@ -57,15 +57,14 @@ def _look(layers: Sequence[Layer], table: Any) -> tuple[Any, list[tuple[Layer, W
 
 def _prune(document: dict[str, Any], path: Path) -> None:
     """Takes out what is wrong, so that the rest can be looked at: of a list all, and the table that misses a key."""
-    inside: Any = document
-    for part, following in zip(path, (*path[1:], None), strict=True):
-        if part not in inside:
+    in_list = next((n for n, part in enumerate(path) if isinstance(part, int)), None)
+    for way in (path[:in_list], path[:-1]) if in_list is None else (path[:in_list],):
+        table: Any = document
+        for part in way[:-1]:
+            table = table.get(part) if isinstance(table, dict) else None
+        if way and isinstance(table, dict) and way[-1] in table:
+            del table[way[-1]]
             return
-        below = inside[part]
-        if not isinstance(below, dict) or following is None or following not in below:
-            del inside[part]
-            return
-        inside = below
 
 
 def _around(layers: Sequence[Layer], path: Path) -> Layer:

@@ -20,6 +20,7 @@ from svmove.ports_host import Host
 from svmove.requests import Verify
 from svmove.units import show_duration
 from svmove.volumes import DiskPlan
+from svmove.windows import Moment
 
 _log = logging.getLogger(__name__)
 
@@ -84,8 +85,13 @@ class Move:
         return Phase(self.record.phase)
 
     def terms(self) -> Terms:
-        """As they are now: planned, or changed since by `svmove set`. Reads the journal, 0.1 ms."""
-        return self.plan.terms(self.world.journal.requests.changes(self.plan.move))
+        """As they are now: planned, changed since by `svmove set`, by windows. Reads the journal, 0.1 ms."""
+        return self.plan.terms(self.world.journal.requests.changes(self.plan.move), self.world.clock.now())
+
+    @property
+    def opens(self) -> Moment | None:
+        """When the switch will be allowed; None: it is. One that has begun, with some disks, is carried through."""
+        return None if self.over else self.terms().cutover
 
     @property
     def scratch(self) -> str:

@@ -73,7 +73,7 @@ class Converge:
                 self._told.add(target)
                 move.note("never-ready", target, copy=seen.copy, dirty=seen.dirty, left=seen.left)
                 move.say(text=f"{target}: never ready as it goes: {_figures(seen)}")
-        if not self._policy.steps or not (stuck or self._levels):
+        if not self._policy.steps or not (stuck or self._levels) or self._must_wait():
             return None
         # What is left may come to fit in the pause by a later step as well.
         if Step.SUSPEND in self._policy.steps[: self._step + 1] and (following := self._suspend()) is not None:
@@ -81,10 +81,21 @@ class Converge:
         following = self._next(stuck) if stuck else None
         return None if following is Phase.COPYING else following
 
+    def _must_wait(self) -> bool:
+        """For the switch to be allowed: until then no step would lead anywhere, and none may weigh on the guest."""
+        if self._move.opens is None:
+            return False
+        if self._levels:
+            throttle.release_if_possible(self._move)
+            for target in self._levels:
+                self._watches[target].forget()
+            self._levels, self._writes, self._step = {}, {}, 0
+        return True
+
     def at_deadline(self) -> Phase | None:
         """Whether the time is over, and the policy has a longer pause for that, in which the rest fits."""
         over = (left := self._time_left()) is not None and left <= 0
-        return self._longer() if over else None
+        return self._longer() if over and self._move.opens is None else None
 
     def predicted(self, target: str) -> dict[str, float | None]:
         """For `Move.say`."""

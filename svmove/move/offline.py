@@ -16,8 +16,8 @@ Why no byte can be lost here:
 from collections.abc import Iterator
 
 from svmove.errors import CopyError, HostError, HypervisorError
-from svmove.model import DomainState
-from svmove.move import allocation, media, mirror, prepare
+from svmove.model import DomainState, Event
+from svmove.move import allocation, gate, media, mirror, prepare
 from svmove.move.bring import bring
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
@@ -58,8 +58,16 @@ def copy(move: Move) -> Phase:
 
 
 def ready(move: Move) -> Phase:
+    if move.opens is not None:
+        move.unlock()  # whoever wants to start the guest meanwhile must be able to; the stamps tell, and it goes back
+        gate.wait(move, lambda event: _unless_started(move, event))
     _unchanged(move)
     return Phase.CUTOVER
+
+
+def _unless_started(move: Move, _event: Event | None) -> None:
+    if not move.observe().off:
+        raise _started()
 
 
 def switch(move: Move) -> Phase:
@@ -70,6 +78,8 @@ def switch(move: Move) -> Phase:
     if seen.off_on_source or seen.where is Where.SOURCE:
         if move.may_be_over:  # an svmove that died had it in mind, and did not do it
             move.note("proven", where=Where.SOURCE, seen=str(seen))
+        if move.opens is not None:
+            return Phase.PREPARED  # the window has closed while svmove was dead
         _redefine(move)
     return _settle(move)
 

@@ -18,6 +18,7 @@ from svmove.plan.nvram import choose_nvram
 from svmove.policy import Policy
 from svmove.requests import Method, Request
 from svmove.volumes import DiskPlan
+from svmove.windows import narrowed
 
 
 def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: str, now: float) -> Plan:
@@ -32,19 +33,21 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
     max_pause = policy.move.max_pause if request.max_pause is None else request.max_pause
     deadline = policy.move.deadline if request.deadline is None else request.deadline
     bandwidth = policy.move.bandwidth if request.bandwidth is None else request.bandwidth
+    windows = narrowed(policy.windows, request.bandwidth)
     disks = once(_disk_plans(to_move, request, inventory, bandwidth))
+    begins = windows.rate(now, bandwidth)  # with that limit, if it begins now
     total = sum(disk.copy_bytes + sum(layer.copy_bytes for layer in disk.layers) for disk in disks)
     past_rate = _past_rate(disks, inventory)
-    copy_seconds = estimate.seconds(total, bandwidth, past_rate)
+    copy_seconds = estimate.seconds(total, begins, past_rate)
     if policy.mirror.granularity is None:
-        disks = _granular(disks, inventory, bandwidth, past_rate)
+        disks = _granular(disks, inventory, begins, past_rate)
     facts = Facts(
         request=request,
         inventory=inventory,
         policy=policy,
         choices=to_move,
         disks=disks,
-        copy_rate=estimate.rate(bandwidth, past_rate),
+        copy_rate=estimate.rate(begins, past_rate),
     )
     chosen = choose_method(facts)
     verify = chosen.verify(request.verify)
@@ -64,6 +67,8 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         nvram=nvram,
         max_pause=max_pause,
         deadline=deadline,
+        now=now,
+        windows=windows,
         copy_seconds=copy_seconds,
         granularities={disk.target: disk.granularity for disk in disks},
         no_snapshot=snapshot_possible(facts),
@@ -103,6 +108,8 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         trim=request.trim,
         freeze=request.freeze,
         media=media.plans,
+        windows=windows,
+        at=request.at,
     )
 
 
