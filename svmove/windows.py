@@ -170,7 +170,7 @@ def parse_moment(text: str, now: float, zone: str) -> Moment:
     Raises UsageError: of no such form, or over.
     """
     said, _, named = text.strip().rpartition(" ")
-    if named[:1].isalpha():
+    if said and named[:1].isalpha():
         zone = parse_zone(named)
     else:
         said = text.strip()
