@@ -8,8 +8,9 @@ from svmove.errors import SvmoveError
 from svmove.journal import Figures, Journal, Notice, Summary, owner
 from svmove.model import Domain
 from svmove.move import lost
-from svmove.move.phases import ENDED, Phase
+from svmove.move.phases import BEFORE_CUTOVER, ENDED, Phase
 from svmove.ports import Hypervisor
+from svmove.windows import Moment
 
 
 class TaskState(StrEnum):
@@ -31,6 +32,7 @@ class Task:
     figures: Figures | None  # of all disks together, in the phases that have any
     age: float  # seconds since it began
     process: int | None = None
+    cutover: Moment | None = None  # when the switch will be allowed; None: it is, or is over
 
 
 def tasks(journal: Journal, hypervisor: Hypervisor | None, uri: str, now: float, *, ended: bool) -> tuple[Task, ...]:
@@ -60,6 +62,7 @@ def _of_summary(
         state = TaskState.HELD if phase is Phase.HELD else TaskState.LEFT
     plan = journal.read(summary.move).plan
     disks = tuple(disk.target for disk in (*plan.disks, *plan.media))
+    waits = state in (TaskState.LEFT, TaskState.RUNNING) and phase in BEFORE_CUTOVER
     figures = None
     if state is TaskState.LEFT and phase in (Phase.COPYING, Phase.READY) and summary.uri == uri and hypervisor:
         figures = _of_jobs(hypervisor, summary.uuid, disks)  # QEMU goes on without svmove
@@ -75,6 +78,7 @@ def _of_summary(
         figures=figures,
         age=max(now - summary.created, 0.0),
         process=process,
+        cutover=plan.terms(journal.requests.changes(summary.move), now).cutover if waits else None,
     )
 
 

@@ -57,6 +57,7 @@ def _task(task: Task) -> dict[str, Any]:
         "converges": figures.converges if figures else None,
         "age_seconds": round(task.age, 1),
         "process": task.process,
+        "cutover": moment(task.cutover),
     }
 
 

@@ -78,6 +78,7 @@ def test_a_task_has_these_keys(capsys: Captured, stage: Stage) -> None:
         "rate": None,
         "remaining_seconds": None,
         "process": None,
+        "cutover": None,
     }
 
 
@@ -297,6 +298,10 @@ def test_the_hour_of_the_switch_is_changed(capsys: Captured, stage: Stage) -> No
     assert (cutover["at"], cutover["local"][:5]) == (4102524000.0, "2100-")
     assert run(["set", move, "--cutover", "2100-01-01 22:00 UTC"]) == 0
     assert ", cutover from 2100-01-01 22:00 (UTC) on\n" in capsys.readouterr().out
+    assert run(["tasks", "--json"]) == 0
+    assert document(capsys)["tasks"][0]["cutover"]["zone"] == "UTC"
+    assert run(["tasks"]) == 0
+    assert "is switched from 2100-01-01 22:00 (UTC) on" in capsys.readouterr().out
     assert run(["set", move, "--cutover", "now", "--json"]) == 0
     assert stage.journal.requests.changes(move)["cutover"]["at"] < 4102524000.0
 

@@ -14,13 +14,14 @@ from svmove.journal import Ask
 from svmove.model import Event, EventKind
 from svmove.move.phases import Phase
 from svmove.outcomes import State
-from svmove.policy import Policy
+from svmove.policy import ConvergePolicy, Policy, Step
 from svmove.requests import Method
 from svmove.units import KiB, MiB
 from svmove.windows import BandwidthWindow, CutoverWindow, Moment, Windows
 from tests.builders import NOW
 from tests.fake import BLOCK, CrashError, Faults
 from tests.move.stage import Stage
+from tests.move.test_converge import writing
 
 SLOW = BLOCK // 8  # stops a fake mirror
 OPENS = 40.0  # 22:14:00
@@ -219,9 +220,11 @@ def test_a_window_that_closes_before_the_guest_is_suspended_is_waited_for_again(
     assert stage.check(outcome.move or "") is Phase.DONE
 
 
-@pytest.mark.parametrize("call", ["next", "suspend"])
-def test_an_svmove_that_died_is_resumed_by_the_same_windows(tmp_path: Path, call: str) -> None:
+@pytest.mark.parametrize(("call", "off"), [("next", False), ("suspend", False), ("next", True), ("set_sources", True)])
+def test_an_svmove_that_died_is_resumed_by_the_same_windows(tmp_path: Path, call: str, off: bool) -> None:
     stage = Stage(tmp_path, policy=policy(cutover("22:14", "22:16")))
+    if off:
+        stage.stop_guest()
     plan = stage.plan()
 
     def die() -> None:
@@ -235,11 +238,14 @@ def test_an_svmove_that_died_is_resumed_by_the_same_windows(tmp_path: Path, call
     stage.world.faults = Faults()
     stage.world.pass_time(300)  # past the window
     stage.policy = Policy()
-    times = pivoted(stage)
+    switched: list[float] = []
     later(stage, stage.world.time + 10, lambda: stage.journal.requests.add(plan.move, 0.0, Ask.CANCEL))
+    for pivot in ("request_pivot", "set_sources"):
+        stage.world.before[pivot] = lambda: switched.append(stage.world.time)
     outcome = stage.resume(plan.move)
-    assert (outcome.state, times) == (State.ROLLED_BACK, [])
+    assert (outcome.state, switched) == (State.ROLLED_BACK, [])
     assert any("2023-11-15 22:14 (UTC)" in text for text in said(stage))
+    assert stage.check(plan.move) is Phase.ROLLED_BACK
 
 
 def test_a_switch_that_some_disks_went_through_is_carried_through_outside_of_the_window(tmp_path: Path) -> None:
@@ -252,7 +258,7 @@ def test_a_switch_that_some_disks_went_through_is_carried_through_outside_of_the
         stage.world.before = {"compare": lambda: stage.world.pass_time(120)}
 
     stage.world.before["request_pivot"] = fail
-    outcome = stage.move()
+    outcome = stage.move(deadline=1000.0)  # or it would wait for the next evening
     assert (outcome.state, [disk.verified for disk in outcome.disks]) == (State.DONE, [True, True])
     assert len(stage.facts(outcome.move, "waits")) == 1
     assert stage.world.time < 2000
@@ -261,15 +267,38 @@ def test_a_switch_that_some_disks_went_through_is_carried_through_outside_of_the
 # What is done about a copy that is never ready
 
 
+def limits(stage: Stage) -> list[tuple[float, bool]]:
+    """Whether the guest's writes are held back, as each look finds it."""
+    found: list[tuple[float, bool]] = []
+    drive = stage.world.drives["vda"]
+    stage.world.before["job"] = lambda: found.append((stage.world.time, drive.limits != stage.world.own_limits))
+    return found
+
+
+def throttling(folder: Path, *windows: CutoverWindow) -> Stage:
+    """Of a guest that writes three blocks where one is copied."""
+    steps = replace(policy(*windows), converge=ConvergePolicy(evidence=1.0, floor_iops=10, steps=(Step.THROTTLE,)))
+    return writing(Stage(folder, policy=steps))
+
+
 def test_a_guest_is_not_held_back_before_its_window_opens(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, policy=policy(cutover()))
-    stage.world.writes_at_once, stage.world.per_tick = 8, 1
-    limited: list[float] = []
-    stage.world.before["set_tuning"] = lambda: limited.append(stage.world.time)
+    stage = throttling(tmp_path, cutover())
+    found = limits(stage)
     outcome = stage.move(method=Method.MIRROR)
     assert outcome.state is State.DONE
-    assert all(time >= OPENS for time in limited)
-    assert len(stage.world.pauses) >= 1
+    assert {held for time, held in found if time < OPENS} == {False}
+    assert True in {held for time, held in found if time > OPENS}
+    assert stage.check(outcome.move or "") is Phase.DONE
+
+
+def test_a_guest_that_is_held_back_when_the_window_closes_is_let_go_until_the_next(tmp_path: Path) -> None:
+    stage = throttling(tmp_path, cutover("22:13", "22:13:32"), cutover("22:14", "23:00"))
+    found = limits(stage)
+    outcome = stage.move(method=Method.MIRROR)
+    assert outcome.state is State.DONE
+    assert True in {held for time, held in found if time < 12}
+    assert {held for time, held in found if 13 < time < OPENS} == {False}
+    assert True in {held for time, held in found if time > OPENS}
     assert stage.check(outcome.move or "") is Phase.DONE
 
 
