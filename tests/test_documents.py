@@ -11,6 +11,7 @@ from typing import Any
 import svmove
 from svmove.layers.shapes import fields
 from svmove.policy import Policy
+from svmove.policy_file import load_policy
 
 ROOT = Path(svmove.__file__).parent.parent
 DOCS = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("findings", "json", "policy")}
@@ -70,3 +71,11 @@ def test_every_policy_key_has_its_line() -> None:
     found = set(keys(Policy))
     assert len(found) > 25
     assert found - quoted("policy") == set()
+
+
+def test_every_example_of_a_policy_is_one(tmp_path: Path) -> None:
+    examples = re.findall(r"```toml\n(.*?)```", DOCS["policy"], re.DOTALL)
+    assert len(examples) >= 3
+    for number, text in enumerate(examples):
+        (tmp_path / f"{number}.toml").write_text(text)
+        load_policy(tmp_path / f"{number}.toml")
