@@ -75,6 +75,10 @@ class Plan:
         """Outside of all windows."""
         return sum(disk.bandwidth for disk in self.disks if disk.bandwidth is not None) or None
 
+    def rises(self, changes: Mapping[str, Any], now: float) -> bool:
+        """Whether a window holds the copy back now, and will let more of it through."""
+        return "bandwidth" not in changes and self.windows.rises(now, self.bandwidth)
+
     def _cutover(self, changes: Mapping[str, Any], now: float) -> Moment | None:
         if "cutover" in changes:
             said = Moment(**changes["cutover"])

@@ -22,6 +22,7 @@ _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d))?", re.ASCII)
 # A window comes back after a week, or two when the clock jumped over it.
 _AHEAD = 15
+_WEEK = 7 * 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,16 @@ class Windows:
         """The limit in force: the least of the windows that are open, or else `otherwise`."""
         rates = [window.rate for window in self.bandwidth if window.is_open(now)]
         return min((rate for rate in rates if rate is not None), default=None) if rates else otherwise
+
+    def rises(self, now: float, otherwise: int | None) -> bool:
+        """Whether more is let through at some time of the next week than now."""
+        here, at = self.rate(now, otherwise), self.next_change(now) if self.bandwidth else None
+        while here is not None and at is not None and at < now + _WEEK:
+            there = self.rate(at, otherwise)
+            if there is None or there > here:
+                return True
+            at = self.next_change(at)
+        return False
 
     def cutover_allowed(self, now: float) -> bool:
         return not self.cutover or any(window.is_open(now) for window in self.cutover)

@@ -169,6 +169,21 @@ def test_the_least_of_the_open_windows_is_the_limit(time: str, expected: int | N
     assert found.rate(at(f"2026-11-25T{time}"), 200) == expected
 
 
+@pytest.mark.parametrize(
+    ("time", "otherwise", "rises"),
+    [("09:00", 200, True), ("19:00", 200, True), ("23:00", 200, False), ("09:00", None, True), ("19:00", None, False)],
+)
+def test_whether_more_is_let_through_later(time: str, otherwise: int | None, rises: bool) -> None:
+    found = rates(("08:00", "18:00", 50), ("22:00", "06:00", None))
+    assert found.rises(at(f"2026-11-25T{time}"), otherwise) == rises
+
+
+def test_a_limit_at_all_times_does_not_rise() -> None:
+    found = rates(("08:00", "18:00", 50), ("18:00", "08:00", 50))
+    assert not found.rises(at("2026-11-25T09:00"), None)
+    assert not Windows().rises(0, 50)
+
+
 def test_a_limit_that_was_asked_for_is_none_that_a_window_lifts() -> None:
     found = narrowed(rates(("08:00", "18:00", 50), ("18:00", "22:00", 200), ("22:00", "06:00", None)), 100)
     assert [window.rate for window in found.bandwidth] == [50, 100, 100]

@@ -94,6 +94,11 @@ class Move:
         return None if self.over else self.terms().cutover
 
     @property
+    def limited(self) -> bool:
+        """By a window, and not for ever."""
+        return self.plan.rises(self.world.journal.requests.changes(self.plan.move), self.world.clock.now())
+
+    @property
     def scratch(self) -> str:
         """Where it was made, whatever today's policy says."""
         made = self.intended("scratch")

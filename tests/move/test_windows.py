@@ -275,7 +275,7 @@ def limits(stage: Stage) -> list[tuple[float, bool]]:
     return found
 
 
-def throttling(folder: Path, *windows: CutoverWindow) -> Stage:
+def throttling(folder: Path, *windows: CutoverWindow | BandwidthWindow) -> Stage:
     """Of a guest that writes three blocks where one is copied."""
     steps = replace(policy(*windows), converge=ConvergePolicy(evidence=1.0, floor_iops=10, steps=(Step.THROTTLE,)))
     return writing(Stage(folder, policy=steps))
@@ -300,6 +300,15 @@ def test_a_guest_that_is_held_back_when_the_window_closes_is_let_go_until_the_ne
     assert {held for time, held in found if 13 < time < OPENS} == {False}
     assert True in {held for time, held in found if time > OPENS}
     assert stage.check(outcome.move or "") is Phase.DONE
+
+
+def test_a_guest_is_not_held_back_for_a_window_that_makes_its_copy_slow(tmp_path: Path) -> None:
+    stage = throttling(tmp_path, limit(8 * BLOCK, "22:00", "22:14"))
+    found = limits(stage)
+    outcome = stage.move(method=Method.MIRROR)
+    assert outcome.state is State.DONE
+    assert {held for time, held in found if time < OPENS} == {False}
+    assert True in {held for time, held in found if time > OPENS}
 
 
 # The limit
