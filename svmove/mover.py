@@ -9,6 +9,7 @@ import secrets
 import shlex
 import threading
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Self
 from urllib.parse import urlsplit
@@ -36,6 +37,7 @@ from svmove.redact import redact
 from svmove.requests import Request
 from svmove.units import show_duration
 from svmove.virt.hypervisor import LibvirtHypervisor
+from svmove.windows import Moment
 
 
 def _nobody(_progress: Progress) -> None:
@@ -144,9 +146,10 @@ class Mover:
             return outcome.of_record(record)
         return self.resume(move, listener=listener, cancel=cancel)
 
-    def change(self, move: str, **terms: float | None) -> tuple[Terms, int | None]:
+    def change(self, move: str, **terms: float | Moment | None) -> tuple[Terms, int | None]:
         """Changes the terms (`Terms`) of a move under way; whoever works on it takes them up within a second, or
-        else whoever resumes it. What they are now, and the pid of who works on it.
+        else whoever resumes it. What they are now, and the pid of who works on it. `cutover`: from then on it is
+        allowed, whatever the windows say.
 
         Raises NotFoundError, and RefusedError for a move that has ended, or a pause that is too short.
         """
@@ -154,11 +157,12 @@ class Mover:
         if record.ended:
             raise RefusedError(f"move {move} has ended, it is {record.phase}")
         pause, reserve = terms.get("max_pause"), self._policy.move.pivot_reserve
-        if pause is not None and pause <= reserve:
+        if isinstance(pause, float) and pause <= reserve:
             raise RefusedError(f"a pivot alone needs up to {show_duration(reserve)} of the pause")
-        self._journal.requests.add(move, self._clock.now(), Ask.CHANGE, **terms)
+        now, data = self._clock.now(), {k: asdict(v) if isinstance(v, Moment) else v for k, v in terms.items()}
+        self._journal.requests.add(move, now, Ask.CHANGE, **data)
         worker = self._journal.owner(move)
-        return record.plan.terms(self._journal.requests.changes(move)), worker.pid if worker else None
+        return record.plan.terms(self._journal.requests.changes(move), now), worker.pid if worker else None
 
     def decide(self, move: str, way: Way) -> Decision:
         """What a way out of HELD would keep and lose. Changes nothing.

@@ -9,6 +9,7 @@ from svmove.budgets import Priority
 from svmove.location import Secret
 from svmove.requests import Method, Verify
 from svmove.volumes import DiskPlan
+from svmove.windows import ANY_TIME, Moment, Windows
 
 
 class Level(StrEnum):
@@ -28,11 +29,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What may be changed while a move is under way."""
+    """What may be changed while a move is under way, and what windows make of it now."""
 
     bandwidth: int | None  # bytes/s over all disks, data only; None: no limit
     max_pause: float  # seconds
     deadline: float | None  # seconds from the start to the cutover; None: it may take as long as it takes
+    cutover: Moment | None = None  # when it will be allowed; None: it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +61,32 @@ class Plan:
     media: tuple[DiskPlan, ...] = ()
     priority: Priority = Priority.NORMAL
     wait: bool = True  # for a slot
+    windows: Windows = ANY_TIME
+    at: Moment | None = None  # the cutover is not before that
 
-    def terms(self, changes: Mapping[str, Any]) -> Terms:
-        """As they are after the changes: by name, the newest of each."""
-        planned = [disk.bandwidth for disk in self.disks if disk.bandwidth is not None]
+    def terms(self, changes: Mapping[str, Any], now: float) -> Terms:
+        """As they are after the changes: by name, the newest of each. What a person has said counts before windows."""
         return Terms(
-            bandwidth=changes.get("bandwidth", sum(planned) or None),
+            bandwidth=changes["bandwidth"] if "bandwidth" in changes else self.windows.rate(now, self.bandwidth),
             max_pause=changes.get("max_pause", self.max_pause),
             deadline=changes.get("deadline", self.deadline),
+            cutover=self._cutover(changes, now),
         )
+
+    @property
+    def bandwidth(self) -> int | None:
+        """Outside of all windows."""
+        return sum(disk.bandwidth for disk in self.disks if disk.bandwidth is not None) or None
+
+    def rises(self, changes: Mapping[str, Any], now: float) -> bool:
+        """Whether a window holds the copy back now, and will let more of it through."""
+        return "bandwidth" not in changes and self.windows.rises(now, self.bandwidth)
+
+    def _cutover(self, changes: Mapping[str, Any], now: float) -> Moment | None:
+        if "cutover" in changes:
+            said = Moment(**changes["cutover"])
+            return said if said.at > now else None
+        return self.windows.opens(now, self.at)
 
     @property
     def keys(self) -> dict[str, Secret | None]:

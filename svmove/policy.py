@@ -1,29 +1,32 @@
 """The policy: every limit, reserve and default that a person may want to change, with its reason.
 
 Units: bytes, bytes per second, seconds. In a policy file they are written as people write them
-(``max_pause = "500ms"``); `svmove.policy_file` reads it.
+(``max_pause = "500ms"``); `svmove.layers` reads it, tells what is wrong with it and makes its schema, all from the
+dataclasses here: tables of tables, tuples, mappings, words, numbers, and what has a unit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 from svmove.budgets import Budgets, PoolPolicy, SlotsPolicy
-from svmove.units import MiB
-
-# pydantic reads this when a policy file is loaded: a misspelt key must not be silently ignored.
-_STRICT: Mapping[str, Any] = {"extra": "forbid"}
+from svmove.objections import Objection
+from svmove.units import KiB, MiB, write_duration
+from svmove.windows import ANY_TIME, Windows
 
 
 def _unit(default: Any, unit: str) -> Any:
+    """`unit`: of `svmove.layers.kinds`."""
     return field(default=default, metadata={"unit": unit})
+
+
+def _count(default: int, least: int = 1) -> Any:
+    return field(default=default, metadata={"least": least})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MovePolicy:
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
-
     # The longest time that the guest may stand still. VMware's own limit is 100 s; a guest's disk timeout is
     # 30 s; applications begin to notice at a second or two.
     max_pause: float = _unit(2.0, "duration")
@@ -31,7 +34,7 @@ class MovePolicy:
     # TCG on 2 cores. The rest of max_pause is there to drain what is still dirty.
     pivot_reserve: float = _unit(0.25, "duration")
     # A drain that did not fit may fit a moment later. More attempts would be more pauses for the guest.
-    cutover_attempts: int = 3
+    cutover_attempts: int = _count(3)
     attempt_wait: float = _unit(1.0, "duration")
     # A destination that hangs at the cutover would hang the guest, so it must answer to a read and a flush first:
     # in a quarter of max_pause, for as long as this it is asked again.
@@ -44,11 +47,18 @@ class MovePolicy:
     # From the start to the cutover; a guest that writes faster than the copy is never ready. None: no limit.
     deadline: float | None = _unit(None, "duration")
 
+    def objections(self) -> Iterator[Objection]:
+        if self.pivot_reserve >= self.max_pause:
+            yield Objection(
+                keys=("pivot_reserve", "max_pause"),
+                text=f"leaves nothing of max_pause: {write_duration(self.pivot_reserve)} of "
+                f"{write_duration(self.max_pause)}",
+                remedy='allow a longer max_pause, or reserve less: a pivot takes 26 to 190 ms ("250ms")',
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorPolicy:
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
-
     # None: chosen from how the guest writes (`plan.granularity`): QEMU's own, or finer. 1 MiB copied 15 % faster here,
     # but filled holes: a thin image of 584 MiB arrived with 704 MiB.
     granularity: int | None = _unit(None, "size")
@@ -57,6 +67,15 @@ class MirrorPolicy:
     # QEMU's own. So much is in flight, and can't be called back. When a destination came down to 400 KiB/s in mid-copy,
     # a guest with io='native' waited 31 s with 64 MiB, 7 s with 16. 4 MiB would cost 20 % of the copy's speed.
     buffer: int = _unit(16 * MiB, "size")
+
+    def objections(self) -> Iterator[Objection]:
+        size = self.granularity
+        if size is not None and (size & (size - 1) or not 512 <= size <= 64 * MiB):
+            yield Objection(
+                keys=("granularity",),
+                text="QEMU takes powers of two, from 512 bytes to 64 MiB",
+                remedy='write one such as "64KiB", or leave it out',
+            )
 
 
 class Step(StrEnum):
@@ -67,6 +86,9 @@ class Step(StrEnum):
     SYNCHRONOUS = "synchronous"  # begin again: the guest's writes wait for both copies
 
 
+_LONGEST_PAUSE = 10.0
+
+
 class AtDeadline(StrEnum):
     ROLL_BACK = "roll-back"
     LONGER_PAUSE = "longer-pause"
@@ -74,8 +96,6 @@ class AtDeadline(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvergePolicy:
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
-
     # In this order; after the last one the move is rolled back. None at all: as long as it takes.
     steps: tuple[Step, ...] = (Step.SUSPEND, Step.THROTTLE, Step.SYNCHRONOUS)
     # Two windows of this length after the first pass are compared. Shorter ones mistake a guest's burst for its rate.
@@ -85,23 +105,23 @@ class ConvergePolicy:
     standstill: float = _unit(30.0, "duration")
     # The guest's writes to a disk are never held to less than this: a database must still answer.
     floor_rate: int = _unit(MiB, "rate")
-    floor_iops: int = 50
+    floor_iops: int = _count(50)  # 0 would mean no limit
     # What happens at --deadline (move.deadline): a pause of up to longest_pause may end it instead, if the rest fits.
     at_deadline: AtDeadline = AtDeadline.ROLL_BACK
     # A guest's disk timeout is 30 s.
-    longest_pause: float = _unit(10.0, "duration")
+    longest_pause: float = _unit(_LONGEST_PAUSE, "duration")
 
-    def __post_init__(self) -> None:
+    def objections(self) -> Iterator[Objection]:
         if len(set(self.steps)) < len(self.steps):
-            raise ValueError("a step is named twice")
-        if self.floor_iops < 1:
-            raise ValueError("floor_iops: 0 would mean no limit")
+            yield Objection(
+                keys=("steps",),
+                text="a step is named twice",
+                remedy="leave one out: once it has been taken it is not tried again",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpacePolicy:
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
-
     # Left free at the destination beyond what is allocated at the source: a guest grows while it is copied.
     reserve: int = _unit(256 * MiB, "size")
     # Below this the verification gives way. QEMU pauses the guest when the scratch file can't grow.
@@ -110,19 +130,23 @@ class SpacePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyPolicy:
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
-
     # Slices compared at once, and their size: docs/internals.md has the measurements.
-    workers: int = 4
+    workers: int = _count(4)
     slice: int = _unit(256 * MiB, "size")
     # A held move lists the extents that differ; more than this many say "all over" just as well.
-    max_mismatches: int = 64
+    max_mismatches: int = _count(64)
+
+    def objections(self) -> Iterator[Objection]:
+        if self.slice < MiB or self.slice % (64 * KiB):
+            yield Objection(
+                keys=("slice",),
+                text="slices are whole pieces of 64 KiB, and of a MiB at least: each costs the start of a qemu-img",
+                remedy='write one such as "256MiB"',
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentPolicy:
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
-
     # A discard may be slow: 1 TiB of them on a busy array took minutes. What is not through then is copied.
     trim: float = _unit(600.0, "duration")
     # How long a cutover insists on thawing before it looks where the disks are; it is tried again later.
@@ -133,27 +157,29 @@ class AgentPolicy:
 class RetryPolicy:
     """Limits of every retry in the program. Only reads and idempotent acts are retried."""
 
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
-
-    attempts: int = 6
+    attempts: int = _count(6)
     first_wait: float = _unit(0.2, "duration")
     longest_wait: float = _unit(5.0, "duration")
     # A libvirt daemon that is restarted (package upgrade), or a host's service that hangs, is back within this time.
     reconnect: float = _unit(120.0, "duration")
 
+    def objections(self) -> Iterator[Objection]:
+        if self.first_wait > self.longest_wait:
+            yield Objection(
+                keys=("first_wait", "longest_wait"),
+                text="is longer than longest_wait",
+                remedy="the waits grow from the first to the longest",
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathPolicy:
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
-
     # Local disk for the verification's scratch files and socket; None: beside the journal.
     scratch: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
-
     move: MovePolicy = MovePolicy()
     mirror: MirrorPolicy = MirrorPolicy()
     converge: ConvergePolicy = ConvergePolicy()
@@ -162,9 +188,22 @@ class Policy:
     agent: AgentPolicy = AgentPolicy()
     retry: RetryPolicy = RetryPolicy()
     paths: PathPolicy = PathPolicy()
+    windows: Windows = ANY_TIME
     slots: SlotsPolicy = field(default_factory=SlotsPolicy)
     pools: dict[str, PoolPolicy] = field(default_factory=dict)
 
     @property
     def budgets(self) -> Budgets:
         return Budgets(slots=self.slots, pools=self.pools)
+
+    def objections(self) -> Iterator[Objection]:
+        """Between tables."""
+        longest, pause = self.converge.longest_pause, self.move.max_pause
+        # Left at its default it does no harm below a max_pause that was made longer.
+        meant = self.converge.at_deadline is AtDeadline.LONGER_PAUSE or longest != _LONGEST_PAUSE
+        if longest < pause and meant:
+            yield Objection(
+                keys=(("converge", "longest_pause"), ("move", "max_pause")),
+                text=f"is no longer pause: {write_duration(longest)}, and max_pause is {write_duration(pause)}",
+                remedy=f'allow more than "{write_duration(pause)}"',
+            )

@@ -1,79 +1,24 @@
-"""Reads a policy file (TOML) into a `Policy`. pydantic says what is wrong with it, by key."""
+"""The policy of some files (TOML), one over the other. `svmove.layers` has what it takes."""
 
-import dataclasses
-import tomllib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast, get_args, get_origin
 
-from pydantic import TypeAdapter, ValidationError
-
-from svmove.errors import UsageError
 from svmove.policy import Policy
-from svmove.units import parse_duration, parse_rate, parse_size
-
-_PARSERS: dict[str, Callable[[str], float]] = {
-    "size": parse_size,
-    "rate": parse_rate,
-    "duration": parse_duration,
-}
 
 
-def load_policy(path: Path) -> Policy:
-    """The policy of one file; what it leaves out has its default.
+def load_policy(*files: Path) -> Policy:
+    """Lowest first; what all of them leave out has its default. Without a file nothing is imported (0.1 s).
 
-    Raises:
-        UsageError: unreadable, not TOML, an unknown key, a wrong type or unit. The text names file and key.
+    Raises PolicyError (a UsageError): all that is wrong, with file, line and key.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"policy {path}: {error.strerror}", remedy="check --policy and SVMOVE_POLICY") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"policy {path}: not TOML: {error}") from error
-    try:
-        return TypeAdapter(Policy).validate_python(_quantities(Policy, document, ""))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"policy {path}: {key}: {first['msg']}", remedy="docs/policy.md lists every key") from error
-    except UsageError as error:
-        raise UsageError(f"policy {path}: {error.text}", remedy=error.remedy) from error
+    if not files:
+        return Policy()
+    from svmove.layers.fault import PolicyError
+    from svmove.layers.judge import judge
+    from svmove.layers.stack import read
 
-
-def _quantities(table: type[Any], values: Any, where: str) -> Any:
-    """Turns "500ms" and its like into numbers, wherever the dataclass says that a field has a unit."""
-    if not isinstance(values, dict):
-        return values
-    fields = {field.name: field for field in dataclasses.fields(table)}
-    read = dict(values)
-    for key, value in values.items():
-        field = fields.get(key)
-        if field is None:
-            continue
-        if dataclasses.is_dataclass(field.type) and isinstance(field.type, type):
-            read[key] = _quantities(field.type, value, f"{where}{key}.")
-        elif (named := table_by_name(field.type)) is not None and isinstance(value, dict):
-            read[key] = {name: _quantities(named, one, f"{where}{key}.{name}.") for name, one in value.items()}
-        elif (unit := field.metadata.get("unit")) is not None:
-            if not isinstance(value, str):
-                raise UsageError(
-                    f"{where}{key}: {value!r} has no unit",
-                    remedy=f'write a {unit} such as "{_EXAMPLES[unit]}"',
-                )
-            try:
-                read[key] = _PARSERS[unit](value)
-            except UsageError as error:
-                raise UsageError(f"{where}{key}: {error.text}", remedy=error.remedy) from error
-    return read
-
-
-def table_by_name(kind: Any) -> type[Any] | None:
-    """Of a dict[str, DATACLASS] that class; None for any other type."""
-    arguments = get_args(kind)
-    if get_origin(kind) is not dict or not dataclasses.is_dataclass(arguments[1]):
-        return None
-    return cast(type[Any], arguments[1])
-
-
-_EXAMPLES = {"size": "256MiB", "rate": "200MiB/s", "duration": "500ms"}
+    layers, unread = read(files)
+    made, wrong = judge(layers, Policy)
+    if unread or wrong:
+        raise PolicyError((*unread, *wrong))
+    assert isinstance(made, Policy)
+    return made

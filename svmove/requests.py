@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from svmove.budgets import Priority
 from svmove.location import Secret
+from svmove.windows import Moment
 
 
 class Format(StrEnum):
@@ -79,3 +80,4 @@ class Request:
     freeze: bool = False  # the guest's file systems are frozen around the cutover
     priority: Priority = Priority.NORMAL  # among the moves that wait for a slot
     wait: bool = True  # for a slot; else the move is refused when none is free
+    at: Moment | None = None  # the cutover is not before that

@@ -107,3 +107,23 @@ def show_duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def write_size(size: int) -> str:
+    """As `parse_size` reads it, to the byte: ``1536MiB``."""
+    power = next((power for power in (4, 3, 2, 1) if size and size % 1024**power == 0), 0)
+    return f"{size // 1024**power}{('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+
+
+def write_rate(rate: int) -> str:
+    return f"{write_size(rate)}/s"
+
+
+def write_duration(seconds: float) -> str:
+    """As `parse_duration` reads it, exactly: ``1500ms``, ``2h``."""
+    exact = Decimal(str(seconds))
+    for unit in ("d", "h", "min", "s"):
+        number, rest = divmod(exact, _DURATIONS[unit.upper()])
+        if number and not rest:
+            return f"{int(number)}{unit}"
+    return f"{(exact / _DURATIONS['MS']).normalize():f}ms"

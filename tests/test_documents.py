@@ -3,11 +3,15 @@
 import ast
 import dataclasses
 import re
+import typing
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import svmove
+from svmove.layers.shapes import fields
 from svmove.policy import Policy
-from svmove.policy_file import table_by_name
+from svmove.policy_file import load_policy
 
 ROOT = Path(svmove.__file__).parent.parent
 DOCS = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("findings", "json", "policy")}
@@ -53,11 +57,26 @@ def test_every_error_code_has_its_line() -> None:
     assert reasons - quoted("findings", "json") == set()
 
 
+def keys(table: Any, path: str = "") -> Iterator[str]:
+    """Of tables in tables too; of those in a list by the list's name, of those that a person names by NAME."""
+    for key, (_, kind) in fields(table).items():
+        tables = [one for one in (kind, *typing.get_args(kind)) if dataclasses.is_dataclass(one)]
+        for inner in tables:
+            named = "NAME." if typing.get_origin(kind) in (dict, Mapping) else ""
+            yield from keys(inner, f"{path}{key}.{named}")
+        if not tables:
+            yield f"{path}{key}"
+
+
 def test_every_policy_key_has_its_line() -> None:
-    keys = {
-        f"{table.name}.NAME.{key.name}" if table_by_name(table.type) else f"{table.name}.{key.name}"
-        for table in dataclasses.fields(Policy)
-        for key in dataclasses.fields(table_by_name(table.type) or getattr(Policy(), table.name))
-    }
-    assert len(keys) > 25
-    assert keys - quoted("policy") == set()
+    found = set(keys(Policy))
+    assert len(found) > 25
+    assert found - quoted("policy") == set()
+
+
+def test_every_example_of_a_policy_is_one(tmp_path: Path) -> None:
+    examples = re.findall(r"```toml\n(.*?)```", DOCS["policy"], re.DOTALL)
+    assert len(examples) >= 3
+    for number, text in enumerate(examples):
+        (tmp_path / f"{number}.toml").write_text(text)
+        load_policy(tmp_path / f"{number}.toml")

@@ -1,14 +1,18 @@
 """A policy file: TOML in, a Policy out, or an error that names file and key."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
 from svmove.budgets import PoolPolicy, SlotsPolicy
 from svmove.errors import UsageError
+from svmove.layers.entries import entries
+from svmove.layers.fault import PolicyError
+from svmove.layers.judge import judge
 from svmove.policy import MovePolicy, Policy
-from svmove.policy_file import load_policy, table_by_name
+from svmove.policy_file import load_policy
 from svmove.units import GiB, KiB, MiB
 
 
@@ -36,27 +40,66 @@ def test_what_is_written_replaces_the_default_and_nothing_else(tmp_path: Path) -
     assert expected == found
 
 
-def test_every_quantity_of_the_policy_can_be_written_with_its_unit(tmp_path: Path) -> None:
-    examples = {"size": "3MiB", "rate": "3MiB/s", "duration": "3s"}
-    values = {"size": 3 * MiB, "rate": 3 * MiB, "duration": 3.0}
-    for table in dataclasses.fields(Policy):
-        named = table_by_name(table.type)
-        for key in dataclasses.fields(named or getattr(Policy(), table.name)):
-            if (unit := key.metadata.get("unit")) is None:
-                continue
-            heading = f"{table.name}.fast" if named else table.name
-            found = getattr(
-                load_policy(written(tmp_path, f'[{heading}]\n{key.name} = "{examples[unit]}"\n')), table.name
-            )
-            assert values[unit] == getattr(found["fast"] if named else found, key.name)
-
-
 def test_what_is_said_of_one_pool_is_its_own(tmp_path: Path) -> None:
     text = '[slots]\nhost = 4\nageing = "1h"\n[pools.fast]\nslots = 3\nbandwidth = "1GiB/s"\n'
     text += '[pools."old one"]\nshared = true\n'
     found = load_policy(written(tmp_path, text))
     assert found.slots == SlotsPolicy(host=4, pool=8, ageing=3600.0)
     assert found.pools == {"fast": PoolPolicy(slots=3, bandwidth=GiB), "old one": PoolPolicy(shared=True)}
+
+
+def test_every_key_of_the_policy_reads_back_what_the_default_is_written_as(tmp_path: Path) -> None:
+    for entry in entries(Policy(), ()):
+        table, _, key = entry.key.rpartition(".")
+        heading = f"[{table}]\n" if table else ""
+        assert load_policy(written(tmp_path, f"{heading}{key} = {json.dumps(entry.written)}\n")) == Policy()
+
+
+def test_the_layers_of_a_policy_lie_one_over_the_other(tmp_path: Path) -> None:
+    below, above = tmp_path / "below.toml", tmp_path / "above.toml"
+    below.write_text('[move]\nmax_pause = "1s"\ndeadline = "1h"\n')
+    above.write_text('[move]\nmax_pause = "3s"\n')
+    assert load_policy(below, above).move == MovePolicy(max_pause=3.0, deadline=3600.0)
+    assert load_policy() == Policy()
+
+
+def test_the_defaults_do_not_contradict_themselves() -> None:
+    assert judge((), Policy) == (Policy(), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ("[move]\npivot_reserve = '3s'\n", "move.pivot_reserve", 2),
+        ("[move]\nmax_pause = '200ms'\n", "move.max_pause", 2),
+        ("[converge]\nlongest_pause = '1s'\n", "converge.longest_pause", 2),
+        ("[move]\nmax_pause = '20s'\n[converge]\nat_deadline = 'longer-pause'\n", "move.max_pause", 2),
+        ("[converge]\nsteps = ['throttle', 'throttle']\n", "converge.steps", 2),
+        ("[retry]\nfirst_wait = '6s'\n", "retry.first_wait", 2),
+        ("[mirror]\ngranularity = '3KiB'\n", "mirror.granularity", 2),
+        ("[verify]\nslice = '1KiB'\n", "verify.slice", 2),
+    ],
+)
+def test_a_contradiction_is_told_with_its_line(tmp_path: Path, text: str, key: str, line: int) -> None:
+    with pytest.raises(PolicyError) as caught:
+        load_policy(written(tmp_path, text))
+    (fault,) = caught.value.faults
+    assert (fault.key, fault.line) == (key, line)
+    assert fault.remedy
+
+
+def test_a_pause_longer_than_the_longest_by_default_is_no_contradiction(tmp_path: Path) -> None:
+    assert load_policy(written(tmp_path, "[move]\nmax_pause = '20s'\n")).move.max_pause == 20.0
+
+
+def test_several_mistakes_are_one_error_that_has_them_all(tmp_path: Path) -> None:
+    path = written(tmp_path, "[move]\nmax_pauze = '2s'\n[space]\nreserve = 1\n")
+    with pytest.raises(UsageError) as caught:
+        load_policy(path, tmp_path / "none.toml")
+    said = caught.value.text
+    assert all(
+        word in said for word in ("3 errors", f"{path}:2: ", f"{path}:4: ", "did you mean max_pause", "none.toml")
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,6 +121,7 @@ def test_what_is_said_of_one_pool_is_its_own(tmp_path: Path) -> None:
         ("[pools.fast]\nslot = 1\n", "pools.fast.slot"),
         ("[pools.fast]\nbandwidth = 1\n", "pools.fast.bandwidth: 1 has no unit"),
         ("[pools]\nfast = 1\n", "pools.fast"),
+        ("[move]\nmax_pause = '2s'\nmax_pause = '3s'\n", ":3: not TOML"),
     ],
 )
 def test_a_mistake_is_told_with_file_and_key(tmp_path: Path, text: str, said: str) -> None:

@@ -1,5 +1,7 @@
 """Sizes, rates and durations."""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,9 @@ from svmove.units import (
     show_duration,
     show_rate,
     show_size,
+    write_duration,
+    write_rate,
+    write_size,
 )
 
 
@@ -157,3 +162,26 @@ def test_any_text_is_a_size_or_a_usage_error(text: str) -> None:
     except UsageError as error:
         found = error.text
     assert repr(text) in found if isinstance(found, str) else found >= 0
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(0, "0B"), (1000, "1000B"), (1536 * MiB, "1536MiB"), (3 * GiB, "3GiB"), (5 * KiB + 1, "5121B")],
+)
+def test_a_size_is_written_to_the_byte(size: int, expected: str) -> None:
+    assert expected == write_size(size)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.25, "250ms"), (2.0, "2s"), (1.5, "1500ms"), (90.0, "90s"), (600.0, "10min"), (7200.0, "2h"), (0.0005, "0.5ms")],
+)
+def test_a_duration_is_written_as_people_do(seconds: float, expected: str) -> None:
+    assert expected == write_duration(seconds)
+
+
+@given(st.integers(1, 1 << 60), st.decimals("0.001", "1000000", places=4))
+def test_what_is_written_reads_back_as_it_was(number: int, seconds: Decimal) -> None:
+    assert parse_size(write_size(number)) == number
+    assert parse_rate(write_rate(number)) == number
+    assert parse_duration(write_duration(float(seconds))) == float(seconds)

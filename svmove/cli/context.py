@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,19 +25,20 @@ class Options:
     policy: Path | None
     journal: str | None
     verbose: bool
+    _policy: list["Policy"] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def uri(self) -> str:
         return self.connect or os.environ.get("LIBVIRT_DEFAULT_URI") or "qemu:///system"
 
     def load_policy(self) -> "Policy":
-        from svmove.policy import Policy
-
-        if self.policy is None:
-            return Policy()
+        """Of all layers, as they are when it is asked for first. Raises PolicyError."""
+        from svmove.layers.files import layers
         from svmove.policy_file import load_policy
 
-        return load_policy(self.policy)
+        if not self._policy:
+            self._policy.append(load_policy(*layers(os.environ, self.policy)))
+        return self._policy[0]
 
     def environment(self) -> dict[str, str]:
         """The same options, for another process."""
@@ -64,6 +65,7 @@ class Options:
         """A Mover for a command that walks a move, with a guard for the guest beside it."""
         from svmove.cli import guard
 
+        self.load_policy()  # or a file that somebody spoils meanwhile would keep the guard from waking the guest
         posted = guard.post(lambda move: self.mover().relieve(move), self._brake)
         mover = self.mover()
         mover.guard = posted

@@ -11,6 +11,7 @@ import typer
 
 from svmove.cli import cancel, decide, inspect, lab, move, plan, resume, tasks
 from svmove.cli import gc as leftovers
+from svmove.cli import policy as layers
 from svmove.cli import set as change
 from svmove.cli.context import Options
 from svmove.cli.exits import Exit, of_error
@@ -48,7 +49,11 @@ def main_options(
     ] = None,
     policy: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", envvar="SVMOVE_POLICY", help="limits, reserves and defaults (TOML)"),
+        typer.Option(
+            metavar="FILE",
+            envvar="SVMOVE_POLICY",
+            help="limits, reserves and defaults (TOML), over those of /etc/svmove and ~/.config/svmove",
+        ),
     ] = None,
     journal: Annotated[
         str | None,
@@ -81,6 +86,7 @@ app.command("rollback")(decide.rollback)
 app.command("gc")(leftovers.gc)
 app.command("pools")(inspect.pools)
 app.command("disks")(inspect.disks)
+app.add_typer(layers.app, name="policy")
 app.add_typer(lab.app, name="lab")
 
 

@@ -36,6 +36,7 @@ def move(
     keep_source: plan.KeepSource = False,
     max_pause: plan.MaxPause = None,
     deadline: plan.Deadline = None,
+    at: plan.At = None,
     method: plan.How = "auto",
     flatten: plan.Flatten = False,
     base: plan.Base = "copy",

@@ -1,13 +1,18 @@
 """--disk and the quantities, from text."""
 
+import os
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import TypeVar
 
 from svmove.budgets import Priority
 from svmove.errors import UsageError
 from svmove.redact import redact
 from svmove.requests import Allocation, Base, DiskRequest, Format, Method, Verify
+from svmove.windows import Moment, parse_moment, parse_zone
 
 T = TypeVar("T")
 Word = TypeVar("Word", bound=StrEnum)
@@ -68,6 +73,21 @@ def _one_of(kind: type[Word], what: str, text: str) -> Word:
         return kind(text)
     except ValueError:
         raise UsageError(f"no {what} {text!r}", remedy="write one of: " + ", ".join(kind)) from None
+
+
+def moment(text: str) -> Moment:
+    """Of --at and --cutover, by this host's clock unless it names a zone. Raises UsageError."""
+    return parse_moment(text, time.time(), local_zone())
+
+
+def local_zone() -> str:
+    """The host's, by its name: an offset would be wrong on the other side of a change of the clock."""
+    localtime = str(Path("/etc/localtime").resolve())
+    for name in (os.environ.get("TZ", "").removeprefix(":"), localtime.partition("/zoneinfo/")[2]):
+        with suppress(UsageError):
+            if name:
+                return parse_zone(name)
+    return "UTC"
 
 
 def optional(parse: Callable[[str], T], text: str | None) -> T | None:

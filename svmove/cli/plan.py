@@ -50,6 +50,14 @@ Deadline = Annotated[
     str | None,
     typer.Option("--deadline", metavar="DURATION", help="roll back if the cutover is not reached by then, such as 2h"),
 ]
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="TIME",
+        help='copy now, switch the guest not before that: 22:00, 2026-11-26T22:00, or "22:00 Europe/Berlin"',
+    ),
+]
 How = Annotated[
     str,
     typer.Option("--method", metavar="auto|mirror|synchronous|snapshot|offline", help="how the bytes get over"),
@@ -102,6 +110,7 @@ def request(given: Mapping[str, Any]) -> Request:
         keep_source=given["keep_source"],
         max_pause=parse.optional(parse_duration, given["max_pause"]),
         deadline=parse.optional(parse_duration, given["deadline"]),
+        at=parse.optional(parse.moment, given["at"]),
         allocation=parse.allocation(given["allocation"]),
         trim=given["trim"],
         freeze=given["freeze"],
@@ -126,6 +135,7 @@ def plan(
     keep_source: KeepSource = False,
     max_pause: MaxPause = None,
     deadline: Deadline = None,
+    at: At = None,
     method: How = "auto",
     flatten: Flatten = False,
     base: Base = "copy",

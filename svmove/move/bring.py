@@ -9,6 +9,7 @@ from svmove.model import CopyWay
 from svmove.move import mirror, watch
 from svmove.move.compare import Comparison, Piece, Read, slices
 from svmove.move.context import Move
+from svmove.move.definition import cut
 from svmove.requests import Verify
 from svmove.units import show_size
 from svmove.volumes import DiskPlan, Layer, VolumeSpec
@@ -56,7 +57,7 @@ def as_it_is(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec
     # With the same key it stays encrypted as it is; with another one, nothing of it stays.
     if disk.keys.get(layer.source) != disk.keys.get(spec.path):
         return False
-    return key != disk.target or layer.source not in move.slices([layer.source])
+    return key != disk.target or layer.source not in cut(move, [layer.source])
 
 
 def _ours(move: Move, key: str, spec: VolumeSpec) -> None:

@@ -1,7 +1,7 @@
 """A move at work: its plan, its journal, and the world it acts on, as every phase gets them."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -24,6 +24,7 @@ from svmove.ports_host import Host
 from svmove.requests import Verify
 from svmove.units import show_duration
 from svmove.volumes import DiskPlan
+from svmove.windows import Moment
 
 _log = logging.getLogger(__name__)
 # A storage that answered a moment ago is not asked again: each time is a process. Longer than what comes before a
@@ -97,10 +98,14 @@ class Move:
         return Phase(self.record.phase)
 
     def terms(self) -> Terms:
-        """As they are now: planned, or changed since by `svmove set`; no faster than the move's share of its pools
-        allows. Reads the journal, 0.1 ms."""
-        terms, share = self.plan.terms(self.world.journal.requests.changes(self.plan.move)), self.share
+        """As they are now: planned, changed since by `svmove set`, by windows; no faster than the move's share of its
+        pools allows. Reads the journal, 0.1 ms."""
+        terms, share = self.plan.terms(self._changes, self.world.clock.now()), self.share
         return terms if share is None else replace(terms, bandwidth=min(terms.bandwidth or share, share))
+
+    @property
+    def _changes(self) -> dict[str, Any]:
+        return self.world.journal.requests.changes(self.plan.move)
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -112,6 +117,16 @@ class Move:
     def share(self) -> int | None:
         """Bytes/s of the bandwidth that its pools have for all moves together; None: as much as it takes."""
         return self._share.of(self.places)
+
+    @property
+    def opens(self) -> Moment | None:
+        """When the switch will be allowed; None: it is. One that has begun, with some disks, is carried through."""
+        return None if self.over else self.terms().cutover
+
+    @property
+    def limited(self) -> bool:
+        """By a window, and not for ever."""
+        return self.plan.rises(self._changes, self.world.clock.now())
 
     @property
     def scratch(self) -> str:
@@ -185,27 +200,6 @@ class Move:
         told = [e for e in self.record.entries if e.what in ("pivot", "paused", "redefine", "proven")]
         last = told[-1] if told else None
         return last is not None and last.what != "proven" and bool(last.data.get("requested", True))
-
-    def slices(self, paths: Collection[str]) -> dict[str, int]:
-        """By path, of those images that are larger than the disk: the bytes that the guest sees of them. Raises
-        HostError."""
-        found = {}
-        for disk in self.plan.disks:
-            ends = ((disk.source, disk.source_format), (disk.destination.path, disk.destination.format))
-            for path, format_ in ends:
-                # A LUKS header, and what qcow2 has in it, make a file larger, and not the disk.
-                plain = path in paths and format_ == "raw" and disk.keys[path] is None
-                if plain and self.world.host.size(path) > disk.destination.capacity:
-                    found[path] = disk.destination.capacity
-        return found
-
-    def define(self, sources: Mapping[str, tuple[str, str]], *, running: bool) -> None:
-        """What the guest's next start is from: target → (path, format); the intention first. Raises HypervisorError,
-        HostError."""
-        paths = {target: path for target, (path, _) in sources.items()}
-        slices = self.slices(paths.values())
-        self.intend("redefine", sources=paths)
-        self.world.hypervisor.set_sources(self.plan.uuid, sources, running=running, keys=self.plan.keys, slices=slices)
 
     def lock(self, path: str) -> None:
         """From now on until `unlock`, or until this process ends, nobody else can begin to write to that image.

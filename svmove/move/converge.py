@@ -11,6 +11,7 @@ evidence is gathered anew.
 """
 
 from collections.abc import Collection, Mapping
+from math import inf
 
 from svmove.errors import CopyError, HypervisorError
 from svmove.journal import Kind
@@ -32,6 +33,8 @@ _EVERY = 0.5
 _MARGIN = 1.5
 # A pause that did not suffice doubles the margin; this often, and suspending is not tried again.
 _MISSES = 3
+# So long it is believed that a window limits the copy: `svmove set` may have lifted it (seconds).
+_AHEAD = 5.0
 
 
 class Converge:
@@ -50,6 +53,7 @@ class Converge:
         self._stalls = Stalls(move)
         self._told: set[str] = set()
         self._free: set[str] = set()  # whose writes can't be held back
+        self._is_limited, self._unchanged_until = False, 0.0
         self._slow = False  # a destination, so that a suspend would hang
 
     def look(self, jobs: Mapping[str, Job], ready: set[str]) -> Phase | None:
@@ -73,7 +77,7 @@ class Converge:
                 self._told.add(target)
                 move.note("never-ready", target, copy=seen.copy, dirty=seen.dirty, left=seen.left)
                 move.say(text=f"{target}: never ready as it goes: {_figures(seen)}")
-        if not self._policy.steps or not (stuck or self._levels):
+        if not self._policy.steps or not (stuck or self._levels) or self._must_wait():
             return None
         # What is left may come to fit in the pause by a later step as well.
         if Step.SUSPEND in self._policy.steps[: self._step + 1] and (following := self._suspend()) is not None:
@@ -81,10 +85,29 @@ class Converge:
         following = self._next(stuck) if stuck else None
         return None if following is Phase.COPYING else following
 
+    def _must_wait(self) -> bool:
+        """For the switch to be allowed, since until then no step would lead anywhere; or for the window to close that
+        is why the copy is slow. So long nothing may weigh on the guest."""
+        if self._move.opens is None and not self._limited():
+            return False
+        if self._levels:
+            throttle.release_if_possible(self._move)
+            for target in self._levels:
+                self._watches[target].forget()
+            self._levels, self._writes, self._step = {}, {}, 0
+        return True
+
+    def _limited(self) -> bool:
+        now, windows = self._move.world.clock.now(), self._move.plan.windows
+        if now >= self._unchanged_until:  # to look a week ahead takes some ms
+            self._unchanged_until = min(windows.next_change(now) or inf, now + _AHEAD)
+            self._is_limited = self._move.limited
+        return self._is_limited
+
     def at_deadline(self) -> Phase | None:
         """Whether the time is over, and the policy has a longer pause for that, in which the rest fits."""
         over = (left := self._time_left()) is not None and left <= 0
-        return self._longer() if over else None
+        return self._longer() if over and self._move.opens is None else None
 
     def predicted(self, target: str) -> dict[str, float | None]:
         """For `Move.say`."""

@@ -77,6 +77,8 @@ def _switch(move: Move, state: DomainState) -> Phase:
     for number in range(1, policy.cutover_attempts + 1):
         _await_answer(move)
         move.may_go_on()  # the last chance: what comes later is held, not rolled back
+        if move.opens is not None and move.short is None:  # a window that has closed meanwhile
+            return Phase.PREPARED
         try:
             attempt = _quietly(move, number, suspends=state is DomainState.RUNNING)
         except CopyError as error:
@@ -139,10 +141,8 @@ def _quietly(move: Move, number: int, *, suspends: bool) -> _Attempt:
 
 
 def _attempt(move: Move, number: int, began: float, *, suspends: bool) -> _Attempt:
-    """`began`: when the guest's writes began to stand still.
-
-    Raises CopyError when the cutover failed before any pivot was requested.
-    """
+    """`began`: when the guest's writes began to stand still. Raises CopyError when the cutover failed before any pivot
+    was requested."""
     hypervisor, clock, uuid = move.world.hypervisor, move.world.clock, move.plan.uuid
     terms = move.terms()
     move.intend("pivot", attempt=number, suspends=suspends)

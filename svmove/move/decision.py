@@ -12,6 +12,7 @@ from svmove.model import DomainState
 from svmove.move import hanging
 from svmove.move.cleanup import leave_behind, merge_all, remove_made
 from svmove.move.context import Move
+from svmove.move.definition import define
 from svmove.move.observe import DiskSeen, Seen, Where
 from svmove.move.phases import Phase
 from svmove.volumes import NVRAM, DiskPlan
@@ -135,7 +136,7 @@ def _go_forward(move: Move, seen: Seen) -> None:
     if seen.off:
         if seen.domain.state is not DomainState.GONE and not seen.off_on_destination:
             sources = {d.target: (d.lands.path, d.lands.format) for d in move.plan.disks}
-            move.define(sources, running=False)
+            define(move, sources, running=False)
         move.enter(Phase.COMMITTED)
         return
     for disk in seen.disks:

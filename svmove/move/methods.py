@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from svmove.move import cleanup, cutover, media, mirror, offline, prepare, snapshot, verify
+from svmove.move import cleanup, cutover, gate, media, mirror, offline, prepare, snapshot, verify
 from svmove.move.context import Move
 from svmove.move.phases import Phase
 from svmove.moves import Plan
@@ -15,7 +15,7 @@ _MIRROR: Mapping[Phase, Step] = {
     Phase.ADMITTED: prepare.prepare,
     Phase.PREPARED: mirror.start,
     Phase.COPYING: mirror.copy,
-    Phase.READY: verify.ready_to_verify,
+    Phase.READY: gate.ready,
     Phase.CUTOVER: cutover.cut_over,
     Phase.VERIFYING: verify.verify,
     Phase.COMMITTED: media.commit,

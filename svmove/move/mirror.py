@@ -3,12 +3,13 @@
 Every act is idempotent: it looks first whether it was done, by this process or by one that died.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from svmove import location
 from svmove.errors import CopyError, HostError, HypervisorError, SilentStorageError
 from svmove.model import Event, EventKind, Job
-from svmove.move import converge, room, storage, throttle
+from svmove.move import converge, limits, room, storage, throttle
 from svmove.move.allocation import allocate
 from svmove.move.context import Move
 from svmove.move.converge import Converge
@@ -38,7 +39,7 @@ def start(move: Move) -> Phase:
 def start_one(move: Move, disk: DiskPlan, seen: DiskSeen) -> None:
     if not seen.destination_is_ours:
         raise replaced(disk.destinations)
-    bandwidth = _at_first(move, disk)
+    bandwidth = limits.share(move, disk)
     options = CopyOptions(
         bandwidth=bandwidth,
         granularity=disk.granularity or move.plan.granularity,
@@ -49,14 +50,6 @@ def start_one(move: Move, disk: DiskPlan, seen: DiskSeen) -> None:
     )
     move.intend("copy", disk.target)
     move.world.hypervisor.start_copy(move.plan.uuid, disk.target, disk.lands, options)
-
-
-def _at_first(move: Move, disk: DiskPlan) -> int | None:
-    """Bytes/s, until the governor looks: in that time an unlimited mirror would bring 100 MiB over."""
-    if (share := move.share) is None:
-        return disk.bandwidth
-    part = max(share // len(move.pending), 1)
-    return min(disk.bandwidth or part, part)
 
 
 def _is_larger(move: Move, spec: VolumeSpec) -> bool:
@@ -90,8 +83,19 @@ def copy(move: Move) -> Phase:
     if converge.to_begin_again(move):  # somebody has died over it
         return converge.begin_again(move)
     throttle.release_if_possible(move)  # of a dead svmove, or of a pause that did not suffice
-    try:
+    with explained(move):
         following = _await_all(move)
+    if following is Phase.READY:
+        _measure(move)
+        allocate(move)
+    return following
+
+
+@contextmanager
+def explained(move: Move) -> Iterator[None]:
+    """What somebody else has done to the guest or its copies says more than the error that comes of it."""
+    try:
+        yield
     except HostError:
         unless_replaced(move.observe().of(move.pending))  # says more than "no such file"
         raise
@@ -100,17 +104,13 @@ def copy(move: Move) -> Phase:
         if move.observe().domain.live:
             raise
         raise stopped() from error
-    if following is Phase.READY:
-        _measure(move)
-        allocate(move)
-    return following
 
 
 def _await_all(move: Move) -> Phase:
     watched = Converge(move)
     ready = _ready(move)
-    if "bandwidth" in move.world.journal.requests.changes(move.plan.move):
-        _lift(move)  # whatever limit a dead svmove has left on the jobs; the governor sets its own
+    if limits.vary(move):  # a dead svmove has left whatever limit on the jobs
+        limits.give(move, move.terms().bandwidth)
     governor = _governor(move, None)
     while len(ready) < len(move.pending):
         look_again = move.world.clock.monotonic() + _LOOK_AGAIN
@@ -121,7 +121,7 @@ def _await_all(move: Move) -> Phase:
             governor = _governor(move, governor)
             event = move.events.next(_REPORT if governor is None else LOOK)
             if event is not None:
-                _heed(move, event, ready)
+                heed(move, event, ready)
             elif (following := watched.look(_report(move, ready, governor, watched), ready)) is not None:
                 return following
         if len(ready) < len(move.pending):
@@ -136,14 +136,9 @@ def _governor(move: Move, now: Governor | None) -> Governor | None:
     if cap == (now.cap if now else None):
         return now
     if cap is None:
-        _lift(move)
+        limits.give(move, None)
         return None
     return Governor(cap)
-
-
-def _lift(move: Move) -> None:
-    for disk in move.pending:
-        move.world.hypervisor.set_bandwidth(move.plan.uuid, disk.target, None)
 
 
 def _ready(move: Move) -> set[str]:
@@ -199,7 +194,7 @@ def replaced(paths: Sequence[str]) -> CopyError:
     )
 
 
-def _heed(move: Move, event: Event, ready: set[str]) -> None:
+def heed(move: Move, event: Event, ready: set[str]) -> None:
     room.heed(move, event)
     match event.kind:
         case EventKind.READY if event.target is not None:
@@ -245,7 +240,7 @@ def lost(move: Move, seen: Seen) -> CopyError:
         nonlocal found
         try:
             if event is not None:
-                _heed(move, event, set())
+                heed(move, event, set())
         except CopyError as error:
             found = error
         return found is not None
@@ -290,8 +285,7 @@ def _arrived(move: Move, disk: DiskPlan, job: Job | None) -> int:
 def _measure(move: Move) -> None:
     """How much arrived, and how fast, for the report and for the estimate of later moves."""
     # Capped for no part of it, and all in one go.
-    free = "bandwidth" not in move.world.journal.requests.changes(move.plan.move) and move.share is None
-    free = free and not any(move.noted("never-ready", disk.target) for disk in move.pending)
+    free = not limits.vary(move) and not any(move.noted("never-ready", disk.target) for disk in move.pending)
     for disk in move.pending:
         arrived = move.world.host.allocated(disk.destination.path)
         move.note("copied", disk.target, bytes=arrived)

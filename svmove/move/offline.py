@@ -19,9 +19,10 @@ from collections.abc import Iterator
 from svmove import location
 from svmove.errors import CopyError, HostError, HypervisorError
 from svmove.model import DomainState, Event
-from svmove.move import allocation, media, mirror, prepare, watch
+from svmove.move import allocation, gate, media, mirror, prepare, watch
 from svmove.move.bring import bring, prove
 from svmove.move.context import Move
+from svmove.move.definition import define
 from svmove.move.observe import Seen, Where
 from svmove.move.phases import Phase
 from svmove.requests import Verify
@@ -69,8 +70,18 @@ def _go_on(move: Move) -> None:
 
 
 def ready(move: Move) -> Phase:
+    if move.opens is not None:
+        move.unlock()  # whoever wants to start the guest meanwhile must be able to; the stamps tell, and it goes back
+        gate.wait(move, lambda event: _unless_started(move, event))
     _unchanged(move)
     return Phase.CUTOVER
+
+
+def _unless_started(move: Move, event: Event | None) -> None:
+    watch.tell(move, event)
+    watch.heed(move)
+    if not move.observe().off:
+        raise _started()
 
 
 def switch(move: Move) -> Phase:
@@ -82,8 +93,8 @@ def switch(move: Move) -> Phase:
     if seen.off_on_source or seen.where is Where.SOURCE:
         if move.may_be_over:  # an svmove that died had it in mind, and did not do it
             move.note("proven", where=Where.SOURCE, seen=str(seen))
-        if not _all_brought(move):
-            return Phase.PREPARED  # nobody has watched since: it is compared again
+        if not _all_brought(move) or move.opens is not None:
+            return Phase.PREPARED  # nobody has watched since, so it is compared again; or the window has closed
         _redefine(move)
     return _settle(move)
 
@@ -108,7 +119,7 @@ def _redefine(move: Move) -> None:
     sources = {disk.target: (disk.destination.path, disk.destination.format) for disk in move.plan.disks}
     for _ in range(move.world.policy.move.cutover_attempts):
         try:
-            move.define(sources, running=False)
+            define(move, sources, running=False)
         except HypervisorError as error:  # one reason is a start that is under way, and will fail
             trouble = error
         else:
@@ -177,7 +188,7 @@ def _strayed(seen: Seen) -> bool:
 def _take_back(move: Move) -> Phase:
     """The guest goes on on its sources, and starts from them the next time."""
     sources = {disk.target: (disk.source, disk.source_format) for disk in move.plan.disks}
-    move.define(sources, running=True)
+    define(move, sources, running=True)
     seen = move.observe()
     if seen.where is not Where.SOURCE:
         move.blame("unclear", f"after the XML was taken back: {seen}")

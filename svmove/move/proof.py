@@ -9,6 +9,7 @@ from svmove.journal import Kind
 from svmove.model import Event
 from svmove.move import throttle
 from svmove.move.context import Move
+from svmove.move.definition import define
 from svmove.move.observe import Seen, Where
 from svmove.move.phases import Phase
 from svmove.outcomes import GuestOn
@@ -59,7 +60,7 @@ def _mend(move: Move, seen: Seen) -> str | None:
         return None
     sources = {disk.target: (disk.lands.path, disk.lands.format) for disk in stale}
     try:
-        move.define(sources, running=True)
+        define(move, sources, running=True)
     except (HypervisorError, HostError) as error:
         return f"the XML of the next start can't be written: {error.text}"
     return None

@@ -9,8 +9,9 @@ from svmove.errors import SvmoveError
 from svmove.journal import Figures, Journal, Notice, Summary
 from svmove.model import Domain
 from svmove.move import lost
-from svmove.move.phases import ENDED, Phase
+from svmove.move.phases import BEFORE_CUTOVER, ENDED, Phase
 from svmove.ports import Hypervisor
+from svmove.windows import Moment
 
 
 class TaskState(StrEnum):
@@ -35,6 +36,7 @@ class Task:
     host: str | None = None  # that the process is on
     priority: Priority = Priority.NORMAL
     waits: Waits | None = None  # for a slot
+    cutover: Moment | None = None  # when the switch will be allowed; None: it is, or is over
 
 
 def tasks(
@@ -70,6 +72,7 @@ def _of_summary(
         state = TaskState.HELD if phase is Phase.HELD else TaskState.LEFT
     plan = journal.read(summary.move).plan
     disks = tuple(disk.target for disk in (*plan.disks, *plan.media))
+    waits = state in (TaskState.LEFT, TaskState.RUNNING) and phase in BEFORE_CUTOVER
     figures = None
     if state is TaskState.LEFT and phase in (Phase.COPYING, Phase.READY) and summary.uri == uri and hypervisor:
         figures = _of_jobs(hypervisor, summary.uuid, disks)  # QEMU goes on without svmove
@@ -87,6 +90,7 @@ def _of_summary(
         process=worker.pid if worker else None,
         host=worker.host if worker else None,
         priority=plan.priority,
+        cutover=plan.terms(journal.requests.changes(summary.move), now).cutover if waits else None,
     )
 
 

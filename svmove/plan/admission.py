@@ -37,6 +37,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     domain_checks.agent,
     domain_checks.pause,
     domain_checks.deadline,
+    domain_checks.cutover,
     disk_checks.told,
     luks_checks.told,
     disk_checks.bitmaps,

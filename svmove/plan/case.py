@@ -11,6 +11,7 @@ from svmove.plan.nvram import Variables
 from svmove.policy import Policy
 from svmove.requests import Method, Request, Verify
 from svmove.volumes import DiskPlan
+from svmove.windows import ANY_TIME, Windows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,8 @@ class Case:
     media: tuple[DiskPlan, ...] = ()
     nvram: Variables = field(default_factory=Variables)
     deadline: float | None = None
+    now: float = 0.0  # Unix time
+    windows: Windows = ANY_TIME
     copy_seconds: float = 0.0
     granularities: Mapping[str, int | None] = field(default_factory=dict)  # by target; None: QEMU's choice
     no_snapshot: str | None = None  # why method `snapshot` is not possible

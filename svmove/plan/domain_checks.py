@@ -1,5 +1,6 @@
 """Checks of the domain as a whole: may it be worked on, by us, now?"""
 
+import math
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -102,6 +103,40 @@ def deadline(case: Case) -> Iterator[Finding]:
             text=f"copying alone takes about {show_duration(case.copy_seconds)}, "
             f"and the cutover must be reached in {show_duration(case.deadline)}",
             remedy="allow more: --deadline",
+        )
+
+
+def cutover(case: Case) -> Iterator[Finding]:
+    """When the guest may be switched: by windows, and --at."""
+    at, now = case.request.at, case.now
+    if not (case.choices or case.nvram.plans):
+        return
+    opens = case.windows.opens(now, at)
+    end = None if case.deadline is None else now + case.deadline
+    if opens is not None and end is not None and opens.at > end:
+        yield refuse(
+            "window-after-deadline",
+            f"the cutover is not allowed before {opens.show(now)}, and must be reached in {show_duration(end - now)}",
+            f"allow more: --deadline {math.ceil((opens.at - now + case.copy_seconds) / 3600)}h; or choose another time "
+            "(--at, windows.cutover)",
+        )
+        return
+    ready = now + case.copy_seconds
+    late = case.windows.opens(ready, at)
+    if late is not None and end is not None and late.at > end:
+        yield Finding(
+            level=Level.WARN,
+            code="window-after-deadline",
+            text=f"once it is copied the cutover is not allowed before {late.show(now)}, and must be reached in "
+            f"{show_duration(end - now)}",
+            remedy="allow more: --deadline",
+        )
+    elif late is not None:
+        yield Finding(
+            level=Level.NOTE,
+            code="cutover-waits",
+            text=f"it is copied now, and switched from {late.show(now)} on; until then the copy follows the guest",
+            remedy="at once when it is ready: svmove set MOVE --cutover now",
         )
 
 

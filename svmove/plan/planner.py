@@ -18,6 +18,7 @@ from svmove.plan.nvram import choose_nvram
 from svmove.policy import Policy
 from svmove.requests import Method, Request
 from svmove.volumes import DiskPlan
+from svmove.windows import narrowed
 
 
 def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: str, now: float) -> Plan:
@@ -32,10 +33,12 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
     max_pause = policy.move.max_pause if request.max_pause is None else request.max_pause
     deadline = policy.move.deadline if request.deadline is None else request.deadline
     bandwidth = policy.move.bandwidth if request.bandwidth is None else request.bandwidth
+    windows = narrowed(policy.windows, request.bandwidth)
     disks = once(_disk_plans(to_move, request, inventory, bandwidth))
+    begins = windows.rate(now, bandwidth)  # with that limit, if it begins now
     total = sum(disk.copy_bytes + sum(layer.copy_bytes for layer in disk.layers) for disk in disks)
     past_rate = _past_rate(disks, inventory)
-    fastest = _fastest(bandwidth, disks, policy)
+    fastest = _fastest(begins, disks, policy)
     copy_seconds = estimate.seconds(total, fastest, past_rate)
     if policy.mirror.granularity is None:
         disks = _granular(disks, inventory, fastest, past_rate)
@@ -65,6 +68,8 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         nvram=nvram,
         max_pause=max_pause,
         deadline=deadline,
+        now=now,
+        windows=windows,
         copy_seconds=copy_seconds,
         granularities={disk.target: disk.granularity for disk in disks},
         no_snapshot=snapshot_possible(facts),
@@ -106,6 +111,8 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         media=media.plans,
         priority=request.priority,
         wait=request.wait,
+        windows=windows,
+        at=request.at,
     )
 
 

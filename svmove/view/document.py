@@ -13,6 +13,7 @@ from svmove.move.outcome import of_record
 from svmove.move.tasks import Task
 from svmove.moves import Finding, Plan, Terms
 from svmove.outcomes import Outcome
+from svmove.windows import Moment
 
 SCHEMA = 1
 
@@ -60,6 +61,7 @@ def _task(task: Task) -> dict[str, Any]:
         "host": task.host,
         "priority": task.priority,
         "waits": None if task.waits is None else _waits(task.waits),
+        "cutover": moment(task.cutover),
     }
 
 
@@ -91,7 +93,12 @@ def decision(found: Decision) -> dict[str, Any]:
 
 
 def terms(move: str, found: Terms, process: int | None) -> dict[str, Any]:
-    return {"schema": SCHEMA, "move": move, **dataclasses.asdict(found), "process": process}
+    told = {**dataclasses.asdict(found), "cutover": moment(found.cutover)}
+    return {"schema": SCHEMA, "move": move, **told, "process": process}
+
+
+def moment(found: Moment | None) -> dict[str, Any] | None:
+    return None if found is None else {"at": found.at, "zone": found.zone, "local": found.local.isoformat()}
 
 
 def leftovers(found: Sequence[Leftover], removed: Collection[int]) -> dict[str, Any]:
@@ -123,6 +130,7 @@ def plan(plan: Plan) -> dict[str, Any]:
         "verify": plan.verify,
         "max_pause": plan.max_pause,
         "deadline": plan.deadline,
+        "cutover": moment(plan.windows.opens(plan.created, plan.at)),
         "trim": plan.trim,
         "freeze": plan.freeze,
         "disks": [

@@ -13,6 +13,7 @@ from svmove.move.outcome import of_record
 from svmove.move.tasks import Task, TaskState
 from svmove.units import show_duration, show_rate
 from svmove.view import tables
+from svmove.windows import Moment
 
 _STATES = {
     TaskState.RUNNING: "green",
@@ -49,7 +50,18 @@ def tasks(found: Sequence[Task]) -> RenderableType:
         )
     queued = [Text(f"{task.move} {task.waits}", style="dim") for task in found if task.waits is not None]
     todo = [Text(_ADVICE[task.state].format(task.move), style="dim") for task in found if task.state in _ADVICE]
+    todo += [
+        Text(
+            f"{task.move} is switched from {_hour(task.cutover)} on: svmove set {task.move} --cutover now", style="dim"
+        )
+        for task in found
+        if task.cutover is not None
+    ]
     return Group(made, *queued, *todo)
+
+
+def _hour(opens: Moment) -> str:
+    return f"{opens.local:%Y-%m-%d %H:%M} ({opens.zone})"
 
 
 def _remaining(figures: Figures | None) -> str:

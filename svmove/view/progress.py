@@ -81,7 +81,7 @@ class ProgressView(AbstractContextManager["ProgressView"]):
             return
         if self._bars is not None:
             self._bar(self._bars, seen.target, seen)
-        elif time.monotonic() - self._line_at >= _LINE_EVERY:
+        elif seen.phase != "ready" and time.monotonic() - self._line_at >= _LINE_EVERY:  # which may last for hours
             self._line_at = time.monotonic()
             self._console.print(Text(f"{seen.phase} {seen.target}: {show_size(seen.done)} of {show_size(seen.end)}"))
 

@@ -115,14 +115,16 @@ def plan(found: Plan) -> RenderableType:
                 right=("to copy",),
             )
         )
-        cap = [disk.bandwidth for disk in found.disks if disk.bandwidth is not None]
+        cap = found.windows.rate(found.created, found.bandwidth)
+        opens = found.windows.opens(found.created, found.at)
         parts.append(
             Text(
                 f"method {found.method} ({found.why}), "
                 f"{show_size(found.copy_bytes)} in about {show_duration(found.copy_seconds)}"
-                + (f" at {show_rate(sum(cap))}" if cap else "")
+                + (f" at {show_rate(cap)}" if cap else "")
                 + (f", pause at most {show_duration(found.max_pause)}" if found.method is not Method.OFFLINE else "")
                 + (f", cutover within {show_duration(found.deadline)}" if found.deadline is not None else "")
+                + (f", cutover from {opens.show(found.created)} on" if opens is not None else "")
                 + f", verification: {found.verify}"
                 + (", trimmed first" if found.trim else "")
                 + (", frozen for the cutover" if found.freeze else "")

@@ -52,6 +52,8 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["move", "web", "--to", "fast", "--max-pause", "0s"], "more than zero"),
         (["move", "web", "--to", "fast", "--disk", "vda,size=1"], "TARGET[=POOL]"),
         (["move", "web", "--to", "fast", "--format", "vmdk"], "keep, raw, qcow2"),
+        (["move", "web", "--to", "fast", "--at", "soon"], "22:00"),
+        (["plan", "web", "--to", "fast", "--at", "22:00 Europe/Berlim"], "Europe/Berlin"),
         (["move", "web", "--to", "fast", "--verify", "maybe"], "cutover, before, none"),
         (["plan", "web", "--to", "fast", "--bandwidth", "200"], "'200'"),
         (["--policy", "/nonexistent.toml", "plan", "web", "--to", "fast"], "/nonexistent.toml"),
@@ -121,6 +123,18 @@ def test_a_plan_changes_nothing(capsys: pytest.CaptureFixture[str], stage: Stage
     assert json.loads(capsys.readouterr().out)["state"] == "planned"
     assert stage.mover().open_moves() == ()
     assert (stage.world.marker, stage.destinations()) == (None, {"vda": False})
+
+
+def test_a_plan_says_from_when_on_the_guest_is_switched(capsys: pytest.CaptureFixture[str], stage: Stage) -> None:
+    words = ["plan", "web", "--to", "fast", "--at", "2100-01-01 22:00 Europe/Berlin"]
+    assert run([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    expected = {"at": 4102520400.0, "zone": "Europe/Berlin", "local": "2100-01-01T22:00:00+01:00"}
+    assert (found["cutover"], found["findings"][0]["code"]) == (expected, "cutover-waits")
+    assert run(words) == 0
+    assert "cutover from 2100-01-01 22:00 (Europe/Berlin) on" in capsys.readouterr().out.replace("\n", " ")
+    assert run([*words, "--deadline", "2h", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["findings"][0]["code"] == "window-after-deadline"
 
 
 @pytest.mark.parametrize("command", ["move", "plan"])

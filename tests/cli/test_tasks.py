@@ -82,6 +82,7 @@ def test_a_task_has_these_keys(capsys: Captured, stage: Stage) -> None:
         "host": None,
         "priority": "normal",
         "waits": None,
+        "cutover": None,
     }
 
 
@@ -292,13 +293,28 @@ def test_a_move_is_given_other_terms(capsys: Captured, stage: Stage) -> None:
     move = left(stage)
     assert run(["set", move, "--bandwidth", "50MiB/s", "--json"]) == 0
     found = {"schema": 1, "move": move, "bandwidth": 50 << 20, "max_pause": 2.0, "deadline": None, "process": None}
-    assert document(capsys) == found
+    assert document(capsys) == {**found, "cutover": None}
     assert run(["set", move, "--bandwidth", "none", "--max-pause", "1s", "--deadline", "2h"]) == 0
     said = capsys.readouterr().out
     assert (
         said
         == f"bandwidth none, pause at most 1.0 s, deadline 2 h 0 min\nnobody works on it now: svmove resume {move}\n"
     )
+
+
+def test_the_hour_of_the_switch_is_changed(capsys: Captured, stage: Stage) -> None:
+    move = left(stage)
+    assert run(["set", move, "--cutover", "2100-01-01T22:00+00:00", "--json"]) == 0
+    cutover = document(capsys)["cutover"]
+    assert (cutover["at"], cutover["local"][:5]) == (4102524000.0, "2100-")
+    assert run(["set", move, "--cutover", "2100-01-01 22:00 UTC"]) == 0
+    assert ", cutover from 2100-01-01 22:00 (UTC) on\n" in capsys.readouterr().out
+    assert run(["tasks", "--json"]) == 0
+    assert document(capsys)["tasks"][0]["cutover"]["zone"] == "UTC"
+    assert run(["tasks"]) == 0
+    assert "is switched from 2100-01-01 22:00 (UTC) on" in capsys.readouterr().out
+    assert run(["set", move, "--cutover", "now", "--json"]) == 0
+    assert stage.journal.requests.changes(move)["cutover"]["at"] < 4102524000.0
 
 
 @pytest.mark.parametrize(
@@ -308,6 +324,8 @@ def test_a_move_is_given_other_terms(capsys: Captured, stage: Stage) -> None:
         (["--bandwidth", "50"], 2),
         (["--max-pause", "soon"], 2),
         (["--max-pause", "1ms"], 3),
+        (["--cutover", "soon"], 2),
+        (["--cutover", "2020-01-01T00:00"], 2),
     ],
 )
 def test_terms_without_meaning_are_refused(capsys: Captured, stage: Stage, words: list[str], code: int) -> None:

@@ -19,7 +19,9 @@ from svmove.moves import Plan
 from svmove.policy import Policy
 from svmove.requests import Method
 from svmove.volumes import NVRAM
-from tests.fake import CrashError, Faults
+from svmove.windows import Moment
+from tests.builders import NOW
+from tests.fake import CrashError, Faults, ViolationError
 from tests.move.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -172,6 +174,41 @@ def test_a_guest_that_is_off_when_a_crashed_move_is_resumed_can_start_again(
             assert any(file.content() == stage.world.drives["vda"].truth for file in stage.world.files.values()), where
             continue
         stage.world.check_copies()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("make", [crash, lose], ids=lambda make: make.__name__)
+def test_whatever_hits_a_move_that_waits_for_its_hour_it_is_switched_then(
+    tmp_path: Path, make: Callable[[str, str], BaseException], method: Method
+) -> None:
+    at = 1.5
+    calls = {"next", "enter", "job", "domain", "set_sources", "suspend"}
+
+    def guarded(stage: Stage) -> Stage:
+        def not_yet() -> None:
+            if stage.world.time < at:
+                raise ViolationError("the guest is switched before its hour")
+
+        stage.world.before |= {"request_pivot": not_yet, "set_sources": not_yet}
+        return stage
+
+    for number, stage, plan, struck in every_call(
+        tmp_path,
+        make,
+        "vda",
+        after_effect=False,
+        prepare=guarded,
+        only=lambda _number, call: call in calls,
+        method=method,
+        at=Moment(at=NOW + at, zone="UTC"),
+    ):
+        if untouched(stage, plan):
+            continue
+        where = f"call {number}, {struck}"
+        try:
+            assert resumed(stage, plan) in ("done", "held"), where
+        except SvmoveError as error:
+            raise AssertionError(where) from error
 
 
 @pytest.mark.parametrize("still_runs", [True, False])

@@ -27,7 +27,8 @@ from svmove.policy import MovePolicy, Policy, SpacePolicy
 from svmove.requests import Allocation, Base, DiskRequest, Format, Method, Request, Verify
 from svmove.units import GiB, MiB
 from svmove.volumes import Taken
-from tests.builders import disk, domain, image, inventory, planned, pool, request
+from svmove.windows import Moment
+from tests.builders import NOW, disk, domain, image, inventory, planned, pool, request
 
 VDA = "/pools/slow/web-vda.qcow2"
 C1 = Checkpoint(name="c1", targets=("vda", "vdb"))
@@ -123,6 +124,17 @@ FIRES = [
         says="channel",
     ),
     Fires(code="deadline-short", asked=request(deadline=1.0), says="--deadline", level=Level.WARN),
+    Fires(
+        code="cutover-waits",
+        asked=request(at=Moment(at=NOW + 7200, zone="UTC")),
+        says="from 2023-11-15 00:13:20 (UTC) on",
+        level=Level.NOTE,
+    ),
+    Fires(
+        code="window-after-deadline",
+        asked=request(at=Moment(at=NOW + 7200, zone="UTC"), deadline=3600.0),
+        says="--deadline 3h",
+    ),
     # disk_checks
     Fires(code="no-such-disk", asked=named(DiskRequest(target="vdb")), target="vdb", says="vda"),
     # media
@@ -574,6 +586,8 @@ NOT = [
     ("no-discard", request(), inventory()),
     ("no-discard", request(trim=True), inventory(disk(discard="unmap"), agent=Agent.ANSWERS)),
     ("deadline-short", request(deadline=3600.0), inventory()),
+    ("cutover-waits", request(at=Moment(at=NOW - 1, zone="UTC")), inventory()),
+    ("window-after-deadline", request(at=Moment(at=NOW + 60, zone="UTC"), deadline=3600.0), inventory()),
     ("name-taken", request(), inventory(domain=domain(marker="m-1"), names={"fast": frozenset({"web-vda.qcow2"})})),
     ("no-permission", request(), inventory(domain=domain(live=(), state=DomainState.OFF), can_read_host=False)),
     ("no-such-disk", named(), inventory(domain=domain(live=(), state=DomainState.OFF))),  # "off" says it all

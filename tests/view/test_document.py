@@ -91,6 +91,7 @@ def test_the_document_of_a_plan_has_these_keys() -> None:
         "verify",
         "max_pause",
         "deadline",
+        "cutover",
         "media",
         "trim",
         "freeze",
