@@ -130,6 +130,7 @@ class Domain:
     job: str = ""
     marker: str | None = None  # the id of the move that says it owns the domain
     marked: tuple[MarkedDisk, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()  # of its <metadata>: the path of an element or attribute, and its text
 
     @property
     def disks(self) -> tuple[Disk, ...]:

@@ -11,10 +11,11 @@ import svmove
 FLOORS = {
     **dict.fromkeys(("errors", "units", "model", "ports", "ports_host", "clock", "policy", "policy_file", "redact"), 0),
     **dict.fromkeys(("requests", "volumes", "moves", "outcomes", "decisions", "location", "blockdev"), 0),
+    **dict.fromkeys(("affinity", "budgets", "fleet", "latency", "proposals"), 0),
     **dict.fromkeys(("virt", "host"), 1),
     **dict.fromkeys(("plan", "journal"), 2),
     "move": 3,
-    **dict.fromkeys(("mover", "view"), 4),
+    **dict.fromkeys(("mover", "placer", "view"), 4),
     **dict.fromkeys(("cli", "lab"), 5),
 }
 # Drawn in the plan of the house, beside those that go down.
