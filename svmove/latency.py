@@ -1,9 +1,10 @@
 """From counters of requests to latencies and loads: what a pool is like, and what a disk asks of it. Pure.
 
-Times are seconds. The figure of a pool is the 90th percentile over the intervals between samples, as in VMware's Storage
-DRS: a peak counts, a single outlier does not.
+Times are seconds. The figure of a pool is the 90th percentile over the intervals between samples, as in VMware's
+Storage DRS: a peak counts, a single outlier does not.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latencies:
-    """`pools`: the percentile of each pool's intervals. `loads`: each disk's requests under way, on average over time."""
+    """`pools`: the percentile of each pool's intervals. `loads`: each disk's requests under way, on average."""
 
     pools: Mapping[str, float]
     loads: Mapping[DiskKey, float]
@@ -45,7 +46,7 @@ def latencies(samples: Sequence[Sample]) -> Latencies:
     of_pool: dict[str, list[float]] = {}
     busy: dict[DiskKey, float] = {}
     covered: dict[DiskKey, float] = {}
-    for before, after in zip(samples, samples[1:], strict=False):
+    for before, after in itertools.pairwise(samples):
         seconds = after.at - before.at
         if seconds <= 0:
             continue

@@ -8,7 +8,7 @@ refused, never guessed at.
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -19,10 +19,12 @@ import tenacity
 from sqlalchemy import exc
 
 from svmove.errors import JournalError, NotFoundError, RefusedError
-from svmove.journal import schema
+from svmove.fleet import DiskKey
+from svmove.journal import history, schema
 from svmove.journal.board import Board, Notice
 from svmove.journal.records import Entry, Kind, Record, Summary
 from svmove.journal.requests import Requests
+from svmove.journal.samples import Samples
 from svmove.moves import Plan
 from svmove.redact import redact
 
@@ -62,6 +64,7 @@ class Journal:
         self._prepare()
         self.board = Board(self.url)
         self.requests = Requests(self._transaction)
+        self.samples = Samples(self._transaction)
 
     @tenacity.retry(
         # Turning a new file to WAL fails at once, without SQLite's own waiting, while another first run does it too.
@@ -235,6 +238,10 @@ class Journal:
             for data in map(json.loads, rows):
                 found.setdefault((data["from"], data["to"]), data["rate"])
             return found
+
+    def moved(self, uri: str, since: float, besides: Collection[str]) -> dict[DiskKey, float]:
+        """By disk, when it was moved last (Unix time), but by moves whose phase is one of `besides`."""
+        return history.moved(self._transaction, uri, since, besides)
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:

@@ -1,7 +1,7 @@
 """Which moves would relieve pools that are too full, too slow, or hold what a rule wants elsewhere. Pure.
 
-Nothing goes to and fro: a pool takes only what leaves it below both thresholds, so it is not relieved of that by the next
-call; a disk that was moved lately stays; and a pool must end better than the source was, by a least difference.
+Nothing goes to and fro: a pool takes only what leaves it below both thresholds, so the next call does not relieve it of
+that; a disk that was moved lately stays; and a pool must end better than the source was, by a least difference.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from svmove.plan.breaches import misplaced
 from svmove.plan.candidates import bundles, takes
 from svmove.plan.heat import Heat
 from svmove.plan.ledger import Bundle, Ledger
-from svmove.plan.placement import outlook
+from svmove.plan.placement import known, outlook
 from svmove.plan.rounds import Step, in_rounds, proposals
 from svmove.plan.rules import Rules
 from svmove.policy import BalancePolicy, Policy
@@ -88,7 +88,7 @@ class _Search:
             if source is None:
                 return
             choice = max(
-                choose(source), key=lambda c: (c.score, -c.what.thin, c.to, str(c.what.disks[0])), default=None
+                choices(source), key=lambda c: (c.score, -c.what.thin, c.to, str(c.what.disks[0])), default=None
             )
             if choice is None:
                 given_up.add(source)
@@ -188,7 +188,9 @@ class _Search:
 
 
 def balance(fleet: Fleet, policy: Policy, pools: Sequence[str] = (), *, now: float) -> Balance:
-    """`pools`: only between these; `now`: Unix time."""
+    """`pools`: only between these; `now`: Unix time. Raises NotFoundError."""
+    for name in pools:
+        known(fleet, name)
     search = _Search(fleet, policy, pools, now)
     search.run()
     before = Ledger(fleet, search.rules, policy)

@@ -1,7 +1,8 @@
 """What each pool has, and has taken, while placing is thought through: room, promises, who is there.
 
-Invariant: `fits` says yes only to what leaves every reserve free, keeps every overcommit limit and brings no two
-parties of an `apart` rule into one pool, however full or mixed the pools were before.
+Invariant: `fits` says yes only to what leaves every reserve free, keeps every overcommit limit, brings no two
+parties of an `apart` rule into one pool and gives no volume a name that is taken, however full or mixed the pools were
+before.
 """
 
 from collections import defaultdict
@@ -22,6 +23,7 @@ class Bar(StrEnum):
     ROOM = "room"
     PROMISE = "overcommit"
     APART = "apart"
+    NAME = "name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,11 @@ class Ledger:
             for name, pool in self.pools.items()
             if (limit := policy.overcommit(name)) is not None
         }
+        self._names: dict[str, set[str]] = defaultdict(set)
+        for disk in fleet.disks:
+            self._names[disk.pool].add(disk.volume)
+        for loose in fleet.loose:
+            self._names[loose.pool].add(loose.volume)
         self._there: dict[tuple[tuple[int, str], str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for disk in fleet.disks if rules.apart else ():
             self._enter(disk.pool, rules.apart.get(disk.key, ()))
@@ -93,6 +100,7 @@ class Ledger:
         made = object.__new__(type(self))
         made.pools, made._thin, made.capacity = self.pools, self._thin, self.capacity
         made.room, made.free, made.promises = dict(self.room), dict(self.free), dict(self.promises)
+        made._names = defaultdict(set, {pool: set(names) for pool, names in self._names.items()})
         made._there = defaultdict(lambda: defaultdict(int))
         for key, parties in self._there.items():
             made._there[key] = defaultdict(int, parties)
@@ -109,7 +117,10 @@ class Ledger:
             return Bar.ROOM
         if pool in self.promises and what.promised > self.promises[pool]:
             return Bar.PROMISE
-        return Bar.APART if what.parties and self._meets(what, pool) else None
+        if what.parties and self._meets(what, pool):
+            return Bar.APART
+        names = self._names[pool]
+        return Bar.NAME if any(disk.volume in names for disk in what.disks) else None
 
     def fits(self, what: Bundle, pool: str) -> bool:
         return self.bar(what, pool) is None
@@ -117,11 +128,13 @@ class Ledger:
     def put(self, what: Bundle, pool: str) -> None:
         """It arrives, or is on its way: from now on it takes its room there."""
         self._take(what, pool, 1)
+        self._names[pool].update(disk.volume for disk in what.disks if disk.volume)
         self._enter(pool, what.parties)
 
     def undo(self, what: Bundle, pool: str) -> None:
         """It is not put there after all."""
         self._take(what, pool, -1)
+        self._names[pool].difference_update(disk.volume for disk in what.disks)
         self._leave(pool, what.parties)
 
     def leave(self, what: Bundle) -> None:
@@ -131,6 +144,7 @@ class Ledger:
         self.free[place] += what.freed
         if what.source in self.promises:
             self.promises[what.source] += what.promised
+        self._names[what.source].difference_update(disk.volume for disk in what.disks)
         self._leave(what.source, what.parties)
 
     def fill(self, pool: str, more: int = 0) -> float:

@@ -14,9 +14,10 @@ from svmove.policy import Policy
 from svmove.proposals import Evacuation, Places, PoolOutlook, Unmovable, Why
 
 _BARS = {
-    Bar.ROOM: "has no room",
-    Bar.PROMISE: "would be overcommitted",
+    Bar.ROOM: "no room",
+    Bar.PROMISE: "overcommitted by it",
     Bar.APART: "has what it is to be apart from",
+    Bar.NAME: "has a volume of that name",
 }
 
 
@@ -25,7 +26,7 @@ def evacuate(fleet: Fleet, policy: Policy, pool: str, to: Sequence[str] = (), *,
 
     Raises NotFoundError, and RefusedError when a pool that is named takes nothing.
     """
-    left = _known(fleet, pool)
+    left = known(fleet, pool)
     rules = Rules(policy.affinity, fleet.disks)
     targets = _targets(fleet, rules, left, to)
     disks = [disk for disk in fleet.disks if disk.pool == pool]
@@ -66,7 +67,7 @@ def place(
     Raises NotFoundError.
     """
     for name in pools:
-        _known(fleet, name)
+        known(fleet, name)
     owner = next((disk for disk in fleet.disks if disk.guest == guest), None)
     if guest is not None and owner is None:
         raise NotFoundError("domain", guest, {disk.guest for disk in fleet.disks})
@@ -123,7 +124,8 @@ def outlook(names: Collection[str], before: Ledger, after: Ledger) -> tuple[Pool
     )
 
 
-def _known(fleet: Fleet, name: str) -> FleetPool:
+def known(fleet: Fleet, name: str) -> FleetPool:
+    """Raises NotFoundError with the nearest names."""
     if (pool := fleet.pool(name)) is None:
         raise NotFoundError("pool", name, (pool.name for pool in fleet.pools))
     return pool
@@ -136,7 +138,7 @@ def _targets(fleet: Fleet, rules: Rules, left: FleetPool, to: Sequence[str]) -> 
     if not to:
         others = (pool for pool in fleet.pools if pool.place != left.place)
         return [pool for pool in others if takes(pool, rules) is None]
-    named = [_known(fleet, name) for name in dict.fromkeys(to)]
+    named = [known(fleet, name) for name in dict.fromkeys(to)]
     for pool in named:
         why = "it is the one that is to be emptied" if pool.name == left.name else takes(pool, rules)
         if why is not None:
@@ -146,7 +148,7 @@ def _targets(fleet: Fleet, rules: Rules, left: FleetPool, to: Sequence[str]) -> 
 
 def _left_over(what: Bundle, ledger: Ledger, rules: Rules) -> Stay:
     bars = {name: bar for name in what.pools if (bar := ledger.bar(what, name)) is not None}
-    told = "; ".join(f"{some(names)} {_BARS[bar]}" for bar, names in _by_bar(bars).items())
+    told = "; ".join(f"{some(names)}: {_BARS[bar]}" for bar, names in _by_bar(bars).items())
     if (number := rules.together.get(what.disks[0].key)) is not None:
         told += f" (kept together by the rule {rules.why_together[number]})"
     if set(bars.values()) == {Bar.APART}:
