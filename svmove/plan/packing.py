@@ -4,15 +4,18 @@ By decreasing size, then a search for what was left over, then one for evenness:
 comes to what solvers find. Deterministic: the same fleet gives the same plan.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from svmove.plan.ledger import Bundle, Ledger
+from svmove.plan.ledger import Bar, Bundle, Ledger
 
 Preference = Callable[[Ledger, Bundle, str], tuple[float, ...]]
 
-# Of the repair: so many bundles of a pool are tried to be sent on for one that has no room. More found nothing more.
-_TRIED = 64
+# Of the repair: so many bundles of a pool are tried to be sent on for one that has no room; and so many in all, which
+# takes about a second. More found nothing more (bench/packing.py).
+_TRIED = 32
+_EFFORT = 50_000
 # Of the search for evenness: each round moves one bundle away from the fullest pool.
 _ROUNDS = 2000
 
@@ -36,7 +39,8 @@ def pack(bundles: Sequence[Bundle], ledger: Ledger, slow: Mapping[str, bool]) ->
     best = _greedy(bundles, ledger, spread)
     if best.left:
         packed = _greedy(bundles, ledger, tight)
-        best = min((_repair(bundles, found) for found in (best, packed)), key=lambda found: _missing(bundles, found))
+        repaired = (_Repair(bundles, found).run() for found in (best, packed))
+        best = min(repaired, key=lambda found: _missing(bundles, found))
     return _even(bundles, best, slow)
 
 
@@ -60,79 +64,99 @@ def _greedy(bundles: Sequence[Bundle], ledger: Ledger, preference: Preference) -
     return Packing(pools=pools, left=tuple(left), ledger=now)
 
 
-def _repair(bundles: Sequence[Bundle], found: Packing) -> Packing:
-    """Room is made for what was left over: one bundle goes from the pool that it would go to into another one; and
-    where a smaller one that has a pool takes the place of a larger one, the smaller one is left."""
-    now, pools, left = found.ledger.copy(), dict(found.pools), list(found.left)
-    there: dict[str, set[int]] = {}
-    for number, pool in pools.items():
-        there.setdefault(pool, set()).add(number)
-    still: list[int] = []
-    queue = sorted(left, key=lambda n: (-bundles[n].thin, n))
-    for number in queue:
-        if not _push(number, bundles, now, pools, there) and not _swap(number, bundles, now, pools, there, queue):
-            still.append(number)
-    return Packing(pools=pools, left=tuple(still), ledger=now)
+class _Repair:
+    """Room is made for what was left over: one bundle goes from the pool that it would go to into another one; or where
+    a smaller one has taken a place, it gets that, and the smaller one is left."""
 
+    def __init__(self, bundles: Sequence[Bundle], found: Packing) -> None:
+        self._bundles = bundles
+        self._now = found.ledger.copy()
+        self._pools = dict(found.pools)
+        self._left = found.left
+        self._trials = 0
+        # Of each pool its bundles by size: those that would be enough are found at once.
+        self._there: dict[str, list[tuple[int, int]]] = {pool: [] for pool in self._now.pools}
+        for number, pool in self._pools.items():
+            self._there[pool].append((bundles[number].thin, number))
+        for sizes in self._there.values():
+            sizes.sort()
 
-def _push(
-    number: int, bundles: Sequence[Bundle], now: Ledger, pools: dict[int, str], there: dict[str, set[int]]
-) -> bool:
-    what = bundles[number]
-    for pool in what.pools:
-        if now.fits(what, pool):
-            _settle(number, pool, bundles, now, pools, there)
-            return True
-        short = now.need(what, pool) - now.room[now.pools[pool].place]
-        # The smallest that is enough finds another place most easily.
-        able = [n for n in there.get(pool, ()) if now.need(bundles[n], pool) >= short and len(bundles[n].pools) > 1]
-        for other in sorted(able, key=lambda n: (bundles[n].thin, n))[:_TRIED]:
-            now.undo(bundles[other], pool)
-            new = next((p for p in bundles[other].pools if p != pool and now.fits(bundles[other], p)), None)
-            if new is not None and now.fits(what, pool):
-                there[pool].discard(other)
-                _settle(other, new, bundles, now, pools, there)
-                _settle(number, pool, bundles, now, pools, there)
+    def run(self) -> Packing:
+        still: list[int] = []
+        queue = sorted(self._left, key=lambda n: (-self._bundles[n].thin, n))
+        for number in queue:
+            if self._trials > _EFFORT or not (self._push(number) or self._swap(number, queue)):
+                still.append(number)
+        return Packing(pools=self._pools, left=tuple(still), ledger=self._now)
+
+    def _push(self, number: int) -> bool:
+        what, now = self._bundles[number], self._now
+        for pool in what.pools:
+            bar = now.bar(what, pool)
+            if bar is None:
+                self._settle(number, pool)
                 return True
-            now.put(bundles[other], pool)
-    return False
+            for other in self._in_the_way(what, pool, bar):
+                self._take_out(other, pool)
+                if now.fits(what, pool):
+                    # First this one is there: pools may share their room.
+                    self._settle(number, pool)
+                    if (new := self._elsewhere(other, pool)) is not None:
+                        self._settle(other, new)
+                        return True
+                    self._take_out(number, pool)
+                self._settle(other, pool)
+        return False
 
+    def _elsewhere(self, number: int, pool: str) -> str | None:
+        what = self._bundles[number]
+        return next((other for other in what.pools if other != pool and self._now.fits(what, other)), None)
 
-def _swap(
-    number: int,
-    bundles: Sequence[Bundle],
-    now: Ledger,
-    pools: dict[int, str],
-    there: dict[str, set[int]],
-    queue: list[int],
-) -> bool:
-    """It takes the place of the smallest with which it fits; that one is tried once more, at the queue's end."""
-    what = bundles[number]
-    for pool in what.pools:
-        smaller = [n for n in there.get(pool, ()) if bundles[n].freed < what.freed]
-        for other in sorted(smaller, key=lambda n: (bundles[n].freed, n))[:_TRIED]:
-            now.undo(bundles[other], pool)
-            if now.fits(what, pool):
-                there[pool].discard(other)
-                del pools[other]
-                _settle(number, pool, bundles, now, pools, there)
-                queue.append(other)
-                return True
-            now.put(bundles[other], pool)
-    return False
+    def _swap(self, number: int, queue: list[int]) -> bool:
+        """The smaller one is tried once more, at the queue's end."""
+        what = self._bundles[number]
+        for pool in what.pools:
+            bar = self._now.bar(what, pool)
+            for other in self._in_the_way(what, pool, bar) if bar is not None else ():
+                if self._bundles[other].freed >= what.freed:
+                    break
+                self._take_out(other, pool)
+                if self._now.fits(what, pool):
+                    self._settle(number, pool)
+                    queue.append(other)
+                    return True
+                self._settle(other, pool)
+        return False
 
+    def _in_the_way(self, what: Bundle, pool: str, bar: Bar) -> list[int]:
+        """The smallest that is enough finds another place most easily."""
+        there = self._there[pool]
+        if bar in (Bar.ROOM, Bar.PROMISE):
+            short = self._now.need(what, pool) - self._now.room[self._now.pools[pool].place]
+            first = bisect_left(there, (short, 0))
+            found = [number for _, number in there[first : first + _TRIED]]
+        else:
+            rules = {rule for rule, _ in what.parties}
+            names = {disk.volume for disk in what.disks}
+            found = [
+                number
+                for _, number in there
+                if any(rule in rules for rule, _ in self._bundles[number].parties)
+                or any(disk.volume in names for disk in self._bundles[number].disks)
+            ][:_TRIED]
+        self._trials += len(found)
+        return found
 
-def _settle(
-    number: int,
-    pool: str,
-    bundles: Sequence[Bundle],
-    now: Ledger,
-    pools: dict[int, str],
-    there: dict[str, set[int]],
-) -> None:
-    now.put(bundles[number], pool)
-    pools[number] = pool
-    there.setdefault(pool, set()).add(number)
+    def _take_out(self, number: int, pool: str) -> None:
+        self._now.undo(self._bundles[number], pool)
+        there = self._there[pool]
+        del there[bisect_left(there, (self._bundles[number].thin, number))]
+        del self._pools[number]
+
+    def _settle(self, number: int, pool: str) -> None:
+        self._now.put(self._bundles[number], pool)
+        insort(self._there[pool], (self._bundles[number].thin, number))
+        self._pools[number] = pool
 
 
 def _even(bundles: Sequence[Bundle], found: Packing, slow: Mapping[str, bool]) -> Packing:
@@ -147,8 +171,10 @@ def _even(bundles: Sequence[Bundle], found: Packing, slow: Mapping[str, bool]) -
             break
         number, to = step
         now.undo(bundles[number], fullest)
+        now.put(bundles[number], to)
+        pools[number] = to
         there[fullest].discard(number)
-        _settle(number, to, bundles, now, pools, there)
+        there.setdefault(to, set()).add(number)
     return Packing(pools=pools, left=found.left, ledger=now)
 
 
