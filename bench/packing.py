@@ -141,7 +141,8 @@ def cp_sat(given: Problem, limit: float) -> Result:
     solver.parameters.max_time_in_seconds = limit / 2
     solver.parameters.num_workers = 2
     model.maximize(placed)
-    solver.solve(model)
+    if solver.solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return Result(pools={}, seconds=time.perf_counter() - began)
     first = {n: p for (n, p), var in x.items() if solver.boolean_value(var)}
     model.add(placed >= sum(given.bundles[n].thin // MiB for n in first))
     for key, var in x.items():

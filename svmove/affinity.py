@@ -88,9 +88,13 @@ class AffinityPolicy:
     def is_closed(self, pool: str) -> bool:
         return _any(self.closed, pool)
 
-    @property
-    def empty(self) -> bool:
-        return not (self.together or self.apart or self.exclude or self.pin or self.closed)
+    def concerns(self, guest: str, targets: Iterable[str], tags: Tags) -> bool:
+        """Whether a rule says where a guest's disks may be."""
+        named = list(targets)
+        return any(
+            rule.has_guest(guest, tags) or any(rule.has_disk(guest, target) for target in named)
+            for rule in (*self.together, *self.apart, *self.pin)
+        )
 
 
 def pool_matches(pools: Iterable[str], pool: str) -> bool:

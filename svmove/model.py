@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from svmove.fleet import FleetDisk
 from svmove.location import Secret, SecretState
 from svmove.volumes import Taken
 
@@ -276,17 +277,14 @@ class Inventory:
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)
     # Our disks' paths that somebody else names too: another domain, or a volume that is based on it → who.
     used_elsewhere: Mapping[str, str] = field(default_factory=dict)
-    # Bytes per second of earlier moves, by (pool, pool).
-    past_rates: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    past_rates: Mapping[tuple[str, str], float] = field(default_factory=dict)  # of earlier moves, bytes/s, by pools
     versions: Versions = Versions(libvirt=0, qemu=0)
     scratch_free: int = 0
-    # Targets that a block job, not ours, holds.
-    jobs: Mapping[str, str] = field(default_factory=dict)
+    jobs: Mapping[str, str] = field(default_factory=dict)  # by target: a block job, not ours, that holds it
     can_read_host: bool = True
     # What the guest writes now, by target, of the disks that are meant. Empty when it is off.
     writes: Mapping[str, WriteRate] = field(default_factory=dict)
-    # By target: how a copy out of process would go; of the files below the disk, by TARGET:1 and so on, the nearest
-    # first. Missing: not known.
+    # By target (of files below the disk TARGET:1 and so on, the nearest first): how a copy out of process would go.
     offloads: Mapping[str, CopyWay] = field(default_factory=dict)
     filesystems: Mapping[str, str] = field(default_factory=dict)  # by pool; several may share one
     buffered: frozenset[str] = frozenset()  # pools whose file system knows no O_DIRECT
@@ -296,6 +294,7 @@ class Inventory:
     agent: Agent | None = None  # None: nobody has asked, since nothing needs it
     secrets: Mapping[Secret, SecretState] = field(default_factory=dict)  # of the disks, the pools and the request
     locked: Mapping[str, str] = field(default_factory=dict)  # by path: why the disk's secret does not open it
+    fleet: tuple[FleetDisk, ...] = ()  # all disks of all guests, if a rule of the policy concerns this one
 
     def pool(self, name: str) -> Pool | None:
         return next((pool for pool in self.pools if pool.name == name), None)

@@ -2,7 +2,8 @@
 
 import dataclasses
 import tomllib
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ def _quantities(table: type[Any], values: Any, where: str) -> Any:
             continue
         if dataclasses.is_dataclass(field.type) and isinstance(field.type, type):
             read[key] = _quantities(field.type, value, f"{where}{key}.")
+        elif (inner := _named_tables(field.type)) is not None and isinstance(value, dict):
+            read[key] = {name: _quantities(inner, one, f"{where}{key}.{name}.") for name, one in value.items()}
         elif (unit := field.metadata.get("unit")) is not None:
             if not isinstance(value, str):
                 raise UsageError(
@@ -64,6 +67,16 @@ def _quantities(table: type[Any], values: Any, where: str) -> Any:
             except UsageError as error:
                 raise UsageError(f"{where}{key}: {error.text}", remedy=error.remedy) from error
     return read
+
+
+def _named_tables(kind: Any) -> type[Any] | None:
+    """Of a table whose keys are names: what each of its tables is."""
+    last = (None, *typing.get_args(kind))[-1]
+    return (
+        last
+        if isinstance(last, type) and dataclasses.is_dataclass(last) and typing.get_origin(kind) is Mapping
+        else None
+    )
 
 
 _EXAMPLES = {"size": "256MiB", "rate": "200MiB/s", "duration": "500ms"}

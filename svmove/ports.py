@@ -9,10 +9,11 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Protocol
 
-from svmove.fleet import Counters, DiskKey, Survey
+from svmove.fleet import Counters, DiskKey
 from svmove.location import Secret, SecretState
 from svmove.model import Agent, Domain, Event, Job, Pool, Tuning, Versions, Volume
 from svmove.outcomes import Progress
+from svmove.survey import Survey
 from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
 
 

@@ -56,6 +56,7 @@ def test_every_policy_key_has_its_line() -> None:
     keys = {
         f"{table.name}.{key.name}"
         for table in dataclasses.fields(Policy)
+        if dataclasses.is_dataclass(getattr(Policy(), table.name))
         for key in dataclasses.fields(getattr(Policy(), table.name))
     }
     assert len(keys) > 25

@@ -11,7 +11,7 @@ import svmove
 FLOORS = {
     **dict.fromkeys(("errors", "units", "model", "ports", "ports_host", "clock", "policy", "policy_file", "redact"), 0),
     **dict.fromkeys(("requests", "volumes", "moves", "outcomes", "decisions", "location", "blockdev"), 0),
-    **dict.fromkeys(("affinity", "budgets", "fleet", "latency", "proposals"), 0),
+    **dict.fromkeys(("affinity", "budgets", "fleet", "latency", "proposals", "survey"), 0),
     **dict.fromkeys(("virt", "host"), 1),
     **dict.fromkeys(("plan", "journal"), 2),
     "move": 3,

@@ -11,14 +11,14 @@ from dataclasses import replace
 
 from svmove import location
 from svmove.errors import HostError, HypervisorError
-from svmove.fleet import DiskKey, Fleet, FleetDisk, FleetPool, Loose, Stay, Survey
+from svmove.fleet import DiskKey, Fleet, FleetDisk, FleetPool, Loose, Stay
 from svmove.latency import Latencies
 from svmove.model import Disk, Domain, DomainState, Pool, Versions, Volume
-from svmove.plan import fleet_checks
 from svmove.plan.choice import REMOVABLE
-from svmove.plan.fleet_checks import Known
+from svmove.plan.stays import Known, why_it_stays
 from svmove.ports import Hypervisor
 from svmove.ports_host import Host
+from svmove.survey import Survey
 
 
 def look(hypervisor: Hypervisor, host: Host, pools: Iterable[str] | None = None) -> tuple[Survey, dict[str, str]]:
@@ -147,7 +147,6 @@ def _disk(domain: Domain, disk: Disk, known: Known, latencies: Latencies | None)
         and known.users[location.identity(path)] == 1
     ]
     running = domain.state in (DomainState.RUNNING, DomainState.PAUSED)
-    stays = fleet_checks.stays(domain, disk, known)
     return FleetDisk(
         guest=domain.name,
         uuid=domain.uuid,
@@ -160,7 +159,7 @@ def _disk(domain: Domain, disk: Disk, known: Known, latencies: Latencies | None)
         tags=domain.tags,
         # No file can be below a device, LUKS is moved between files, and a guest that is off is.
         files_only=bool(disk.chain) or disk.luks is not None or not running,
-        stays=stays,
+        stays=why_it_stays(domain, disk, known),
         load=0.0 if latencies is None else latencies.loads.get((domain.uuid, disk.target), 0.0),
     )
 

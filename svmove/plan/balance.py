@@ -20,6 +20,9 @@ from svmove.policy import BalancePolicy, Policy
 from svmove.proposals import Balance, PoolOutlook, Proposal, Recommendation, Why
 from svmove.units import show_duration
 
+# Seconds that a disk's move costs whatever its size: rather one that is enough than ten small ones.
+_EACH = 30.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Choice:
@@ -135,11 +138,11 @@ class _Search:
             estimate.seconds(max(disk.allocation, 1), None, self.fleet.past_rates.get((disk.pool, pool)))
             for disk in what.disks
         )
-        return seconds * (1 + what.load)
+        return (seconds + _EACH * len(what.disks)) * (1 + what.load)
 
     def _rules(self) -> None:
         """What lies where a rule does not want it goes to where it may be."""
-        wrong = misplaced(self.fleet, self.rules, set(self.names))
+        wrong = misplaced(self.fleet.disks, self.rules, set(self.names))
         for name in self.names:
             for what in list(self.from_[name]):
                 text = next((wrong[disk.key] for disk in what.disks if disk.key in wrong), None)
@@ -158,7 +161,7 @@ class _Search:
         """Of two that are to be apart it is enough that one goes."""
         if self._wrong is None:
             gone = {disk.key: to for what, to, _ in self.steps for disk in what.disks}
-            self._wrong = misplaced(self.fleet, self.rules, set(self.names), gone)
+            self._wrong = misplaced(self.fleet.disks, self.rules, set(self.names), gone)
         return any(disk.key in self._wrong for disk in disks)
 
     def _take(self, why: Why, choice: _Choice, text: str = "") -> None:

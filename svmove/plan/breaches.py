@@ -1,33 +1,36 @@
 """What lies where a rule does not want it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from svmove.fleet import DiskKey, Fleet
+from svmove.fleet import DiskKey, FleetDisk
 from svmove.plan.rules import Rules
 
 
 def misplaced(
-    fleet: Fleet, rules: Rules, pools: Collection[str], moved: Mapping[DiskKey, str] | None = None
+    disks: Sequence[FleetDisk],
+    rules: Rules,
+    pools: Collection[str] | None = None,
+    moved: Mapping[DiskKey, str] | None = None,
 ) -> dict[DiskKey, str]:
-    """By disk, why it should be elsewhere, of those in `pools`. `moved`: where some of them are going to be.
+    """By disk, why it should be elsewhere, of those in `pools`, or in any. `moved`: where some of them are going to be.
 
     Of parties that should be apart, and of a group that is split, the smaller part is what should go.
     """
     gone = moved or {}
-    at = {disk.key: gone.get(disk.key, disk.pool) for disk in fleet.disks}
+    at = {disk.key: gone.get(disk.key, disk.pool) for disk in disks}
     found: dict[DiskKey, str] = {}
-    for disk in fleet.disks:
+    for disk in disks:
         if (rule := rules.pinned_elsewhere(disk, at[disk.key])) is not None:
             found[disk.key] = f"{disk} is pinned elsewhere by {rule}"
     sizes: Counter[tuple[tuple[int, str], str, str]] = Counter()
     there: dict[tuple[tuple[int, str], str], set[str]] = defaultdict(set)
-    for disk in fleet.disks if rules.apart else ():
+    for disk in disks if rules.apart else ():
         for rule_, party in rules.apart.get(disk.key, ()):
             sizes[rule_, at[disk.key], party] += disk.allocation + 1
             there[rule_, at[disk.key]].add(party)
     stays = {key: max(parties, key=lambda one: (sizes[*key, one], one)) for key, parties in there.items()}
-    for disk in fleet.disks if rules.apart else ():
+    for disk in disks if rules.apart else ():
         for rule_, party in rules.apart.get(disk.key, ()):
             pool = at[disk.key]
             if party != stays[rule_, pool]:
@@ -43,4 +46,4 @@ def misplaced(
                 if at[disk.key] != main:
                     text = f"{disk} is to be with others in {main}: {rules.why_together[number]}"
                     found.setdefault(disk.key, text)
-    return {key: text for key, text in found.items() if at[key] in pools}
+    return {key: text for key, text in found.items() if pools is None or at[key] in pools}

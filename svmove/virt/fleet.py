@@ -11,8 +11,9 @@ import libvirt
 from lxml import etree
 
 from svmove import location
-from svmove.fleet import Counters, DiskKey, Survey
+from svmove.fleet import Counters, DiskKey
 from svmove.model import Domain, DomainState, Pool, Volume
+from svmove.survey import Survey
 from svmove.virt import metadata, xml
 from svmove.virt.connection import Connection
 from svmove.virt.sources import get

@@ -10,10 +10,11 @@ import tenacity
 
 from svmove import location
 from svmove.errors import HypervisorError, NotFoundError
-from svmove.fleet import Counters, DiskKey, Survey
+from svmove.fleet import Counters, DiskKey
 from svmove.location import Secret, SecretState
 from svmove.model import Agent, Domain, DomainState, Job, Pool, Tuning, Versions, Volume
 from svmove.policy import RetryPolicy
+from svmove.survey import Survey
 from svmove.virt import (
     agent,
     checkpoints,
@@ -125,11 +126,8 @@ class LibvirtHypervisor:
         return self._connection.ask(lambda c: usage.by_domains(c, besides) | usage.by_volumes(c, ours))
 
     def set_marker(self, uuid: str, move: str | None, disks: Sequence[DiskPlan] = ()) -> None:
-        def write(c: Any) -> None:
-            metadata.write_marker(c.lookupByUUIDString(uuid), move, disks)
-
         try:
-            self._connection.ask(write)
+            self._connection.ask(lambda c: metadata.write_marker(c.lookupByUUIDString(uuid), move, disks))
         except HypervisorError as error:
             # Removing what isn't there is this error in libvirt.
             if move is not None or error.number != libvirt.VIR_ERR_NO_DOMAIN_METADATA:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from svmove.errors import HypervisorError, NotFoundError, NotReadyError
-from svmove.fleet import Counters, DiskKey, Survey
+from svmove.fleet import Counters, DiskKey
 from svmove.location import Secret, SecretState
 from svmove.model import (
     Agent,
@@ -26,6 +26,7 @@ from svmove.model import (
     Versions,
     Volume,
 )
+from svmove.survey import Survey
 from svmove.units import GiB, KiB
 from svmove.volumes import NVRAM, CopyOptions, DiskPlan, VolumeSpec
 from tests.fake.events import FakeEvents

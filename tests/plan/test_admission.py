@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import svmove.plan
+from svmove.affinity import AffinityPolicy, Pin
 from svmove.location import Secret, SecretState
 from svmove.model import (
     Agent,
@@ -27,7 +28,8 @@ from svmove.policy import MovePolicy, Policy, SpacePolicy
 from svmove.requests import Allocation, Base, DiskRequest, Format, Method, Request, Verify
 from svmove.units import GiB, MiB
 from svmove.volumes import Taken
-from tests.builders import disk, domain, image, inventory, planned, pool, request
+from tests.builders import UUID, disk, domain, image, inventory, planned, pool, request
+from tests.fleets import disk as fleet_disk
 
 VDA = "/pools/slow/web-vda.qcow2"
 C1 = Checkpoint(name="c1", targets=("vda", "vdb"))
@@ -122,6 +124,15 @@ FIRES = [
         says="channel",
     ),
     Fires(code="deadline-short", asked=request(deadline=1.0), says="--deadline", level=Level.WARN),
+    # affinity_checks
+    Fires(
+        code="affinity",
+        found=inventory(fleet=(fleet_disk("web/vda", where="slow", uuid=UUID),)),
+        policy=Policy(affinity=AffinityPolicy(pin=(Pin(guests=("web",), pools=("slow",)),))),
+        target="vda",
+        says="pinned",
+        level=Level.WARN,
+    ),
     # disk_checks
     Fires(code="no-such-disk", asked=named(DiskRequest(target="vdb")), target="vdb", says="vda"),
     # media
@@ -566,6 +577,7 @@ NOT = [
     ("no-discard", request(), inventory()),
     ("no-discard", request(trim=True), inventory(disk(discard="unmap"), agent=Agent.ANSWERS)),
     ("deadline-short", request(deadline=3600.0), inventory()),
+    ("affinity", request(), inventory(fleet=(fleet_disk("web/vda", where="slow", uuid=UUID),))),
     ("name-taken", request(), inventory(domain=domain(marker="m-1"), names={"fast": frozenset({"web-vda.qcow2"})})),
     ("no-permission", request(), inventory(domain=domain(live=(), state=DomainState.OFF), can_read_host=False)),
     ("no-such-disk", named(), inventory(domain=domain(live=(), state=DomainState.OFF))),  # "off" says it all

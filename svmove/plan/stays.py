@@ -46,7 +46,7 @@ def _shape(domain: Domain, disk: Disk, known: Known) -> Stay | None:
     if disk.transient:
         return Stay(code="transient-disk", text="<transient/>: its writes are thrown away at the end", remedy=leave)
     if disk.shareable:
-        return Stay(code="shareable", text="shareable: another guest may write to it", remedy=leave)
+        return Stay(code="shareable", text="another guest may write to it", remedy=leave)
     if disk.kind is SourceKind.OTHER:
         return Stay(code="unsupported-source", text="neither a file nor a device, nor on the network", remedy=leave)
     if disk.format not in FORMATS:
@@ -103,6 +103,6 @@ _CHECKS: Sequence[Callable[[Domain, Disk, Known], Stay | None]] = (
 )
 
 
-def stays(domain: Domain, disk: Disk, known: Known) -> Stay | None:
+def why_it_stays(domain: Domain, disk: Disk, known: Known) -> Stay | None:
     """None: nothing that is known here speaks against a move."""
     return next((stay for check in _CHECKS if (stay := check(domain, disk, known)) is not None), None)
