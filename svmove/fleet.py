@@ -30,6 +30,7 @@ class FleetPool:
     available: int
     place: str  # pools on one file system have one place, and share its room
     promised: int = 0  # the capacities of its volumes
+    emptying: bool = False  # it takes nothing new
     latency: float | None = None  # of its requests; None: nothing was sampled
 
 

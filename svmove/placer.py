@@ -54,6 +54,7 @@ class Placer:
             past_rates=self._journal.past_rates(),
             moved=self._journal.moved(uri, now - self._policy.balance.settle, {Phase.ROLLED_BACK}),
             latencies=self.latencies(),
+            emptying=self._journal.campaigns.marked(uri),
         )
 
     def evacuation(self, pool: str, to: Sequence[str] = (), *, at_once: int = 1) -> Evacuation:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from svmove.fleet import Stay
+from svmove.moves import Level
+from svmove.outcomes import Outcome
 
 
 class Why(StrEnum):
@@ -106,3 +108,19 @@ class Places:
     pools: tuple[str | None, ...]  # one a volume; None: it has no place
     refused: Mapping[str, str]  # pools that were not taken: why
     outlook: tuple[PoolOutlook, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emptied:
+    evacuation: Evacuation  # as it is planned in the end: what stays, and what was not moved
+    moved: tuple[Outcome, ...]
+    failed: tuple[Outcome, ...]  # refused, rolled back, held
+    interrupted: bool = False
+
+
+def reason(outcome: Outcome) -> str:
+    """Why it failed, in a line; "" when it did not."""
+    if outcome.error is not None:
+        return f"{outcome.error.code}: {outcome.error.text}"
+    refused = (finding for finding in outcome.findings if finding.level is Level.REFUSE)
+    return "; ".join(f"{finding.code}: {finding.text}" for finding in refused)

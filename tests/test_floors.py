@@ -15,7 +15,7 @@ FLOORS = {
     **dict.fromkeys(("virt", "host"), 1),
     **dict.fromkeys(("plan", "journal"), 2),
     "move": 3,
-    **dict.fromkeys(("mover", "placer", "view"), 4),
+    **dict.fromkeys(("campaign", "mover", "placer", "view"), 4),
     **dict.fromkeys(("cli", "lab"), 5),
 }
 # Drawn in the plan of the house, beside those that go down.

@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,7 @@ from svmove.outcomes import Outcome, State
 from svmove.requests import Request
 
 if TYPE_CHECKING:
+    from svmove.host.detach import Process
     from svmove.mover import Mover
     from svmove.ports import Cancel, Listener
 
@@ -63,27 +65,32 @@ def move(
 
 
 def _detached(given: Options, mover: "Mover", request: Request, *, json: bool) -> int:
-    from svmove.host import detach
-    from svmove.journal import owner
-
     begun = mover.begin(request)
     if (move := begun.move) is None:
         tell(begun, json=json)
         return of_outcome(begun)
-    log = mover.journal.folder / "logs" / f"{move}.log"
-    process = detach.start(["resume", move], given.environment(), log)
-    deadline = time.monotonic() + _START
-    while owner(mover.journal.folder, move) is None and process.poll() is None:
-        if time.monotonic() > deadline:
-            raise HostError(f"process {process.pid} does not begin", remedy=f"see {log}; svmove resume {move}")
-        time.sleep(0.02)
-    if process.poll() is None:
+    if launch(given, mover.journal.folder, move).poll() is None:
         begun = dataclasses.replace(begun, state=State.STARTED, error=None)
         tell(begun, json=json, text=move)
         return Exit.OK
     ended = mover.recorded(move)
     tell(ended, json=json)
     return of_outcome(ended)
+
+
+def launch(given: Options, folder: Path, move: str) -> "Process":
+    """A process of its own that carries the move on; it works on it, or has ended. Raises HostError."""
+    from svmove.host import detach
+    from svmove.journal import owner
+
+    log = folder / "logs" / f"{move}.log"
+    process = detach.start(["resume", move], given.environment(), log)
+    deadline = time.monotonic() + _START
+    while owner(folder, move) is None and process.poll() is None:
+        if time.monotonic() > deadline:
+            raise HostError(f"process {process.pid} does not begin", remedy=f"see {log}; svmove resume {move}")
+        time.sleep(0.02)
+    return process
 
 
 def watched(

@@ -22,6 +22,7 @@ from svmove.errors import JournalError, NotFoundError, RefusedError
 from svmove.fleet import DiskKey
 from svmove.journal import history, schema
 from svmove.journal.board import Board, Notice
+from svmove.journal.campaigns import Campaigns
 from svmove.journal.records import Entry, Kind, Record, Summary
 from svmove.journal.requests import Requests
 from svmove.journal.samples import Samples
@@ -65,6 +66,7 @@ class Journal:
         self.board = Board(self.url)
         self.requests = Requests(self._transaction)
         self.samples = Samples(self._transaction)
+        self.campaigns = Campaigns(self._transaction)
 
     @tenacity.retry(
         # Turning a new file to WAL fails at once, without SQLite's own waiting, while another first run does it too.

@@ -5,7 +5,7 @@ here may still be refused by the plan of its own move, which looks at everything
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -49,6 +49,7 @@ def build(
     past_rates: Mapping[tuple[str, str], float],
     moved: Mapping[DiskKey, float],
     latencies: Latencies | None = None,
+    emptying: Collection[str] = (),
 ) -> Fleet:
     """`owners`: moves that have not ended, by the domain's UUID."""
     survey = replace(survey, domains=tuple(_with_chains(domain, survey.backing) for domain in survey.domains))
@@ -81,7 +82,10 @@ def build(
         if identity not in seen and identity not in with_disks and identity not in loose:
             loose[identity] = _loose(volume, Stay(code="no-guest", text="no guest names it", remedy=None))
     return Fleet(
-        pools=tuple(_pool(pool, filesystems, promised[pool.name], latencies) for pool in survey.pools),
+        pools=tuple(
+            replace(_pool(pool, filesystems, promised[pool.name], latencies), emptying=pool.name in emptying)
+            for pool in survey.pools
+        ),
         disks=tuple(disks),
         loose=tuple(loose.values()),
         past_rates=past_rates,

@@ -17,6 +17,8 @@ def takes(pool: FleetPool, rules: Rules) -> str | None:
         return "not active"
     if kind is None or not kind.makes:
         return f"volumes of type {pool.type} are not made for a move"
+    if pool.emptying:
+        return "it is being emptied (svmove evacuate)"
     return "closed by affinity.closed" if rules.closed(pool.name) else None
 
 

@@ -7,10 +7,10 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from svmove.proposals import Balance, Evacuation, Places, PoolOutlook, Proposal, Unmovable
+from svmove.proposals import Balance, Emptied, Evacuation, Places, PoolOutlook, Proposal, Unmovable, reason
 from svmove.units import show_duration, show_size
 from svmove.view import tables
-from svmove.view.document import SCHEMA
+from svmove.view.document import SCHEMA, move
 
 
 def evacuation(found: Evacuation) -> RenderableType:
@@ -30,6 +30,39 @@ def evacuation(found: Evacuation) -> RenderableType:
         )
     )
     return Group(*parts)
+
+
+def emptied(found: Emptied) -> RenderableType:
+    """What was done, and what is left to a person."""
+    parts: list[RenderableType] = []
+    for outcome in found.failed:
+        line = Text(f"{outcome.domain}: {outcome.state}, ", style="yellow")
+        line.append(reason(outcome), style="default")
+        if outcome.move is not None:
+            line.append(f" (svmove show {outcome.move})", style="dim")
+        parts.append(line)
+    if found.evacuation.stays:
+        parts.append(Text(f"{len(found.evacuation.stays)} can't move:", style="yellow"))
+        parts.append(_stays(found.evacuation.stays))
+    end = f"svmove evacuate {found.evacuation.pool} --end lets it take new disks again"
+    disks = sum(len(outcome.disks) for outcome in found.moved)
+    parts.append(Text(f"{disks} disks of {len(found.moved)} guests moved; {state(found)}; {end}"))
+    return Group(*parts)
+
+
+def state(found: Emptied) -> str:
+    if found.interrupted:
+        return "interrupted"
+    return "left" if found.failed or found.evacuation.stays or found.evacuation.moves else "empty"
+
+
+def emptied_document(found: Emptied) -> dict[str, Any]:
+    return {
+        **evacuation_document(found.evacuation),
+        "state": state(found),
+        "moved": [move(outcome) for outcome in found.moved],
+        "failed": [move(outcome) for outcome in found.failed],
+    }
 
 
 def _stays(stays: Sequence[Unmovable]) -> RenderableType:
@@ -122,6 +155,7 @@ def evacuation_document(found: Evacuation) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "pool": found.pool,
+        "state": "planned",
         "to": list(found.to),
         "unmovable": [
             {
