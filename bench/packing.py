@@ -4,6 +4,7 @@ The solvers are no dependency of svmove: pip install ortools highspy. Without th
 """
 
 import importlib.util
+import itertools
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -44,7 +45,9 @@ class Result:
 
 def problem(volumes: int, part: float, *, ruled: bool, seed: int = 1) -> Problem:
     dice = random.Random(seed)  # noqa: S311 (nothing secret)
-    sizes = [min(round(dice.paretovariate(1.1) * 4 * GiB), 128 * GiB) // MiB * MiB for _ in range(volumes)]
+    # The largest fits in any pool: else there is nothing to be compared.
+    largest = (32 if volumes < 1000 else 128) * GiB
+    sizes = [min(round(dice.paretovariate(1.1) * 4 * GiB), largest) // MiB * MiB for _ in range(volumes)]
     disks = tuple(
         FleetDisk(
             guest=f"g{number // 3:05d}",
@@ -155,37 +158,48 @@ def cp_sat(given: Problem, limit: float) -> Result:
 
 
 def highs(given: Problem, limit: float) -> Result:
-    """Likewise, in one: a byte placed counts more than any evenness."""
+    """Likewise, in one: a byte placed counts more than any evenness. The last column is the highest fill."""
     import highspy
 
     began = time.perf_counter()
+    keys = [(n, p) for n, what in enumerate(given.bundles) for p in what.pools]
+    column = {key: number for number, key in enumerate(keys)}
+    size = [given.bundles[n].thin / GiB for n, _ in keys]
+    rows: list[tuple[list[int], list[float], float]] = []  # columns, factors, at most
+    for n, what in enumerate(given.bundles):
+        rows.append(([column[n, p] for p in what.pools], [1.0] * len(what.pools), 1.0))
+    sides: list[list[int]] = []
+    columns = len(keys)
+    for (_, pool), parties in _parties(given).items():
+        sides.append([])
+        for numbers in parties.values():
+            rows += [([column[n, pool], columns], [1.0, -1.0], 0.0) for n in numbers]
+            sides[-1].append(columns)
+            columns += 1
+    rows += [(side, [1.0] * len(side), 1.0) for side in sides]
+    for p in sorted({p for _, p in keys}):
+        here = [number for number, (_, q) in enumerate(keys) if q == p]
+        loads, capacity = [size[number] for number in here], given.ledger.capacity[p] / GiB
+        rows.append((here, loads, given.ledger.room[p] / GiB))
+        rows.append(([*here, columns], [*loads, -capacity], given.ledger.free[p] / GiB - capacity))
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_, lp.sense_ = columns + 1, len(rows), highspy.ObjSense.kMaximize
+    lp.col_cost_ = [*size, *[0.0] * (columns - len(keys)), -10.0]
+    lp.col_lower_, lp.col_upper_ = [0.0] * (columns + 1), [1.0] * (columns + 1)
+    lp.integrality_ = [highspy.HighsVarType.kInteger] * columns + [highspy.HighsVarType.kContinuous]
+    lp.row_lower_, lp.row_upper_ = [-highspy.kHighsInf] * len(rows), [most for _, _, most in rows]
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    lp.a_matrix_.start_ = [0, *itertools.accumulate(len(indices) for indices, _, _ in rows)]
+    lp.a_matrix_.index_ = [number for indices, _, _ in rows for number in indices]
+    lp.a_matrix_.value_ = [factor for _, factors, _ in rows for factor in factors]
     model = highspy.Highs()
     model.silent()
     model.setOptionValue("time_limit", limit)
     model.setOptionValue("mip_rel_gap", 1e-4)
-    x = {(n, p): model.addBinary() for n, what in enumerate(given.bundles) for p in what.pools}
-    for n, what in enumerate(given.bundles):
-        model.addConstr(model.qsum(x[n, p] for p in what.pools) <= 1)
-    names = sorted({p for _, p in x})
-    highest = model.addVariable(lb=0, ub=1)
-    for p in names:
-        load = model.qsum(given.bundles[n].thin / GiB * var for (n, q), var in x.items() if q == p)
-        capacity = given.ledger.capacity[p] / GiB
-        model.addConstr(load <= given.ledger.room[p] / GiB)
-        taken = capacity - given.ledger.free[p] / GiB
-        model.addConstr(load - highest * capacity <= -taken)
-    for (_, pool), sides in _parties(given).items():
-        here = []
-        for numbers in sides.values():
-            side = model.addBinary()
-            for n in numbers:
-                model.addConstr(x[n, pool] - side <= 0)
-            here.append(side)
-        model.addConstr(model.qsum(here) <= 1)
-    placed = model.qsum(given.bundles[n].thin / GiB * var for (n, _), var in x.items())
-    model.maximize(placed - highest * 10)
+    model.passModel(lp)
+    model.run()
     values = model.getSolution().col_value
-    pools = {n: p for (n, p), var in x.items() if len(values) > var.index and values[var.index] > 0.5}
+    pools = {n: p for (n, p), value in zip(keys, values, strict=False) if value > 0.5}
     return Result(pools=pools, seconds=time.perf_counter() - began)
 
 

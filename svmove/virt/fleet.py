@@ -122,12 +122,13 @@ def counters(connection: Connection) -> Mapping[DiskKey, Counters]:
     """
 
     def read(c: Any) -> Mapping[DiskKey, Counters]:
+        # What lies below the disks is not listed, unless that is asked for as well.
         flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         found: dict[DiskKey, Counters] = {}
         for domain, stats in c.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_BLOCK, flags):
             for number in range(int(stats.get("block.count", 0))):
                 head = f"block.{number}."
-                if f"{head}rd.reqs" in stats and f"{head}backingIndex" not in stats:
+                if f"{head}rd.reqs" in stats:
                     found[domain.UUIDString(), str(stats[f"{head}name"])] = _counters(stats, head)
         return found
 
