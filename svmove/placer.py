@@ -6,8 +6,10 @@ evacuation = placer.evacuation("old", to=("fast", "large"))
 
 from collections.abc import Sequence
 from typing import Self
+from urllib.parse import urlsplit
 
 from svmove.clock import SystemClock
+from svmove.errors import RefusedError
 from svmove.fleet import Fleet
 from svmove.host.local import LocalHost
 from svmove.journal import Journal
@@ -18,7 +20,7 @@ from svmove.plan import balance, placement
 from svmove.policy import Policy
 from svmove.ports import Clock, Hypervisor
 from svmove.ports_host import Host
-from svmove.proposals import Balance, Evacuation, Places
+from svmove.proposals import ANY_VOLUME, Balance, Evacuation, NewVolume, Places
 from svmove.redact import redact
 from svmove.virt.hypervisor import LibvirtHypervisor
 
@@ -37,7 +39,13 @@ class Placer:
 
     @classmethod
     def connect(cls, uri: str, policy: Policy, journal_url: str) -> Self:
-        """Raises UnreachableError, JournalError."""
+        """Raises UnreachableError, JournalError, and RefusedError for a daemon on another host: which pools share a file
+        system could not be seen."""
+        if (server := urlsplit(uri).hostname) not in (None, "localhost"):
+            raise RefusedError(
+                f"{redact(uri)}: libvirt on another host; this version looks at the pools of the host it runs on",
+                remedy=f"run svmove on {server}",
+            )
         journal = Journal(journal_url)
         hypervisor = LibvirtHypervisor(uri, policy.retry)
         return cls(hypervisor, LocalHost(hypervisor.secret), journal, policy)
@@ -65,11 +73,9 @@ class Placer:
         """Raises NotFoundError, and what `fleet` raises."""
         return balance.balance(self.fleet(), self._policy, pools, now=self._clock.now())
 
-    def place(
-        self, size: int, *, count: int = 1, thin: bool = True, guest: str | None = None, pools: Sequence[str] = ()
-    ) -> Places:
+    def place(self, size: int, *, count: int = 1, new: NewVolume = ANY_VOLUME, pools: Sequence[str] = ()) -> Places:
         """Raises NotFoundError, and what `fleet` raises."""
-        return placement.place(self.fleet(), self._policy, size, count=count, thin=thin, guest=guest, pools=pools)
+        return placement.place(self.fleet(), self._policy, size, count=count, new=new, pools=pools)
 
     def sample(self) -> Sample:
         """Takes one sample of all disks' counters, and keeps it. Raises HypervisorError, JournalError."""

@@ -102,6 +102,18 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewVolume:
+    """What is asked of the place of a volume that is to be made."""
+
+    thin: bool = True  # it takes what is written to it
+    guest: str | None = None  # whose rules count
+    files_only: bool = False  # of a format that needs a file
+
+
+ANY_VOLUME = NewVolume()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
     """Where new volumes are to be made."""
 

@@ -8,6 +8,8 @@ from svmove.cli import complete, parse, plan
 from svmove.cli.context import options, print_json, stdout
 from svmove.cli.documented import documented
 from svmove.cli.exits import Exit
+from svmove.proposals import NewVolume
+from svmove.requests import Format
 from svmove.units import parse_size
 
 
@@ -24,14 +26,18 @@ def place(
         str | None,
         typer.Option("--pools", metavar="POOL,...", help="one of these", autocompletion=complete.pools),
     ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", metavar="raw|qcow2", help="qcow2 goes to pools of files only")
+    ] = "raw",
     json: plan.Json = False,
 ) -> int:
     """Say in which pools new volumes are to be made. Changes nothing. Exit code 3: one has no place."""
-    wanted = parse_size(size)
+    wanted, kind = parse_size(size), parse.format_(format_)
+    new = NewVolume(thin=not thick, guest=guest, files_only=kind is Format.QCOW2)
 
     def work() -> int:
         placer = options(context).placer()
-        found = placer.place(wanted, count=count, thin=not thick, guest=guest, pools=parse.names(pools))
+        found = placer.place(wanted, count=count, new=new, pools=parse.names(pools))
         from svmove.view import placement, tables
 
         if json:

@@ -11,7 +11,7 @@ from svmove.plan.packing import pack
 from svmove.plan.rounds import Step, in_rounds, makespan, proposals
 from svmove.plan.rules import Rules
 from svmove.policy import Policy
-from svmove.proposals import Evacuation, Places, PoolOutlook, Unmovable, Why
+from svmove.proposals import ANY_VOLUME, Evacuation, NewVolume, Places, PoolOutlook, Unmovable, Why
 
 _BARS = {
     Bar.ROOM: "no room",
@@ -57,17 +57,17 @@ def place(
     size: int,
     *,
     count: int = 1,
-    thin: bool = True,
-    guest: str | None = None,
+    new: NewVolume = ANY_VOLUME,
     pools: Sequence[str] = (),
 ) -> Places:
-    """Where `count` new volumes of `size` bytes are to be made, for `guest` if one is named.
+    """Where `count` new volumes of `size` bytes are to be made.
 
     All of a volume must fit in what is free, unless it is thin and its pool's promises are limited: then they count.
     Raises NotFoundError.
     """
     for name in pools:
         known(fleet, name)
+    guest = new.guest
     owner = next((disk for disk in fleet.disks if disk.guest == guest), None)
     if guest is not None and owner is None:
         raise NotFoundError("domain", guest, {disk.guest for disk in fleet.disks})
@@ -82,7 +82,7 @@ def place(
             allocation=size,
             running=False,
             tags=owner.tags if owner else (),
-            files_only=owner is not None and not owner.running,
+            files_only=new.files_only or (owner is not None and not owner.running),
         )
         for number in range(count)
     ]
@@ -91,7 +91,7 @@ def place(
     open_ = [p for p in fleet.pools if p.name not in refused and (not pools or p.name in pools)]
     refused |= {p.name: why for p in open_ if (why := unfit(made[0], p, rules)) is not None}
     fitting = _with_its_own(rules, made[0], [p.name for p in open_ if p.name not in refused])
-    wanted = [replace(bundle([disk], rules, policy), pools=fitting, blank=thin) for disk in made]
+    wanted = [replace(bundle([disk], rules, policy), pools=fitting, blank=new.thin) for disk in made]
     ledger = Ledger(fleet, rules, policy)
     packing = pack(wanted, ledger, slow_pools(fleet, policy))
     bars = {name: bar for name in fitting if (bar := ledger.bar(wanted[0], name)) is not None}

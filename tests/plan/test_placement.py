@@ -13,7 +13,7 @@ from svmove.errors import NotFoundError, RefusedError
 from svmove.fleet import Fleet, FleetDisk, Loose, Stay
 from svmove.plan.placement import evacuate, place
 from svmove.policy import Policy, SpacePolicy
-from svmove.proposals import Evacuation
+from svmove.proposals import Evacuation, NewVolume
 from svmove.units import GiB
 from tests.fleets import PLAIN, check, disk, fleet, pool, to
 
@@ -270,16 +270,23 @@ def test_a_thin_volume_counts_as_a_promise_where_promises_are_limited() -> None:
     limited = policy(pools={"a": PoolPolicy(overcommit=1.2)})
     assert place(found, limited, 20 * GiB).pools == ("a",)
     assert place(found, limited, 21 * GiB).pools == (None,)
-    assert place(found, limited, 20 * GiB, thin=False).pools == (None,)
+    assert place(found, limited, 20 * GiB, new=NewVolume(thin=False)).pools == (None,)
 
 
 def test_a_new_volume_keeps_to_the_rules_of_its_guest() -> None:
     found = fleet([pool("a", 90), pool("b", 50), pool("c", 20)], [disk("db-1", where="a"), disk("db-2", where="b")])
     rules = policy(apart=(Group(guests=("db-*",)),))
-    assert place(found, rules, GiB, guest="db-2").pools == ("b",)
-    assert place(found, policy(together=(Group(guests=("db-1",)),)), GiB, guest="db-1").pools == ("a",)
+    assert place(found, rules, GiB, new=NewVolume(guest="db-2")).pools == ("b",)
+    assert place(found, policy(together=(Group(guests=("db-1",)),)), GiB, new=NewVolume(guest="db-1")).pools == ("a",)
     with pytest.raises(NotFoundError):
-        place(found, rules, GiB, guest="db-3")
+        place(found, rules, GiB, new=NewVolume(guest="db-3"))
+
+
+def test_a_volume_that_needs_a_file_goes_to_pools_of_files() -> None:
+    found = fleet([pool("rbd", 90, type="rbd"), pool("a", 20)], [])
+    assert place(found, policy(), GiB).pools == ("rbd",)
+    places = place(found, policy(), GiB, new=NewVolume(files_only=True))
+    assert (places.pools, dict(places.refused)) == (("a",), {"rbd": "not a pool of files"})
 
 
 def test_a_slow_pool_is_taken_last() -> None:
@@ -364,7 +371,7 @@ def test_no_evacuation_overfills_a_pool_or_breaks_a_rule_and_all_that_stays_has_
 
 @given(found=fleets(), rules=POLICIES, size=st.integers(1, 20), count=st.integers(1, 6), thin=st.booleans())
 def test_no_place_is_proposed_that_has_no_room(found: Fleet, rules: Policy, size: int, count: int, thin: bool) -> None:
-    places = place(found, rules, size * GiB, count=count, thin=thin)
+    places = place(found, rules, size * GiB, count=count, new=NewVolume(thin=thin))
     for one in found.pools:
         new = places.pools.count(one.name)
         limit = rules.overcommit(one.name)
