@@ -39,8 +39,8 @@ class Placer:
 
     @classmethod
     def connect(cls, uri: str, policy: Policy, journal_url: str) -> Self:
-        """Raises UnreachableError, JournalError, and RefusedError for a daemon on another host: which pools share a file
-        system could not be seen."""
+        """Raises UnreachableError, JournalError, and RefusedError for a daemon on another host, of whose pools it could
+        not be seen which share a file system."""
         if (server := urlsplit(uri).hostname) not in (None, "localhost"):
             raise RefusedError(
                 f"{redact(uri)}: libvirt on another host; this version looks at the pools of the host it runs on",
