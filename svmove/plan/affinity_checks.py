@@ -17,9 +17,9 @@ def rules(case: Case) -> Iterator[Finding]:
     worked_out = Rules(affinity, disks)
     moved = {(uuid, target): pool for target, pool in to.items()}
     before = misplaced(disks, worked_out)
-    for key, text in misplaced(disks, worked_out, moved=moved).items():
-        if before.get(key) != text:
-            yield _warn(text, key[1] if key[0] == uuid else None)
+    for key, breach in misplaced(disks, worked_out, moved=moved).items():
+        if before.get(key) != breach:
+            yield _warn(breach.text, key[1] if key[0] == uuid else None)
 
 
 def _warn(text: str, target: str | None = None) -> Finding:

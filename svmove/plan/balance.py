@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from svmove.fleet import DiskKey, Fleet, FleetDisk
 from svmove.plan import estimate
-from svmove.plan.breaches import misplaced
+from svmove.plan.breaches import Breach, misplaced
 from svmove.plan.candidates import bundles, takes
 from svmove.plan.heat import Heat
 from svmove.plan.ledger import Bundle, Ledger
@@ -52,7 +52,7 @@ class _Search:
         self.steps: list[Step] = []
         self.found: list[tuple[Why, str, Bundle, str, PoolOutlook, PoolOutlook]] = []
         self.unrelieved: dict[str, str] = {}
-        self._wrong: dict[DiskKey, str] | None = None  # what is misplaced after the steps so far
+        self._wrong: dict[DiskKey, Breach] | None = None  # what is misplaced after the steps so far
 
     def run(self) -> None:
         self._rules()
@@ -145,17 +145,22 @@ class _Search:
         wrong = misplaced(self.fleet.disks, self.rules, set(self.names))
         for name in self.names:
             for what in list(self.from_[name]):
-                text = next((wrong[disk.key] for disk in what.disks if disk.key in wrong), None)
-                if text is None or len(self.found) >= self.policy.moves or what not in self.from_[name]:
+                breaches = [wrong[disk.key] for disk in what.disks if disk.key in wrong]
+                if not breaches or len(self.found) >= self.policy.moves or what not in self.from_[name]:
                     continue
                 if not self._still_wrong(what.disks):
                     continue
                 fitting = [pool for pool in what.pools if self._takes(what, pool)]
+                if all(breach.split for breach in breaches):
+                    # Anywhere but with others of its group it would be as wrong as it is.
+                    number = self.rules.together[what.disks[0].key]
+                    others = {disk.pool for disk in self.rules.members[number]} - {name}
+                    fitting = [pool for pool in fitting if pool in others]
                 if not fitting:
                     self.unrelieved.setdefault(name, Why.RULE)
                     continue
                 to = min(fitting, key=lambda pool: (self.ledger.fill(pool, self.ledger.need(what, pool)), pool))
-                self._take(Why.RULE, _Choice(what=what, to=to, score=0), text)
+                self._take(Why.RULE, _Choice(what=what, to=to, score=0), breaches[0].text)
 
     def _still_wrong(self, disks: Sequence[FleetDisk]) -> bool:
         """Of two that are to be apart it is enough that one goes."""

@@ -195,6 +195,14 @@ def test_a_group_that_is_split_is_brought_to_its_larger_part() -> None:
     assert told(found) == [("rule", ["web/vdb"], "a")]
 
 
+def test_a_part_of_a_group_that_is_split_goes_to_the_others_or_stays() -> None:
+    # a holds most of it, and may not have it by the pin; b may, and has no room for that.
+    disks = [disk("web/vda", 5, "a"), disk("web/vdb", 5, "a"), disk("web/vdc", 1, "b")]
+    rules = policy(together=(Group(guests=("web",)),), pin=(Pin(guests=("web",), pools=("b", "c")),))
+    found = balanced(fleet([pool("a", 50), pool("b", 21), pool("c", 24)], disks), rules)
+    assert (told(found), dict(found.unrelieved)) == ([], {"a": "rule", "b": "rule"})
+
+
 # To and fro
 
 
