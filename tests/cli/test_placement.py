@@ -1,16 +1,22 @@
 """`evacuate`, `balance`, `place`, `sample`: on a fake guest, and on libvirt's test driver."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from bench import fleet as made_up
+from svmove.cli import evacuate
 from svmove.cli.context import Options
 from svmove.cli.main import run
+from svmove.mover import Mover
+from svmove.outcomes import Outcome
 from svmove.placer import Placer
+from svmove.requests import Request
 from tests.builders import request
-from tests.fake import FakeClock, FakeHost, FakeHypervisor
+from tests.fake import FakeClock, FakeHost, FakeHypervisor, refuse
 from tests.move.stage import Stage
 
 
@@ -78,6 +84,81 @@ def test_what_has_no_meaning_is_told(
 ) -> None:
     assert run(arguments) == code
     assert said in capsys.readouterr().err
+
+
+class _Here:
+    """In place of processes: the moves are carried out here."""
+
+    def __init__(self, _given: Options, mover: Mover) -> None:
+        self._mover = mover
+
+    def begin(self, request: Request) -> Outcome:
+        return self._mover.begin(request)
+
+    def start(self, move: str) -> None:
+        self._mover.resume(move)
+
+    def ended(self, move: str) -> Outcome | None:
+        return self._mover.recorded(move)
+
+
+@pytest.fixture
+def here(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    monkeypatch.setattr(Options, "mover", lambda _options: stage.mover())
+    monkeypatch.setattr(evacuate, "_Processes", _Here)
+    return stage
+
+
+def test_a_pool_is_emptied_and_stays_closed_until_that_is_ended(
+    capsys: pytest.CaptureFixture[str], here: Stage
+) -> None:
+    assert run(["evacuate", "slow", "--json"]) == 0
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert (found["state"], [one["domain"] for one in found["moved"]], found["failed"]) == ("empty", ["web"], [])
+    assert "web: vda → fast" in printed.err
+    assert here.sources() == {"vda": False}
+    assert run(["place", "--size", "1MiB", "--pools", "slow", "--json"]) == 3
+    assert "emptied" in json.loads(capsys.readouterr().out)["refused"]["slow"]
+    assert run(["evacuate", "slow", "--end", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "ended"
+    assert run(["evacuate", "slow", "--end"]) == 0
+    assert "was not" in capsys.readouterr().out
+    assert run(["place", "--size", "1MiB", "--pools", "slow"]) == 0
+
+
+def test_what_is_left_of_a_pool_is_told_by_the_exit_code(capsys: pytest.CaptureFixture[str], here: Stage) -> None:
+    here.world.make_file("/pools/slow/orphan.img")
+    here.world.before["start_copy"] = refuse("no")
+    assert run(["evacuate", "slow"]) == 4
+    said = capsys.readouterr().out
+    assert "web: rolled-back" in said
+    assert "orphan.img" in said
+    here.world.before.clear()
+    assert run(["evacuate", "slow", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["state"] == "left"
+
+
+def test_a_held_move_is_told_by_the_exit_code(capsys: pytest.CaptureFixture[str], here: Stage) -> None:
+    here.world.before["begin_export"] = refuse("no")
+    assert run(["evacuate", "slow", "--json"]) == 5
+    (failed,) = json.loads(capsys.readouterr().out)["failed"]
+    assert failed["state"] == "held"
+
+
+def test_a_ctrl_c_begins_nothing_more(
+    capsys: pytest.CaptureFixture[str], here: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_self: _Here, _move: str) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(_Here, "start", interrupted)
+    assert run(["evacuate", "slow", "--json"]) == 130
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["state"] == "interrupted"
+    assert "svmove evacuate slow" in printed.err
+    monkeypatch.undo()
+    assert len(here.mover().open_moves()) == 1
 
 
 def test_a_disk_whose_guest_is_being_moved_stays(capsys: pytest.CaptureFixture[str], stage: Stage) -> None:
