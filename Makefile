@@ -10,7 +10,7 @@ endif
 PYTEST := .venv/bin/pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test test-fast faults pools lint bench bench-converge bench-policy lab-up lab-down clean
+.PHONY: help setup setup-tests demo test test-fast faults pools lint bench bench-converge bench-policy bench-scale lab-up lab-down clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -54,6 +54,9 @@ bench-converge: setup ## guests and disks with which virsh is never ready, and s
 
 bench-policy: setup-tests ## what moves that wait for a slot cost (3 minutes)
 	.venv/bin/python -m bench.queue
+
+bench-scale: setup ## from nothing to the plan that empties a pool, of up to 1,000 guests with 10,000 volumes (a minute)
+	.venv/bin/python -m bench.scale
 
 lab-up: setup ## start the lab, or what is missing of it
 	$(ROOT) .venv/bin/svmove lab up

@@ -34,7 +34,7 @@ class SlotsPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPolicy:
-    """Of one pool, `[pools.NAME]`."""
+    """Of one pool, `[pools.NAME]`; None: as of every pool."""
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
 
@@ -43,10 +43,16 @@ class PoolPolicy:
     bandwidth: int | None = field(default=None, metadata={"unit": "rate"})
     # Whether pools of that name on several hosts are one storage. None: those on the network are, others aren't.
     shared: bool | None = None
+    # Left free in this pool, instead of space.reserve.
+    reserve: int | None = field(default=None, metadata={"unit": "size"})
+    # The capacities of all its volumes together may be at most so many times its own, instead of space.overcommit.
+    overcommit: float | None = None
 
     def __post_init__(self) -> None:
         if self.slots is not None:
             _at_least_one("slots", self.slots)
+        if self.overcommit is not None and self.overcommit <= 0:
+            raise ValueError("overcommit: more than 0")
 
 
 def _at_least_one(key: str, number: int) -> None:

@@ -105,11 +105,12 @@ def secret_of(location: str) -> Secret | None:
 
 def is_uri(location: str) -> bool:
     """Of whatever kind; no path that libvirt has begins otherwise than with a slash."""
-    return "://" in location and not location.startswith("/")
+    return not location.startswith("/") and "://" in location
 
 
 def is_network(location: str) -> bool:
-    return location.partition("://")[0].partition("+")[0] in list(Protocol) and is_uri(location)
+    # Asked of each of 10,000 volumes: most are paths, and known by their first character.
+    return is_uri(location) and location.partition("://")[0].partition("+")[0] in list(Protocol)
 
 
 def protocol(location: str) -> Protocol | None:

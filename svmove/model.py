@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from svmove.fleet import FleetDisk
 from svmove.location import Secret, SecretState
 from svmove.volumes import Taken
 
@@ -130,6 +131,7 @@ class Domain:
     job: str = ""
     marker: str | None = None  # the id of the move that says it owns the domain
     marked: tuple[MarkedDisk, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()  # of its <metadata>: the path of an element or attribute, and its text
 
     @property
     def disks(self) -> tuple[Disk, ...]:
@@ -272,8 +274,7 @@ class Inventory:
     # By path: the volume that libvirt knows there, and what the image says of itself.
     volumes: Mapping[str, Volume] = field(default_factory=dict)
     images: Mapping[str, Image] = field(default_factory=dict)
-    # Volume names in each pool of interest, taken or not.
-    names: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    names: Mapping[str, frozenset[str]] = field(default_factory=dict)  # of all volumes, in each pool of interest
     # Our disks' paths that somebody else names too: another domain, or a volume that is based on it → who.
     used_elsewhere: Mapping[str, str] = field(default_factory=dict)
     past_rates: Mapping[tuple[str, str], float] = field(default_factory=dict)  # by (pool, pool): bytes per second
@@ -283,8 +284,7 @@ class Inventory:
     can_read_host: bool = True
     # What the guest writes now, by target, of the disks that are meant. Empty when it is off.
     writes: Mapping[str, WriteRate] = field(default_factory=dict)
-    # By target: how a copy out of process would go; of the files below the disk, by TARGET:1 and so on, the nearest
-    # first. Missing: not known.
+    # By target (of files below the disk TARGET:1 and so on, the nearest first): how a copy out of process would go.
     offloads: Mapping[str, CopyWay] = field(default_factory=dict)
     filesystems: Mapping[str, str] = field(default_factory=dict)  # by pool; several may share one
     buffered: frozenset[str] = frozenset()  # pools whose file system knows no O_DIRECT
@@ -294,6 +294,7 @@ class Inventory:
     agent: Agent | None = None  # None: nobody has asked, since nothing needs it
     secrets: Mapping[Secret, SecretState] = field(default_factory=dict)  # of the disks, the pools and the request
     locked: Mapping[str, str] = field(default_factory=dict)  # by path: why the disk's secret does not open it
+    fleet: tuple[FleetDisk, ...] = ()  # all disks of all guests, if a rule of the policy concerns this one
 
     def pool(self, name: str) -> Pool | None:
         return next((pool for pool in self.pools if pool.name == name), None)

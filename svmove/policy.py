@@ -5,11 +5,12 @@ Units: bytes, bytes per second, seconds. In a policy file they are written as pe
 dataclasses here: tables of tables, tuples, mappings, words, numbers, and what has a unit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from svmove.affinity import AffinityPolicy
 from svmove.budgets import Budgets, PoolPolicy, SlotsPolicy
 from svmove.objections import Objection
 from svmove.units import KiB, MiB, write_duration
@@ -126,6 +127,42 @@ class SpacePolicy:
     reserve: int = _unit(256 * MiB, "size")
     # Below this the verification gives way. QEMU pauses the guest when the scratch file can't grow.
     scratch_reserve: int = _unit(512 * MiB, "size")
+    # The capacities of a pool's volumes together may be so many times its own; None: thin disks are promised any.
+    overcommit: float | None = None
+    # So much more than it takes now a disk is given room for where it is placed: its guest writes while it is copied.
+    growth: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.overcommit is not None and self.overcommit <= 0:
+            raise ValueError("overcommit: more than 0")
+        if self.growth < 0:
+            raise ValueError("growth: 0 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalancePolicy:
+    """When a move is worth recommending. The first four figures are what VMware's Storage DRS begins with."""
+
+    # A pool that is filled above this is relieved, and none is filled above it.
+    fill: float = 0.8
+    # A pool takes a disk only if it ends up filled less than the source was, by this part of itself.
+    difference: float = 0.05
+    # A pool whose requests take longer than this, 90 of 100, is relieved, and none is brought above it.
+    latency: float = _unit(0.015, "duration")
+    # How far back the samples go.
+    window: float = _unit(86400.0, "duration")
+    # A pool takes a disk from a slow one only if it ends up faster by this than the source was.
+    latency_difference: float = _unit(0.005, "duration")
+    # A disk that was moved is left where it is for so long: what it does there must be seen first.
+    settle: float = _unit(86400.0, "duration")
+    # More at once nobody reads; the next call has the rest.
+    moves: int = 50
+
+    def __post_init__(self) -> None:
+        if not (0 < self.fill <= 1 and 0 < self.difference < 1):
+            raise ValueError("fill: above 0, up to 1; difference: between 0 and 1")
+        if self.moves < 1:
+            raise ValueError("moves: 1 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +215,9 @@ class PathPolicy:
     scratch: str | None = None
 
 
+_AS_EVERY = PoolPolicy()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     move: MovePolicy = MovePolicy()
@@ -190,7 +230,10 @@ class Policy:
     paths: PathPolicy = PathPolicy()
     windows: Windows = ANY_TIME
     slots: SlotsPolicy = field(default_factory=SlotsPolicy)
-    pools: dict[str, PoolPolicy] = field(default_factory=dict)
+    affinity: AffinityPolicy = field(default_factory=AffinityPolicy)
+    balance: BalancePolicy = BalancePolicy()
+    # By the pool's name.
+    pools: Mapping[str, PoolPolicy] = field(default_factory=dict)
 
     @property
     def budgets(self) -> Budgets:
@@ -207,3 +250,12 @@ class Policy:
                 text=f"is no longer pause: {write_duration(longest)}, and max_pause is {write_duration(pause)}",
                 remedy=f'allow more than "{write_duration(pause)}"',
             )
+
+    def reserve(self, pool: str) -> int:
+        """Bytes left free in a pool."""
+        own = self.pools.get(pool, _AS_EVERY).reserve
+        return self.space.reserve if own is None else own
+
+    def overcommit(self, pool: str) -> float | None:
+        own = self.pools.get(pool, _AS_EVERY).overcommit
+        return self.space.overcommit if own is None else own

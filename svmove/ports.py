@@ -9,9 +9,11 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
+from svmove.fleet import Counters, DiskKey
 from svmove.location import Secret, SecretState
 from svmove.model import Agent, Domain, Event, Job, Pool, Tuning, Versions, Volume
 from svmove.outcomes import Progress
+from svmove.survey import Survey
 from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
 
 
@@ -46,6 +48,14 @@ class Hypervisor(Protocol):
 
     def domain(self, uuid: str) -> Domain:
         """Raises NotFoundError."""
+        ...
+
+    def survey(self) -> Survey:
+        """All domains, pools and volumes, in few calls. Raises HypervisorError."""
+        ...
+
+    def counters(self) -> Mapping[DiskKey, Counters]:
+        """What all guests that run have asked of their disks, in one call. Raises HypervisorError."""
         ...
 
     def opened(self, uuid: str) -> frozenset[str]:

@@ -14,7 +14,7 @@ from svmove.policy import Policy
 from svmove.policy_file import load_policy
 
 ROOT = Path(svmove.__file__).parent.parent
-DOCS = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("findings", "json", "policy")}
+DOCS = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("findings", "json", "placement", "policy")}
 CALLS = [
     node
     for path in sorted(Path(svmove.__file__).parent.rglob("*.py"))
@@ -49,6 +49,12 @@ def test_every_finding_has_its_line() -> None:
     codes = given("code", "Finding") | given("code", "refuse", position=0)
     assert len(codes) > 40
     assert codes - quoted("findings", "json") == set()
+
+
+def test_every_reason_to_stay_has_its_line() -> None:
+    codes = given("code", "Stay")
+    assert len(codes) > 20
+    assert codes - quoted("placement") == set()
 
 
 def test_every_error_code_has_its_line() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from svmove.affinity import Group, Pin
 from svmove.budgets import PoolPolicy, SlotsPolicy
 from svmove.errors import UsageError
 from svmove.layers.entries import entries
@@ -100,6 +101,49 @@ def test_several_mistakes_are_one_error_that_has_them_all(tmp_path: Path) -> Non
     assert all(
         word in said for word in ("3 errors", f"{path}:2: ", f"{path}:4: ", "did you mean max_pause", "none.toml")
     )
+
+
+def test_rules_and_pools_are_tables_of_their_own(tmp_path: Path) -> None:
+    text = """
+        [space]
+        overcommit = 3.0
+        [pools.fast]
+        reserve = "20GiB"
+        overcommit = 1.5
+        [affinity]
+        closed = ["old-*"]
+        [[affinity.apart]]
+        name = "the cluster"
+        guests = ["db-*"]
+        [[affinity.pin]]
+        metadata = ["tier=gold"]
+        pools = ["ssd-*"]
+    """
+    found = load_policy(written(tmp_path, text))
+    assert found.reserve("fast") == 20 * GiB
+    assert found.reserve("slow") == found.space.reserve
+    assert [found.overcommit(name) for name in ("fast", "slow")] == [1.5, 3.0]
+    assert found.affinity.closed == ("old-*",)
+    assert found.affinity.apart == (Group(name="the cluster", guests=("db-*",)),)
+    assert found.affinity.pin == (Pin(metadata=("tier=gold",), pools=("ssd-*",)),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[affinity.apart]]\nname = 'nobody'\n",
+        "[[affinity.apart]]\nguests = ['a']\npool = 'x'\n",
+        "[[affinity.pin]]\nguests = ['a']\n",
+        "[pools.fast]\nreserve = 20\n",
+        "[pools.fast]\nresreve = '1GiB'\n",
+        "[pools.fast]\novercommit = 0\n",
+        "[balance]\nfill = 1.5\n",
+        "[space]\ngrowth = -1\n",
+    ],
+)
+def test_a_rule_or_a_pool_without_meaning_is_an_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match=r"affinity|pools|balance|space"):
+        load_policy(written(tmp_path, text))
 
 
 @pytest.mark.parametrize(

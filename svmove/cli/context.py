@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from svmove.journal import Journal
     from svmove.mover import Mover
+    from svmove.placer import Placer
     from svmove.policy import Policy
     from svmove.virt.hypervisor import LibvirtHypervisor
 
@@ -60,6 +61,12 @@ class Options:
         from svmove.mover import Mover
 
         return Mover.connect(self.uri, self.load_policy(), self.journal or default_url())
+
+    def placer(self) -> "Placer":
+        from svmove.journal import default_url
+        from svmove.placer import Placer
+
+        return Placer.connect(self.uri, self.load_policy(), self.journal or default_url())
 
     def walker(self) -> "Mover":
         """A Mover for a command that walks a move, with a guard for the guest beside it."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from svmove.cli import cancel, decide, inspect, lab, move, plan, resume, tasks
+from svmove.cli import balance, cancel, decide, evacuate, inspect, lab, move, place, plan, resume, tasks
 from svmove.cli import gc as leftovers
 from svmove.cli import policy as layers
 from svmove.cli import set as change
@@ -84,6 +84,10 @@ app.command("cancel")(cancel.cancel)
 app.command("accept")(decide.accept)
 app.command("rollback")(decide.rollback)
 app.command("gc")(leftovers.gc)
+app.command("evacuate")(evacuate.evacuate)
+app.command("balance")(balance.balance)
+app.command("sample")(balance.sample)
+app.command("place")(place.place)
 app.command("pools")(inspect.pools)
 app.command("disks")(inspect.disks)
 app.add_typer(layers.app, name="policy")

@@ -18,6 +18,8 @@ from svmove.outcomes import Outcome, State
 from svmove.requests import Request
 
 if TYPE_CHECKING:
+    from svmove.host.detach import Process
+    from svmove.journal import Journal
     from svmove.mover import Mover
     from svmove.ports import Cancel, Listener
 
@@ -71,26 +73,31 @@ def move(
 
 
 def _detached(given: Options, mover: "Mover", request: Request, *, json: bool) -> int:
-    from svmove.host import detach
-
     begun = mover.begin(request)
     if (move := begun.move) is None:
         tell(begun, json=json)
         return of_outcome(begun)
-    log = mover.journal.folder / "logs" / f"{move}.log"
-    process = detach.start(["resume", move], given.environment(), log)
-    deadline = time.monotonic() + _START
-    while mover.journal.owner(move) is None and process.poll() is None:
-        if time.monotonic() > deadline:
-            raise HostError(f"process {process.pid} does not begin", remedy=f"see {log}; svmove resume {move}")
-        time.sleep(0.02)
-    if process.poll() is None:
+    if launch(given, mover.journal, move).poll() is None:
         begun = dataclasses.replace(begun, state=State.STARTED, error=None)
         tell(begun, json=json, text=move)
         return Exit.OK
     ended = mover.recorded(move)
     tell(ended, json=json)
     return of_outcome(ended)
+
+
+def launch(given: Options, journal: "Journal", move: str) -> "Process":
+    """A process of its own that carries the move on; it works on it, or has ended. Raises HostError."""
+    from svmove.host import detach
+
+    log = journal.folder / "logs" / f"{move}.log"
+    process = detach.start(["resume", move], given.environment(), log)
+    deadline = time.monotonic() + _START
+    while journal.owner(move) is None and process.poll() is None:
+        if time.monotonic() > deadline:
+            raise HostError(f"process {process.pid} does not begin", remedy=f"see {log}; svmove resume {move}")
+        time.sleep(0.02)
+    return process
 
 
 def watched(

@@ -44,6 +44,11 @@ def disk(text: str) -> DiskRequest:
     )
 
 
+def names(text: str | None) -> tuple[str, ...]:
+    """``a,b``."""
+    return tuple(name for name in (text or "").split(",") if name)
+
+
 def format_(text: str) -> Format:
     return _one_of(Format, "format", text)
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from svmove.errors import HostError
 
+Process = subprocess.Popen[bytes]
 
-def start(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
+
+def start(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
     """Runs svmove in a session of its own; what it says goes to `log`. Raises HostError.
 
     `environment`: what is not for an argument list, which everybody may read (a URI can have a password in it).

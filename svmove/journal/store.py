@@ -7,7 +7,7 @@ unique index, so also between processes and hosts); a database of a newer schema
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
@@ -18,12 +18,15 @@ import tenacity
 from sqlalchemy import exc
 
 from svmove.errors import JournalError, NotFoundError, RefusedError
-from svmove.journal import schema
+from svmove.fleet import DiskKey
+from svmove.journal import history, schema
 from svmove.journal.board import Board, Notice, notices
+from svmove.journal.campaigns import Campaigns
 from svmove.journal.database import Worker, idempotent
 from svmove.journal.opening import open_database
 from svmove.journal.records import Entry, Kind, Record, Summary
 from svmove.journal.requests import Requests
+from svmove.journal.samples import Samples
 from svmove.journal.slots import Slots
 from svmove.journal.sqlite import state_folder
 from svmove.moves import Plan
@@ -49,6 +52,8 @@ class Journal:
         self.board = Board(self.database.hasty)
         self.requests = Requests(self.database)
         self.slots = Slots(self.database)
+        self.samples = Samples(self._transaction)
+        self.campaigns = Campaigns(self._transaction)
 
     @tenacity.retry(
         # Turning a new file to WAL fails at once, without SQLite's own waiting, while another first run does it too.
@@ -262,6 +267,10 @@ class Journal:
             for data in map(json.loads, rows):
                 found.setdefault((data["from"], data["to"]), data["rate"])
             return found
+
+    def moved(self, uri: str, since: float, besides: Collection[str]) -> dict[DiskKey, float]:
+        """By disk, when it was moved last (Unix time), but by moves whose phase is one of `besides`."""
+        return history.moved(self._transaction, uri, since, besides)
 
 
 def _row(plan: Plan, uri: str, phase: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def allocate(move: Move) -> None:
         # qcow2 has its tables beside the data, in a file that may be longer than what it holds.
         length = spec.capacity if spec.format == "raw" else max(spec.capacity, host.size(spec.path))
         missing = length - host.allocated(spec.path)
-        if missing > 0 and host.free(spec.path) < missing + move.world.policy.space.reserve // 2:
+        if missing > 0 and host.free(spec.path) < missing + move.world.policy.reserve(spec.pool) // 2:
             # A copy that shares its extents was planned with less, and trying would fill the pool, if for a moment.
             raise _no_room(spec.path, f"{show_size(missing)} more are needed")
         try:

@@ -123,7 +123,7 @@ def _missing(move: Move, layer: Layer, spec: VolumeSpec) -> int:
     The plan counts little for a copy that shares all extents. One that can't, after all, must not fill the pool: its
     other guests would be paused. Half of the reserve is to stay; the other half may have been used since the plan.
     """
-    host, reserve = move.world.host, move.world.policy.space.reserve
+    host, reserve = move.world.host, move.world.policy.reserve(spec.pool)
     if not location.is_file(spec.path):
         return 0  # nobody tells what is free there; and no other guest's disk grows there
     return layer.copy_bytes - host.allocated(spec.path) + reserve // 2 - host.free(spec.path)

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from svmove import location
 from svmove.errors import HostError, HypervisorError
+from svmove.fleet import FleetDisk
 from svmove.journal import Journal
 from svmove.model import (
     Agent,
@@ -22,7 +23,7 @@ from svmove.model import (
     Volume,
     WriteRate,
 )
-from svmove.move import keys, taken
+from svmove.move import fleet, keys, taken
 from svmove.move.keys import Secrets
 from svmove.move.observe import same
 from svmove.plan import estimate, granularity
@@ -99,6 +100,7 @@ def gather(
         filesystems=_filesystems(pools, wanted, host),
         buffered=_buffered(pools, wanted, host),
         shared=_shared(meant, host) if can_read else {},
+        fleet=_fleet(domain, policy, hypervisor),
         offloads=_offloads(meant, request, pools, host) if can_read else {},
         writes=written.rates([disk.target for disk in meant], _expected(request, policy, past_rates), policy),
     )
@@ -188,6 +190,14 @@ class _Written:
             with suppress(HypervisorError):  # stopped, or unplugged: then it writes nothing
                 found[target] = self._hypervisor.writes(self._domain.uuid, target)
         return found
+
+
+def _fleet(domain: Domain, policy: Policy, hypervisor: Hypervisor) -> tuple[FleetDisk, ...]:
+    """Only a rule that concerns this guest is worth a look at all of them (2 s, of 1,000)."""
+    if not policy.affinity.concerns(domain.name, [disk.target for disk in domain.disks], domain.tags):
+        return ()
+    found = fleet.build(hypervisor.survey(), {}, hypervisor.versions(), owners={}, past_rates={}, moved={})
+    return found.disks
 
 
 def _agent(domain: Domain, hypervisor: Hypervisor) -> Agent:

@@ -12,10 +12,11 @@ from svmove.units import show_size
 
 def enough(move: Move) -> None:
     """Raises CopyError. Looks at the file systems only: 0.1 ms for each pool."""
-    host, reserve = move.world.host, move.world.policy.space.reserve
+    host = move.world.host
     overlays = [disk.overlay.source for disk in move.pending if disk.overlay is not None]
     for pool in {spec.pool for spec in overlays}:
         paths = [spec.path for spec in overlays if spec.pool == pool]
+        reserve = move.world.policy.reserve(pool)
         taken, free = sum(host.allocated(path) for path in paths), host.free(paths[0])
         if free < taken + reserve:
             raise CopyError(

@@ -7,7 +7,16 @@ A check that finds nothing to object to yields nothing. `refuse` stops the move 
 from collections.abc import Callable, Iterator
 
 from svmove.moves import Finding
-from svmove.plan import chain_checks, disk_checks, domain_checks, luks_checks, method_checks, place_checks, pool_checks
+from svmove.plan import (
+    affinity_checks,
+    chain_checks,
+    disk_checks,
+    domain_checks,
+    luks_checks,
+    method_checks,
+    place_checks,
+    pool_checks,
+)
 from svmove.plan.case import Case
 
 CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
@@ -42,6 +51,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     luks_checks.told,
     disk_checks.bitmaps,
     disk_checks.zeroes,
+    affinity_checks.rules,
     domain_checks.home,
     method_checks.versions,
 )

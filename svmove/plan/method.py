@@ -232,7 +232,7 @@ def _no_room(facts: Facts) -> str | None:
             needed[choice.volume.pool] = needed.get(choice.volume.pool, 0) + more
     for name, size in needed.items():
         # What is in the overlays is written once more when they are merged, on the way back.
-        pool, room = facts.inventory.pool(name), 2 * size + facts.policy.space.reserve
+        pool, room = facts.inventory.pool(name), 2 * size + facts.policy.reserve(name)
         if pool is not None and pool.available < room:
             return (
                 f"pool {name} has {show_size(pool.available)} available for the overlays; needed are {show_size(room)}"

@@ -124,14 +124,15 @@ def space(case: Case) -> Iterator[Finding]:
             continue
         # A pool that was asked a moment later may tell a little less.
         available = min(pool.available for pool in known)
-        if size + case.policy.space.reserve > available:
+        reserve = max(case.policy.reserve(pool.name) for pool in known)
+        if size + reserve > available:
             names = " and ".join(pool.name for pool in known)
             yield refuse(
                 "no-space",
                 (f"pool {names} has" if len(known) == 1 else f"pools {names} share a file system, with")
                 + f" {show_size(available)} available; needed are {show_size(size)} "
-                f"and a reserve of {show_size(case.policy.space.reserve)}",
-                "free some, choose another pool, or lower space.reserve in the policy",
+                f"and a reserve of {show_size(reserve)}",
+                "free some, choose another pool, or lower the reserve in the policy",
             )
 
 

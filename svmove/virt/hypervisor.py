@@ -10,16 +10,20 @@ import tenacity
 
 from svmove import location
 from svmove.errors import HypervisorError, NotFoundError
+from svmove.fleet import Counters, DiskKey
 from svmove.location import Secret, SecretState
 from svmove.model import Agent, Domain, DomainState, Job, Pool, Tuning, Versions, Volume
 from svmove.policy import RetryPolicy
+from svmove.survey import Survey
 from svmove.virt import (
     agent,
     checkpoints,
     documents,
     export,
+    fleet,
     jobs,
     media,
+    metadata,
     opened,
     secrets,
     snapshots,
@@ -106,7 +110,14 @@ class LibvirtHypervisor:
             job="backup" if active and export.described(domain) else "",
             marker=None if first is None else xml.marker(first),
             marked=() if first is None else xml.marked(first),
+            tags=() if first is None else metadata.tags(first),
         )
+
+    def survey(self) -> Survey:
+        return fleet.survey(self._connection)
+
+    def counters(self) -> Mapping[DiskKey, Counters]:
+        return fleet.counters(self._connection)
 
     def opened(self, uuid: str) -> frozenset[str]:
         return opened.images(self._connection, uuid)
@@ -115,18 +126,8 @@ class LibvirtHypervisor:
         return self._connection.ask(lambda c: usage.by_domains(c, besides) | usage.by_volumes(c, ours))
 
     def set_marker(self, uuid: str, move: str | None, disks: Sequence[DiskPlan] = ()) -> None:
-        def write(c: Any) -> None:
-            domain = c.lookupByUUIDString(uuid)
-            flags = 0
-            if domain.isActive():
-                flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
-            if domain.isPersistent():
-                flags |= libvirt.VIR_DOMAIN_AFFECT_CONFIG
-            element = None if move is None else xml.marker_element(move, disks)
-            domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, element, xml.MARKER_KEY, xml.MARKER_URI, flags)
-
         try:
-            self._connection.ask(write)
+            self._connection.ask(lambda c: metadata.write_marker(c.lookupByUUIDString(uuid), move, disks))
         except HypervisorError as error:
             # Removing what isn't there is this error in libvirt.
             if move is not None or error.number != libvirt.VIR_ERR_NO_DOMAIN_METADATA:

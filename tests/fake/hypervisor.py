@@ -3,10 +3,12 @@
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import MappingProxyType
 
 from svmove import location
 from svmove.errors import HypervisorError, NotFoundError, NotReadyError
+from svmove.fleet import Counters, DiskKey
 from svmove.location import Secret, SecretState
 from svmove.model import (
     Agent,
@@ -25,10 +27,13 @@ from svmove.model import (
     Versions,
     Volume,
 )
+from svmove.survey import Survey
 from svmove.units import KiB
 from svmove.volumes import NVRAM, CopyOptions, DiskPlan, VolumeSpec
 from tests.fake.events import FakeEvents
 from tests.fake.world import BLOCK, BLOCKS, Copying, Drive, ViolationError, World, counted
+
+WRITE_SECONDS = 0.002  # that each write of the guest takes
 
 
 class FakeHypervisor:
@@ -124,6 +129,37 @@ class FakeHypervisor:
             chain_formats=tuple(self.world.files[name].format for name in chain),
             discard="unmap",
         )
+
+    @counted
+    def survey(self) -> Survey:
+        found = self.domain(self.world.uuid)
+        pools = {f"/pools/{name}": name for name in ("fast", "slow")}
+        volumes = [
+            Volume(
+                pool=pools[folder],
+                name=name,
+                path=path,
+                capacity=BLOCKS * BLOCK,
+                allocation=BLOCKS * BLOCK,
+                format=file.format,
+            )
+            for path, file in self.world.files.items()
+            for folder, _, name in [path.rpartition("/")]
+            if folder in pools
+        ]
+        alone = replace(found, inactive=()) if found.live else found
+        return Survey(domains=(alone,), pools=self.pools(), volumes=tuple(volumes))
+
+    @counted
+    def counters(self) -> Mapping[DiskKey, Counters]:
+        if self.world.state is DomainState.OFF:
+            return {}
+        return {
+            (self.world.uuid, target): Counters(
+                reads=0, writes=drive.requests, read_seconds=0.0, write_seconds=drive.requests * WRITE_SECONDS
+            )
+            for target, drive in self.world.drives.items()
+        }
 
     @counted
     def opened(self, uuid: str) -> frozenset[str]:

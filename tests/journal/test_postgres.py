@@ -264,7 +264,8 @@ def test_whoever_has_lost_his_claim_to_another_writes_nothing_more(postgresql: S
     journal, other = Journal(url), Journal(url, host="elsewhere")
     journal.begin(plan(), URI, "planned")
     with journal.working_on(MOVE):
-        mine = sessions(postgresql)[0]
+        ((found,),) = postgresql.sql("SELECT DISTINCT pid FROM pg_locks WHERE locktype = 'advisory' AND granted")
+        mine = int(str(found))
         postgresql.sql(f"SELECT pg_terminate_backend({mine})")
         while mine in sessions(postgresql):
             time.sleep(0.01)

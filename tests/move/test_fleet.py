@@ -1,144 +1,162 @@
-"""Hosts that share a journal on a server: each has its own moves, and all have the same budgets."""
+"""What the cheap facts say of each disk: where it is, what it takes, why it can't move."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path
+import dataclasses
+from typing import Any
 
 import pytest
 
-from svmove.budgets import PoolPolicy
-from svmove.errors import JournalError, RefusedError
-from svmove.journal import Kind, postgres
-from svmove.outcomes import State
-from svmove.policy import Policy
-from svmove.requests import Method
-from tests.builders import request
-from tests.fake import CrashError, FaultyJournal
-from tests.move.stage import Stage
-from tests.postgres import Server
-
-SHARED = Policy(pools={"fast": PoolPolicy(slots=1, shared=True)})
+from svmove.fleet import Fleet
+from svmove.latency import Latencies
+from svmove.model import Disk, Domain, DomainState, Mirror, SourceKind, Versions, Volume
+from svmove.move.fleet import build, look, pools_of
+from svmove.survey import Survey
+from svmove.units import GiB
+from tests.builders import UUID, disk, domain, pool
+from tests.fake import FakeHost, FakeHypervisor, World
 
 
-class Fleet:
-    def __init__(self, server: Server, folder: Path) -> None:
-        self.url, self.folder = server.emptied(), folder
-        self.journals: list[FaultyJournal] = []
-
-    def host(self, name: str, *targets: str, policy: Policy | None = None) -> Stage:
-        """One with a guest of its own."""
-        (self.folder / name).mkdir()
-        stage = Stage(self.folder / name, *targets, policy=policy, uuid=f"guest-of-{name}")
-        stage.journal = FaultyJournal(self.url, stage.world)
-        stage.journal.database.host = name
-        self.journals.append(stage.journal)
-        return stage
+def volume(name: str, where: str = "slow", **changed: Any) -> Volume:
+    made: dict[str, Any] = {
+        "pool": where,
+        "name": name,
+        "path": f"/pools/{where}/{name}",
+        "capacity": 4 * GiB,
+        "allocation": GiB,
+        "format": "qcow2",
+    }
+    return Volume(**{**made, **changed})
 
 
-@pytest.fixture
-def fleet(postgresql: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(postgres, "_GRACE", "0 seconds")
-    made = Fleet(postgresql, tmp_path)
-    yield made
-    for journal in made.journals:
-        journal.close()
+def built(*domains: Domain, volumes: tuple[Volume, ...] = (), qemu: int = 9_000_000, **more: Any) -> Fleet:
+    """Each domain's disks lie in pool `slow`, if nothing else is said."""
+    paths = {one.path for one in volumes}
+    named = {path for d in domains for one in d.disks for path in (one.path, *one.chain) if path}
+    own = tuple(volume(path.rpartition("/")[2]) for path in sorted(named - paths) if path.startswith("/pools/slow/"))
+    backing = more.pop("backing", {})
+    survey = Survey(domains=domains, pools=(pool("fast"), pool("slow")), volumes=(*own, *volumes), backing=backing)
+    given: dict[str, Any] = {"owners": {}, "past_rates": {}, "moved": {}}
+    return build(survey, more.pop("filesystems", {}), Versions(libvirt=9_000_000, qemu=qemu), **{**given, **more})
 
 
-@pytest.mark.parametrize("method", [Method.MIRROR, Method.SNAPSHOT])
-def test_a_whole_move_is_recorded_on_the_server(fleet: Fleet, method: Method) -> None:
-    stage = fleet.host("one", "vda", "vdb")
-    outcome = stage.move(method=method)
-    assert (outcome.state, stage.check(outcome.move or "")) == (State.DONE, "done")
-    assert stage.record(outcome.move).uri == "fake+ssh://one/"
+def why(found: Fleet) -> list[str | None]:
+    return [one.stays.code if one.stays else None for one in found.disks]
 
 
-def left(stage: Stage) -> str:
-    """A move whose svmove died in mid-copy."""
-    move = stage.mover().begin(request()).move or ""
-
-    def die() -> None:
-        stage.world.faults.dead = True
-
-    stage.world.before["job"] = die
-    with pytest.raises(CrashError):
-        stage.mover().resume(move)
-    stage.world.before = {}
-    return move
+def off(*disks: Disk, **changed: Any) -> Domain:
+    return domain(state=DomainState.OFF, live=(), inactive=disks, **changed)
 
 
-def test_what_one_host_has_left_is_its_own_to_resume(fleet: Fleet) -> None:
-    one, two = fleet.host("one"), fleet.host("two")
-    move = left(one)
-    assert two.mover().open_moves() == ()
-    with pytest.raises(RefusedError, match="fake\\+ssh://one/"):
-        two.mover().resume(move)
-    assert [task.uri for task in two.mover().tasks()] == ["fake+ssh://one/"]
-    assert two.mover().leftovers() == ()
-    assert one.resume(move).state is State.DONE
+def test_a_disk_has_its_pool_volume_size_and_tags() -> None:
+    tags = (("app:tier", "gold"),)
+    (one,) = built(domain(disk(), tags=tags)).disks
+    assert (one.guest, one.target, one.pool, one.volume) == ("web", "vda", "slow", "web-vda.qcow2")
+    assert (one.capacity, one.allocation, one.running, one.tags, one.stays) == (4 * GiB, GiB, True, tags, None)
 
 
-def test_a_shared_pool_is_full_for_the_other_host_too(fleet: Fleet) -> None:
-    one, two = fleet.host("one", policy=SHARED), fleet.host("two", policy=SHARED)
-    seen: list[tuple[State, str | None]] = []
-
-    def meanwhile() -> None:
-        if not seen:
-            outcome = two.move(wait=False)
-            seen.append((outcome.state, outcome.error.code if outcome.error else None))
-
-    one.world.before["start_copy"] = meanwhile
-    assert one.move().state is State.DONE
-    assert seen == [(State.REFUSED, "no-slot")]
-    assert two.move().state is State.DONE
+def test_a_disk_that_is_in_no_pool_is_left_out() -> None:
+    assert built(domain(disk(path="/elsewhere/x"))).disks == ()
 
 
-def test_pools_that_are_not_shared_have_their_own_slots_on_each_host(fleet: Fleet) -> None:
-    own = Policy(pools={"fast": PoolPolicy(slots=1)})
-    one, two = fleet.host("one", policy=own), fleet.host("two", policy=own)
-    seen: list[State] = []
-
-    def meanwhile() -> None:
-        if not seen:
-            seen.append(two.move(wait=False).state)
-
-    one.world.before["start_copy"] = meanwhile
-    assert one.move().state is State.DONE
-    assert seen == [State.DONE]
-
-
-def test_a_lost_session_in_the_middle_of_a_move_is_made_up_for(fleet: Fleet, postgresql: Server) -> None:
-    stage = fleet.host("one")
-
-    def cut() -> None:
-        postgresql.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'svmove %'")
-
-    for call in ("create_volume", "start_copy", "suspend", "resume", "compare"):
-        stage.world.before[call] = cut
-    outcome = stage.move()
-    assert (outcome.state, stage.check(outcome.move or "")) == (State.DONE, "done")
-    kinds = [(entry.kind, entry.what) for entry in stage.record(outcome.move).entries if entry.kind is Kind.PHASE]
-    assert len(kinds) == len(set(kinds))
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"device": "lun"}, "lun"),
+        ({"transient": True}, "transient-disk"),
+        ({"shareable": True}, "shareable"),
+        ({"kind": SourceKind.OTHER}, "unsupported-source"),
+        ({"format": "vmdk"}, "unsupported-format"),
+        ({"encrypted": True}, "encrypted"),
+        ({"mirror": Mirror(job="copy", path="/x", ready=False)}, "block-job"),
+        ({"read_only": True}, "read-only"),
+        ({}, None),
+    ],
+)
+def test_the_shape_of_a_disk_may_keep_it(changed: dict[str, Any], code: str | None) -> None:
+    assert why(built(domain(disk(**changed)))) == [code]
 
 
-def test_a_move_that_another_process_took_up_is_left_to_it(fleet: Fleet, postgresql: Server) -> None:
-    """The way to the server was broken for so long that somebody resumed it."""
-    stage, other = fleet.host("one"), fleet.host("same")
-    taken: list[AbstractContextManager[None]] = []
+def test_an_iothread_keeps_a_disk_before_qemu_9_while_the_guest_runs() -> None:
+    assert why(built(domain(disk(iothread=True)), qemu=8_002_000)) == ["iothread"]
+    assert why(built(domain(disk(iothread=True)), qemu=9_000_000)) == [None]
+    assert why(built(off(disk(iothread=True)), qemu=8_002_000)) == [None]
 
-    def take_over() -> None:
-        if taken:
-            return
-        postgresql.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'svmove %'")
-        (move,) = other.journal.moves()
-        claim = other.journal.working_on(move.move)
-        claim.__enter__()
-        taken.append(claim)
 
-    stage.world.before["start_copy"] = take_over
-    outcome = stage.move()
-    assert (outcome.state, outcome.error and outcome.error.code) == (State.HELD, JournalError.code)
-    assert outcome.error is not None
-    assert "another process works on move" in outcome.error.text
-    taken[0].__exit__(None, None, None)
-    assert stage.resume(outcome.move or "").state is State.DONE
+def test_the_state_of_the_guest_may_keep_its_disks() -> None:
+    assert why(built(domain(state=DomainState.OTHER))) == ["domain-state"]
+    assert why(built(domain(marker="20240101-x"))) == ["move-running"]
+    assert why(built(domain(), owners={UUID: "20240101-x"})) == ["move-running"]
+    assert why(built(off(disk(), managed_save=True))) == ["managed-save"]
+
+
+def test_a_file_that_two_guests_name_keeps_both() -> None:
+    twin = dataclasses.replace(domain(disk()), name="twin", uuid="other")
+    assert why(built(domain(disk()), twin)) == ["used-elsewhere", "used-elsewhere"]
+
+
+def test_of_a_guest_that_is_off_only_files_move_and_to_files() -> None:
+    (one,) = built(off(disk())).disks
+    assert (one.stays, one.files_only, one.running) == (None, True, False)
+    lvm = volume("web", "vg", path="/dev/vg/web")
+    found = built(off(disk(path="/dev/vg/web", format="raw")), volumes=(lvm,))
+    assert why(found) == ["offline-files"]
+
+
+def test_what_is_no_guest_s_disk_is_told_of() -> None:
+    found = built(domain(disk()), volumes=(volume("orphan.img"),))
+    assert [(one.volume, one.stays.code, one.guest) for one in found.loose] == [("orphan.img", "no-guest", None)]
+
+
+def test_media_and_uefi_variables_stay() -> None:
+    cd = disk("sda", device="cdrom", path="/pools/slow/x.iso", format="raw", read_only=True)
+    found = built(domain(disk(), cd, live_nvram="/pools/slow/web_VARS.fd"), volumes=(volume("web_VARS.fd"),))
+    assert [(one.volume, one.stays.code, one.target) for one in found.loose] == [
+        ("x.iso", "medium", "sda"),
+        ("web_VARS.fd", "nvram", None),
+    ]
+    assert why(found) == [None]
+
+
+def test_a_chain_of_its_own_goes_with_a_disk_and_counts() -> None:
+    found = built(domain(disk(chain=("/pools/slow/base.qcow2",), chain_formats=("qcow2",))))
+    assert (found.disks[0].allocation, found.disks[0].files_only, found.loose) == (2 * GiB, True, ())
+
+
+def test_the_chain_of_a_guest_that_is_off_is_known_from_its_pool() -> None:
+    backing = {"/pools/slow/web-vda.qcow2": "/pools/slow/base.qcow2"}
+    found = built(off(disk()), volumes=(volume("base.qcow2"),), backing=backing)
+    assert (found.disks[0].allocation, found.loose) == (2 * GiB, ())
+
+
+def test_a_template_stays_and_its_disks_go() -> None:
+    base: dict[str, Any] = {"chain": ("/pools/slow/base.qcow2",), "chain_formats": ("qcow2",)}
+    twin = dataclasses.replace(domain(disk(path="/pools/slow/twin.qcow2", **base)), name="twin", uuid="other")
+    found = built(domain(disk(**base)), twin)
+    assert why(found) == [None, None]
+    assert [one.allocation for one in found.disks] == [GiB, GiB]
+    assert [(one.volume, one.stays.code) for one in found.loose] == [("base.qcow2", "template")]
+
+
+def test_what_lies_below_a_disk_of_another_pool_stays() -> None:
+    top = volume("web.qcow2", "fast")
+    found = built(
+        domain(disk(path=top.path, chain=("/pools/slow/base.qcow2",), chain_formats=("raw",))), volumes=(top,)
+    )
+    assert [(one.volume, one.stays.code) for one in found.loose] == [("base.qcow2", "backing")]
+    assert found.disks[0].pool == "fast"
+
+
+def test_pools_have_their_promises_their_place_and_their_latency() -> None:
+    known = Latencies(pools={"slow": 0.02}, loads={(UUID, "vda"): 1.5}, seconds=60.0)
+    found = built(domain(), filesystems={"slow": "fs-1", "fast": "fs-1"}, latencies=known)
+    fast, slow = found.pools
+    assert (fast.place, slow.place) == ("fs-1", "fs-1")
+    assert (fast.promised, slow.promised) == (0, 4 * GiB)
+    assert (fast.latency, slow.latency, found.disks[0].load) == (None, 0.02, 1.5)
+    assert [one.place for one in built(domain()).pools] == ["pool fast", "pool slow"]
+
+
+def test_the_fake_is_looked_at_as_a_libvirt_is() -> None:
+    world = World("vda", "vdb")
+    survey, _ = look(FakeHypervisor(world), FakeHost(world))
+    assert world.faults.calls.count("refresh_pool") == 2
+    assert pools_of(survey) == {(UUID, "vda"): "slow", (UUID, "vdb"): "slow"}

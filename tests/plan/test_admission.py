@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import svmove.plan
+from svmove.affinity import AffinityPolicy, Pin
 from svmove.location import Secret, SecretState
 from svmove.model import (
     Agent,
@@ -28,7 +29,8 @@ from svmove.requests import Allocation, Base, DiskRequest, Format, Method, Reque
 from svmove.units import GiB, MiB
 from svmove.volumes import Taken
 from svmove.windows import Moment
-from tests.builders import NOW, disk, domain, image, inventory, planned, pool, request
+from tests.builders import NOW, UUID, disk, domain, image, inventory, planned, pool, request
+from tests.fleets import disk as fleet_disk
 
 VDA = "/pools/slow/web-vda.qcow2"
 C1 = Checkpoint(name="c1", targets=("vda", "vdb"))
@@ -134,6 +136,15 @@ FIRES = [
         code="window-after-deadline",
         asked=request(at=Moment(at=NOW + 7200, zone="UTC"), deadline=3600.0),
         says="--deadline 3h",
+    ),
+    # affinity_checks
+    Fires(
+        code="affinity",
+        found=inventory(fleet=(fleet_disk("web/vda", where="slow", uuid=UUID),)),
+        policy=Policy(affinity=AffinityPolicy(pin=(Pin(guests=("web",), pools=("slow",)),))),
+        target="vda",
+        says="pinned",
+        level=Level.WARN,
     ),
     # disk_checks
     Fires(code="no-such-disk", asked=named(DiskRequest(target="vdb")), target="vdb", says="vda"),
@@ -588,6 +599,7 @@ NOT = [
     ("deadline-short", request(deadline=3600.0), inventory()),
     ("cutover-waits", request(at=Moment(at=NOW - 1, zone="UTC")), inventory()),
     ("window-after-deadline", request(at=Moment(at=NOW + 60, zone="UTC"), deadline=3600.0), inventory()),
+    ("affinity", request(), inventory(fleet=(fleet_disk("web/vda", where="slow", uuid=UUID),))),
     ("name-taken", request(), inventory(domain=domain(marker="m-1"), names={"fast": frozenset({"web-vda.qcow2"})})),
     ("no-permission", request(), inventory(domain=domain(live=(), state=DomainState.OFF), can_read_host=False)),
     ("no-such-disk", named(), inventory(domain=domain(live=(), state=DomainState.OFF))),  # "off" says it all
