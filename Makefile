@@ -35,7 +35,7 @@ faults: setup-tests ## the whole fault matrix on the lab, which writes docs/faul
 	$(ROOT) env SVMOVE_FAULTS=$(CURDIR)/.faults.jsonl $(PYTEST) tests/real -m "fault or chosen"
 	.venv/bin/python -m tests.real.faults.record .faults.jsonl docs/faults.md
 
-pools: setup-tests ## between any two kinds of pool, which writes docs/pools.md (20 minutes)
+pools: setup-tests ## between any two kinds of pool, which writes docs/pools.md (about an hour)
 	rm -f .pools.jsonl
 	$(ROOT) env SVMOVE_POOLS=$(CURDIR)/.pools.jsonl $(PYTEST) tests/real/pools -m "pool or chosen"
 	.venv/bin/python -m tests.real.pools.record .pools.jsonl docs/pools.md

@@ -65,9 +65,33 @@ def home(world: World, target: str) -> None:
     except LabError:
         _start_from(world, target, path)
         raise
-    if path.stat().st_blocks * 512 > size - 64 * MiB:
-        # A block device or LUKS tells of no holes, so all of it has been written. Suspended, the guest has no write
-        # in flight that could fall into a block which is just being found to be zero.
+    _dig(world, path)
+    world.virsh("pool-refresh", HOME)  # what a pool does not know is no volume, and is kept by a move
+
+
+def thin(world: World, target: str) -> None:
+    """Likewise of one that is at home, in a raw file, and came from where nothing tells of holes: it gets them back.
+
+    In a new file, since QEMU remembers of one that it has open where it has found data (block_status_cache).
+    """
+    path = world.path(target)
+    if _is_dense(path):
+        fresh = path.with_suffix(".raw" if path.suffix == ".img" else ".img")
+        with fresh.open("wb") as empty:
+            empty.truncate(path.stat().st_size)
+        put(world, target, disk_xml(E.source(file=str(fresh))))
+        path.unlink()
+        _dig(world, fresh)
+        world.virsh("pool-refresh", HOME)
+
+
+def _is_dense(path: Path) -> bool:
+    return path.stat().st_blocks * 512 > path.stat().st_size - 64 * MiB
+
+
+def _dig(world: World, path: Path) -> None:
+    if _is_dense(path):
+        # Suspended, the guest has no write in flight that could fall into a block which is just being found zero.
         world.virsh("suspend", GUEST)
         try:
             run(["fallocate", "--dig-holes", path])

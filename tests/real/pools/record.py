@@ -17,9 +17,9 @@ _HEAD = """\
 
 Written by the test that ran it, `make pools`: on a real libvirt with real servers (Ceph, iSCSI, NBD), the disk of a
 guest that writes and checks goes from each kind of place to each other one, live, every byte compared. On two cores
-without KVM, one run each. "Allocated": before and after, as the storage tells (of a partition: all). "Told": the
-finding by which the plan said before the start that a thin disk would not stay one; the test fails where that is not
-what came.
+without KVM, one run each; a machine that is busy with something else takes longer. "Allocated": before and after, as the storage tells (of a partition: all). "Told": the
+findings by which the plan said before the start what the disk would lose, its thinness or its encryption; the test
+fails where that is not what came.
 
 LVM and NFS need what not every machine has (device-mapper, NFS in the kernel): they are not in this table.
 
@@ -35,7 +35,7 @@ class Row:
     pause: float
     before: int  # bytes
     after: int
-    told: bool
+    told: tuple[str, ...]  # the codes of findings
 
 
 def write(row: Row) -> None:
@@ -50,8 +50,9 @@ def table(rows: Sequence[Row]) -> str:
     parts.extend(
         f"| {row.source} | {row.destination} | {show_duration(row.copy)} | {show_duration(row.verify)} | "
         f"{show_duration(row.pause)} | {show_size(row.before)} → {show_size(row.after)} | "
-        f"{'`thinness`' if row.told else ''} |\n"
+        f"{', '.join(f'`{code}`' for code in row.told)} |\n"
         for _, row in sorted(found.items())
+        if row.source != "home"
     )
     return "".join(parts)
 

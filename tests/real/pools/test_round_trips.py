@@ -1,0 +1,33 @@
+"""Of each kind of place one way there and back, with everything that `make test` has the time for."""
+
+import pytest
+
+from tests.real.pools.kinds import HOME, KINDS, Place, goes
+from tests.real.pools.places import thin
+from tests.real.world import GUEST, World
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("xfs", marks=pytest.mark.chosen),
+        pytest.param("iscsi", marks=pytest.mark.chosen),
+        pytest.param("rbd", marks=pytest.mark.chosen),
+        "btrfs",
+        "nbd",
+        pytest.param("partition", marks=pytest.mark.chosen),
+        "luks-raw",
+    ],
+)
+def test_a_disk_goes_there_and_comes_back(guest: World, kind: str) -> None:
+    with KINDS[HOME](guest) as at_home, KINDS[kind](guest) as place:
+        try:
+            goes(guest, Place(kind="home", disk=""), place)
+            guest.lab.check()
+        finally:
+            words = ["--decrypt"] if place.locked else []
+            result = guest.cli.move(GUEST, "--disk", at_home.disk, *words)
+            assert result.code == 0, result.stdout
+            if not place.thin:
+                thin(guest, "vdb")
+    guest.lab.check()
