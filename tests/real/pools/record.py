@@ -17,9 +17,9 @@ _HEAD = """\
 
 Written by the test that ran it, `make pools`: on a real libvirt with real servers (Ceph, iSCSI, NBD), the disk of a
 guest that writes and checks goes from each kind of place to each other one, live, every byte compared. On two cores
-without KVM, one run each; a machine that is busy with something else takes longer. "Allocated": before and after, as the storage tells (of a partition: all). "Told": the
-findings by which the plan said before the start what the disk would lose, its thinness or its encryption; the test
-fails where that is not what came.
+without KVM, one run each; a machine that is busy with something else takes longer. "Allocated": before and after, as
+the storage tells (of a partition: all). "Told": the findings by which the plan said before the start what the disk
+would lose, its thinness or its encryption; the test fails where that is not what came.
 
 LVM and NFS need what not every machine has (device-mapper, NFS in the kernel): they are not in this table.
 
