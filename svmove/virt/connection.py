@@ -52,6 +52,13 @@ def _start_event_loop() -> None:
         _loop_runs = True
 
 
+# QEMU 7.2, when a mirror fails while the guest is being suspended (docs/internals.md).
+_FILTER_LEFT = (
+    "QEMU has kept the filter of an earlier copy that failed above this disk, until the guest's next start: "
+    "shut it down and start it again, or move it while it is off"
+)
+
+
 class Connection:
     """Raises UnreachableError when the daemon can't be reached at all."""
 
@@ -145,7 +152,8 @@ class Connection:
             return NotReadyError(text, number=number)
         # "cannot acquire state change lock": another client works on the domain just now.
         transient = number in (libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_RESOURCE_BUSY)
-        return HypervisorError(text, number=number, transient=transient)
+        remedy = _FILTER_LEFT if "Need a root block node" in text else None
+        return HypervisorError(text, number=number, transient=transient, remedy=remedy)
 
     def alive(self) -> bool:
         try:

@@ -139,6 +139,9 @@ def test_an_export_whose_server_is_killed_is_given_up(guest: World, point: Point
         assert "overwritten" in [finding.code for finding in outcome.findings]
         assert outcome.disks[0].overwritten
         source.untouched()
+    # Nor has QEMU kept anything: the disk can be moved again.
+    assert guest.cli.move(GUEST, "--disk", "vdb=lab-b").code == 0
+    home(guest)
 
 
 def test_a_move_to_a_lun_whose_svmove_was_killed_is_cancelled_or_resumed(guest: World) -> None:
