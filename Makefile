@@ -25,10 +25,11 @@ demo: setup ## move the disks of a running guest, and prove it
 	@$(ROOT) scripts/demo
 
 test: setup-tests ## all tests, on a real libvirt with a real guest (about 25 minutes on two cores)
-	$(ROOT) $(PYTEST) -m "not fault and not pool"
+	$(ROOT) $(PYTEST) -n auto -m "not real"
+	$(ROOT) $(PYTEST) -m "real and not fault and not pool"
 
 test-fast: setup-tests ## the tests that need no lab (seconds)
-	$(PYTEST) -m "not real"
+	$(PYTEST) -n auto -m "not real"
 
 faults: setup-tests ## the whole fault matrix on the lab, which writes docs/faults.md (about an hour)
 	rm -f .faults.jsonl

@@ -1,4 +1,5 @@
-"""What of a move's bandwidth each mirror has. It changes on the way: by windows, and by `svmove set`."""
+"""What of a move's bandwidth each mirror has. It changes on the way: by windows, by `svmove set`, and with the number
+of moves that share a pool's."""
 
 from svmove.move.context import Move
 from svmove.plan.estimate import shares
@@ -9,7 +10,7 @@ def vary(move: Move) -> bool:
     """Whether it may have been another one than planned: a dead svmove may have left any limit, and how fast all was
     copied says nothing of the pools."""
     asked = "bandwidth" in move.world.journal.requests.changes(move.plan.move)
-    return asked or bool(move.plan.windows.bandwidth)
+    return asked or bool(move.plan.windows.bandwidth) or move.share is not None
 
 
 def share(move: Move, disk: DiskPlan) -> int | None:

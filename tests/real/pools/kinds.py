@@ -32,6 +32,7 @@ class Place:
     words: tuple[str, ...] = ()
     locked: bool = False  # encrypted
     thin: bool = True  # it tells of holes
+    no_cow: bool = False  # files there are written in place
     backing: Path | None = None  # of a volume that is taken: the file on its server
 
     @property
@@ -66,7 +67,7 @@ def _btrfs(world: World) -> Iterator[Place]:
         world.virsh("pool-build", pool.name)
         world.virsh("pool-start", pool.name)
         assert "C" in run(["lsattr", "-d", pool.folder]).split()[0]
-        yield Place(kind="fs, raw on btrfs", disk="vdb=on-btrfs,format=raw,name=vdb.img")
+        yield Place(kind="fs, raw on btrfs", disk="vdb=on-btrfs,format=raw,name=vdb.img", no_cow=True)
 
 
 @contextmanager
@@ -166,6 +167,8 @@ def _goes(world: World, before: Place, place: Place) -> record.Row:
     # A volume that is taken and full tells of no holes, though it may take them.
     lost = after > allocated * _MORE or (full and allocated < SIZE * 0.9)
     assert ("thinness" in told) == lost, f"{allocated} → {after}, told: {told}"
+    if place.no_cow:
+        assert "C" in run(["lsattr", moved["destination"]]).split()[0]
     assert ("decrypted" in told) == (before.locked and not place.locked)
     seconds = document["seconds"]
     return record.Row(
