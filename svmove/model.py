@@ -282,8 +282,8 @@ class Inventory:
     scratch_free: int = 0
     jobs: Mapping[str, str] = field(default_factory=dict)  # targets that a block job, not ours, holds
     can_read_host: bool = True
-    # What the guest writes now, by target, of the disks that are meant. Empty when it is off.
-    writes: Mapping[str, WriteRate] = field(default_factory=dict)
+    writes: Mapping[str, WriteRate] = field(default_factory=dict)  # by target, what the guest writes now, if it runs
+    emptied: frozenset[str] = frozenset()  # pools that `svmove evacuate` empties, or keeps empty
     # By target (of files below the disk TARGET:1 and so on, the nearest first): how a copy out of process would go.
     offloads: Mapping[str, CopyWay] = field(default_factory=dict)
     filesystems: Mapping[str, str] = field(default_factory=dict)  # by pool; several may share one

@@ -50,9 +50,14 @@ class Placer:
         hypervisor = LibvirtHypervisor(uri, policy.retry)
         return cls(hypervisor, LocalHost(hypervisor.secret), journal, policy)
 
+    @property
+    def _uri(self) -> str:
+        """As the journal knows it: of a shared one, with its host."""
+        return self._journal.database.address(redact(self._hypervisor.uri))
+
     def fleet(self) -> Fleet:
         """As it is now. Raises UnreachableError, HypervisorError, JournalError."""
-        now, uri = self._clock.now(), redact(self._hypervisor.uri)
+        now, uri = self._clock.now(), self._uri
         survey, filesystems = fleet.look(self._hypervisor, self._host)
         return fleet.build(
             survey,
@@ -80,13 +85,13 @@ class Placer:
     def sample(self) -> Sample:
         """Takes one sample of all disks' counters, and keeps it. Raises HypervisorError, JournalError."""
         found = self._sample()
-        self._journal.samples.add(redact(self._hypervisor.uri), found, found.at - self._policy.balance.window)
+        self._journal.samples.add(self._uri, found, found.at - self._policy.balance.window)
         return found
 
     def latencies(self) -> Latencies | None:
         """Of the samples of the last `balance.window`; None: there are not two of them."""
         since = self._clock.now() - self._policy.balance.window
-        found = self._journal.samples.read(redact(self._hypervisor.uri), since)
+        found = self._journal.samples.read(self._uri, since)
         return latencies(found) if len(found) > 1 else None
 
     def _sample(self) -> Sample:

@@ -31,6 +31,7 @@ from svmove.plan.choice import REMOVABLE
 from svmove.policy import Policy
 from svmove.ports import Clock, Hypervisor
 from svmove.ports_host import Host
+from svmove.redact import redact
 from svmove.requests import Request
 from svmove.volumes import NVRAM
 
@@ -101,6 +102,7 @@ def gather(
         buffered=_buffered(pools, wanted, host),
         shared=_shared(meant, host) if can_read else {},
         fleet=_fleet(domain, policy, hypervisor),
+        emptied=_emptied(hypervisor, journal) if after is None else frozenset(),  # else it has nowhere else to go
         offloads=_offloads(meant, request, pools, host) if can_read else {},
         writes=written.rates([disk.target for disk in meant], _expected(request, policy, past_rates), policy),
     )
@@ -190,6 +192,10 @@ class _Written:
             with suppress(HypervisorError):  # stopped, or unplugged: then it writes nothing
                 found[target] = self._hypervisor.writes(self._domain.uuid, target)
         return found
+
+
+def _emptied(hypervisor: Hypervisor, journal: Journal) -> frozenset[str]:
+    return journal.campaigns.marked(journal.database.address(redact(hypervisor.uri)))
 
 
 def _fleet(domain: Domain, policy: Policy, hypervisor: Hypervisor) -> tuple[FleetDisk, ...]:

@@ -30,6 +30,12 @@ def pools(case: Case) -> Iterator[Finding]:
             trouble = case.inventory.troubles.get(name)
             why, first = (f": {trouble}", "mend that, then ") if trouble else ("", "")
             yield refuse("pool-inactive", f"pool {name} is not active{why}", f"{first}virsh pool-start {name}")
+        elif name in case.inventory.emptied:
+            yield refuse(
+                "pool-emptied",
+                f"pool {name} is being emptied, or stays empty",
+                f"choose another pool, or take the mark off: svmove evacuate {name} --end",
+            )
         elif places.kind(pool) is None:
             yield refuse(
                 "pool-type",

@@ -137,6 +137,7 @@ FIRES = [
         asked=request(at=Moment(at=NOW + 7200, zone="UTC"), deadline=3600.0),
         says="--deadline 3h",
     ),
+    Fires(code="pool-emptied", found=inventory(emptied=frozenset({"fast"})), says="evacuate fast --end"),
     # affinity_checks
     Fires(
         code="affinity",
@@ -599,6 +600,7 @@ NOT = [
     ("deadline-short", request(deadline=3600.0), inventory()),
     ("cutover-waits", request(at=Moment(at=NOW - 1, zone="UTC")), inventory()),
     ("window-after-deadline", request(at=Moment(at=NOW + 60, zone="UTC"), deadline=3600.0), inventory()),
+    ("pool-emptied", request(), inventory(emptied=frozenset({"slow"}))),
     ("affinity", request(), inventory(fleet=(fleet_disk("web/vda", where="slow", uuid=UUID),))),
     ("name-taken", request(), inventory(domain=domain(marker="m-1"), names={"fast": frozenset({"web-vda.qcow2"})})),
     ("no-permission", request(), inventory(domain=domain(live=(), state=DomainState.OFF), can_read_host=False)),

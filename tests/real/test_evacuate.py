@@ -70,6 +70,7 @@ def test_a_pool_is_emptied_of_what_can_move_and_the_rest_is_told(guest: World) -
 
     refused = guest.cli("evacuate", other, "--to", pool, "--dry-run")
     assert (refused.code, "being emptied" in refused.stderr) == (3, True)
+    assert guest.cli.move(off, "--to", pool).codes == ["pool-emptied"]
     assert guest.cli("evacuate", pool, "--end").code == 0
     assert guest.cli("evacuate", other, "--to", pool, "--dry-run").code == 0
 
