@@ -10,10 +10,11 @@ from svmove.budgets import PoolPolicy
 from svmove.errors import JournalError, RefusedError
 from svmove.journal import Kind, postgres
 from svmove.outcomes import State
+from svmove.placer import Placer
 from svmove.policy import Policy
 from svmove.requests import Method
 from tests.builders import request
-from tests.fake import CrashError, FaultyJournal
+from tests.fake import CrashError, FakeClock, FakeHost, FakeHypervisor, FaultyJournal
 from tests.move.stage import Stage
 from tests.postgres import Server
 
@@ -142,3 +143,23 @@ def test_a_move_that_another_process_took_up_is_left_to_it(fleet: Fleet, postgre
     assert "another process works on move" in outcome.error.text
     taken[0].__exit__(None, None, None)
     assert stage.resume(outcome.move or "").state is State.DONE
+
+
+def test_a_pool_that_one_host_empties_is_open_to_others_and_can_be_emptied_again(fleet: Fleet) -> None:
+    one, two = fleet.host("one"), fleet.host("two")
+    campaigns = one.journal.campaigns
+    for _ in range(2):  # the mark that was taken off is no obstacle to the next one
+        campaigns.open(one.mover().uri, "fast", 1.0)
+        assert emptying(one) == {"fast"}
+        assert emptying(two) == set()
+        assert one.move().error is not None
+        assert [finding.code for finding in one.mover().plan(request()).findings] == ["pool-emptied"]
+        assert campaigns.end(one.mover().uri, "fast")
+    assert two.move().state is State.DONE
+    assert one.move().state is State.DONE
+
+
+def emptying(stage: Stage) -> set[str]:
+    hypervisor, host = FakeHypervisor(stage.world), FakeHost(stage.world)
+    placer = Placer(hypervisor, host, stage.journal, stage.policy, FakeClock(stage.world))
+    return {pool.name for pool in placer.fleet().pools if pool.emptying}
