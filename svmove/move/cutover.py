@@ -28,6 +28,7 @@ from dataclasses import dataclass
 
 from svmove import location
 from svmove.errors import CopyError, HostError, HypervisorError, SilentStorageError, SvmoveError, UnreachableError
+from svmove.location import Protocol
 from svmove.model import DomainState, Event, EventKind
 from svmove.move.context import Move
 from svmove.move.mirror import lost, unless_cut, unless_replaced
@@ -140,9 +141,9 @@ def _await_answer(move: Move) -> None:
 
 
 def _ails(move: Move, path: str) -> str | None:
-    """None: the storage answers. To a file an error is an answer, which QEMU gets as quickly; a server must answer."""
+    """None: the storage answers. An error is an answer, which QEMU gets as quickly; but an NBD server must answer."""
     host, patience = move.world.host, move.terms().max_pause / 4
-    if not location.is_network(path):
+    if location.protocol(path) is not Protocol.NBD:
         return None if host.answers(path, patience) else ""
     trouble = host.trouble(path, patience + _CONNECTS)
     return None if trouble is None else f" ({trouble})"
