@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from svmove.errors import HostError
-from svmove.host.nodes import Nodes, named
+from svmove.host.nodes import Nodes
 from svmove.redact import without_keys
 
 
@@ -104,8 +104,8 @@ def holds_nothing(path: str, format_: str) -> bool:
 def own_extents(path: str, format_: str) -> list[tuple[int, int]]:
     """What an image has itself, not by a file below it, which need not be there: offset, length. Raises HostError."""
     with Nodes() as nodes:
-        alone = named(nodes.image(path, format_, alone=True))
-        found = json.loads(run(["qemu-img", "map", "--output=json", "-U", alone]))
+        alone = nodes.image(path, format_, alone=True)
+        found = json.loads(run(nodes.command(["qemu-img", "map", "--output=json", "-U"], alone)))
     return [(e["start"], e["length"]) for e in found if e.get("present", e["data"])]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from svmove.errors import HostError, UnverifiedError
 from svmove.host import command
-from svmove.host.nodes import Nodes, named
+from svmove.host.nodes import Nodes
 
 # Between two looks whether it is to go on, when it says nothing.
 _LOOK = 0.25
@@ -35,21 +35,14 @@ def compare_images(
         HostError: it can't be run, or could not read one of the images.
         UnverifiedError: `advanced` returned False.
     """
-    argv = [
-        "qemu-img",
-        "compare",
-        *(["-U"] if shared else []),
-        *(nodes.argv if nodes else []),
-        "-p",
-        named(source),
-        named(exported),
-    ]
+    nodes = nodes or Nodes()
+    argv = nodes.command(["qemu-img", "compare", *(["-U"] if shared else []), "-p"], source, exported)
     process = subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        pass_fds=nodes.inherited if nodes else (),
+        pass_fds=nodes.inherited,
     )
     output, errors = process.stdout, process.stderr
     assert output is not None

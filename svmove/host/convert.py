@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from svmove.errors import HostError
 from svmove.host.command import last_line
-from svmove.host.nodes import Nodes, Options, named
+from svmove.host.nodes import Nodes, Options
 
 # Between two looks whether it is to go on (seconds).
 _LOOK = 0.5
@@ -30,11 +30,11 @@ def convert(
     """Brings an image, or a slice of one, that nobody writes into one of the same length that exists; both as QEMU
     block options, whose top is `raw`. `blank`: which has nothing there. `flushed`: at its end, where there is no file
     that could be flushed here. What `heed`, called twice a second, raises ends it in its midst. Raises HostError."""
-    argv = ["qemu-img", "convert", "-q", "-n", "-U", "-W", "-m", "16", *nodes.argv]
+    argv = ["qemu-img", "convert", "-q", "-n", "-U", "-W", "-m", "16"]
     argv += ["--target-is-zero"] if blank else []
     argv += ["-t", "writeback"] if flushed else []
     argv += ["-r", str(bandwidth)] if bandwidth is not None else []
-    _run_heeding([*argv, named(source), named(destination)], nodes.inherited, heed)
+    _run_heeding(nodes.command(argv, source, destination), nodes.inherited, heed)
 
 
 def flush(nodes: Nodes, image: Options, path: str, heed: Callable[[], None]) -> None:
@@ -42,7 +42,7 @@ def flush(nodes: Nodes, image: Options, path: str, heed: Callable[[], None]) -> 
 
     A process of its own, since `qemu-img convert` flushes when it closes the image, and does not tell how that went."""
     try:
-        _run_heeding(["qemu-io", *nodes.argv, "-c", "flush", named(image)], nodes.inherited, heed)
+        _run_heeding(nodes.command(["qemu-io", "-c", "flush"], image), nodes.inherited, heed)
     except HostError as error:
         raise HostError(f"{path}: what was written can't be brought to stable storage: {error.text}") from error
 
@@ -51,14 +51,14 @@ def opens_in(nodes: Nodes, image: Options, heed: Callable[[], None]) -> float:
     """Seconds that it takes to open an image and to read of it. Raises HostError, also when its key does not fit; and
     what `heed` raises, as `convert`."""
     began = time.monotonic()
-    look = ["qemu-io", "-r", "-U", *nodes.argv, "-c", "read -q 0 512", named(image)]
+    look = nodes.command(["qemu-io", "-r", "-U", "-c", "read -q 0 512"], image)
     _run_heeding(look, nodes.inherited, heed)
     return time.monotonic() - began
 
 
 def not_zero(nodes: Nodes, image: Options, heed: Callable[[], None]) -> list[tuple[int, int]]:
     """What is not known to be zeros in an image: offset, length. Raises HostError, and what `heed` raises."""
-    look = ["qemu-img", "map", "--output=json", "-U", *nodes.argv, named(image)]
+    look = nodes.command(["qemu-img", "map", "--output=json", "-U"], image)
     found = json.loads(_run_heeding(look, nodes.inherited, heed))
     return [(extent["start"], extent["length"]) for extent in found if not extent["zero"]]
 

@@ -7,7 +7,7 @@ import json
 import os
 
 from svmove.host import command, slices
-from svmove.host.nodes import Nodes, Values, named
+from svmove.host.nodes import Nodes, Values
 from svmove.location import Secret
 
 # A key is made to take two seconds, on the CPU that made it when it had nothing else to do.
@@ -22,8 +22,8 @@ def driver(format_: str, luks: Secret | None) -> str:
 def check_key(values: Values, path: str, format_: str, luks: Secret) -> None:
     """Raises HostError."""
     with Nodes(values) as nodes:
-        image = named(nodes.image(path, format_, alone=True, luks=luks))
-        argv = ["qemu-io", "-r", "-U", *nodes.argv, "-c", "read -q 0 512", image]
+        image = nodes.image(path, format_, alone=True, luks=luks)
+        argv = nodes.command(["qemu-io", "-r", "-U", "-c", "read -q 0 512"], image)
         command.run(argv, timeout=_PATIENCE, inherited=nodes.inherited)
 
 
@@ -38,7 +38,7 @@ def is_blank(values: Values, path: str, format_: str, luks: Secret) -> bool:
             size = os.fstat(file.fileno()).st_size
             return next(slices.data(file.fileno(), header["payload-offset"], size), None) is None
     with Nodes(values) as nodes:
-        image = named(nodes.image(path, format_, alone=True, luks=luks))
-        argv = ["qemu-img", "map", "--output=json", "-U", *nodes.argv, image]
+        image = nodes.image(path, format_, alone=True, luks=luks)
+        argv = nodes.command(["qemu-img", "map", "--output=json", "-U"], image)
         extents = json.loads(command.run(argv, timeout=_PATIENCE, inherited=nodes.inherited))
     return not any(extent["data"] for extent in extents)

@@ -11,7 +11,7 @@ from svmove import location
 from svmove.errors import HostError
 from svmove.host import ceph, command, probe
 from svmove.host.info import image_record
-from svmove.host.nodes import Nodes, Values, named
+from svmove.host.nodes import Nodes, Values
 from svmove.model import Image
 from svmove.redact import without_keys
 from svmove.units import MiB
@@ -53,12 +53,13 @@ class NetworkImages:
         if self.identity(path) is None:
             return None
         with Nodes(self._values) as nodes:
-            image = named(nodes.image(path, "raw"))
+            image = nodes.image(path, "raw")
             size = self.size(path)
-            look = ["qemu-io", "-r", "-U", *nodes.argv, "-c", f"read -P 0 0 {min(size, _HEAD)}", image]
+            look = nodes.command(["qemu-io", "-r", "-U", "-c", f"read -P 0 0 {min(size, _HEAD)}"], image)
             said = command.run(look, timeout=_PATIENCE, inherited=nodes.inherited, tolerant=True)
             try:
-                command.run(["qemu-io", *nodes.argv, "-c", "quit", image], timeout=_PATIENCE, inherited=nodes.inherited)
+                opening = nodes.command(["qemu-io", "-c", "quit"], image)
+                command.run(opening, timeout=_PATIENCE, inherited=nodes.inherited)
             except HostError:
                 writable = False
             else:
@@ -82,7 +83,7 @@ class NetworkImages:
 
     def trouble(self, path: str, seconds: float) -> str | None:
         with Nodes(self._values) as nodes:
-            argv = ["qemu-io", "-r", "-U", *nodes.argv, "-c", "read -q 0 512", named(nodes.image(path, "raw"))]
+            argv = nodes.command(["qemu-io", "-r", "-U", "-c", "read -q 0 512"], nodes.image(path, "raw"))
             try:
                 command.run(argv, timeout=seconds, inherited=nodes.inherited)
             except command.SilentError:
@@ -101,8 +102,7 @@ class NetworkImages:
 
     def _read(self, nodes: Nodes, path: str) -> Sequence[str]:
         """A read and a flush: a write of ours would be one to the guest's copy. Read-only, or qemu-io refuses -U."""
-        image = named(nodes.image(path, "raw"))
-        return ["qemu-io", "-r", "-U", *nodes.argv, "-c", "read 0 4096", "-c", "flush", image]
+        return nodes.command(["qemu-io", "-r", "-U", "-c", "read 0 4096", "-c", "flush"], nodes.image(path, "raw"))
 
     def _data(self, path: str, virtual_bytes: int) -> int:
         """What holds data, for a storage that does not say how much it has allocated; all, when it doesn't know."""
@@ -117,8 +117,8 @@ class NetworkImages:
 
     def _ask(self, path: str, format_: str, what: str, *more: str, alone: bool = False) -> Any:
         with Nodes(self._values) as nodes:
-            image = named(nodes.image(path, format_, alone=alone))
-            argv = ["qemu-img", what, "--output=json", "-U", *more, *nodes.argv, image]
+            image = nodes.image(path, format_, alone=alone)
+            argv = nodes.command(["qemu-img", what, "--output=json", "-U", *more], image)
             try:
                 said = command.run(argv, timeout=_PATIENCE, inherited=nodes.inherited)
             except command.SilentError as error:

@@ -5,7 +5,7 @@ A secret's value goes to qemu-img through a file in memory that it inherits: nev
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -39,14 +39,15 @@ class Nodes:
         for file in self._files:
             os.close(file)
 
-    @property
-    def argv(self) -> list[str]:
-        """For qemu-img, before the images are named."""
-        return [
+    def command(self, words: Sequence[str], *images: Options) -> list[str]:
+        """Of qemu-img or qemu-io: `words`, the secrets, the images. One method for the three, since a list of secrets
+        that is made before an image is described lacks that image's."""
+        secrets = [
             word
             for number, file in enumerate(self._files)
             for word in ("--object", f"secret,id=secret{number},file=/proc/self/fd/{file}")
         ]
+        return [*words, *secrets, *("json:" + json.dumps(image) for image in images)]
 
     @property
     def inherited(self) -> tuple[int, ...]:
@@ -101,11 +102,6 @@ class Side:
 
     def node(self, nodes: Nodes, *, cached: bool = False) -> Options:
         return nodes.image(self.path, self.format, luks=self.luks, cached=cached)
-
-
-def named(node: Options) -> str:
-    """As qemu-img and qemu-io take it for a file's name."""
-    return "json:" + json.dumps(node)
 
 
 def sliced(node: Options, offset: int, length: int) -> Options:

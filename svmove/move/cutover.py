@@ -28,7 +28,6 @@ from dataclasses import dataclass
 
 from svmove import location
 from svmove.errors import CopyError, HostError, HypervisorError, SilentStorageError, SvmoveError, UnreachableError
-from svmove.location import Protocol
 from svmove.model import DomainState, Event, EventKind
 from svmove.move.context import Move
 from svmove.move.mirror import lost, unless_cut, unless_replaced
@@ -124,7 +123,7 @@ def _await_answer(move: Move) -> None:
     clock = move.world.clock
     deadline = clock.monotonic() + move.world.policy.move.answer_wait
     for path in dict.fromkeys(disk.lands.path for disk in move.pending):
-        while (trouble := _ails(move, path)) is not None:
+        while (trouble := _no_answer(move, path)) is not None:
             move.may_go_on()
             rest = move.glance().of(move.pending)
             if not (rest.all_copy or rest.off or move.may_be_over):
@@ -140,10 +139,10 @@ def _await_answer(move: Move) -> None:
     move.answered()
 
 
-def _ails(move: Move, path: str) -> str | None:
-    """None: the storage answers. An error is an answer, which QEMU gets as quickly; but an NBD server must answer."""
+def _no_answer(move: Move, path: str) -> str | None:
+    """None: the storage answers. To a file an error is an answer, which QEMU gets as quickly; a server must answer."""
     host, patience = move.world.host, move.terms().max_pause / 4
-    if location.protocol(path) is not Protocol.NBD:
+    if not location.is_network(path):
         return None if host.answers(path, patience) else ""
     trouble = host.trouble(path, patience + _CONNECTS)
     return None if trouble is None else f" ({trouble})"

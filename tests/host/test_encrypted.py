@@ -1,6 +1,5 @@
 """Encrypted files, made by qemu-img itself: read with their key, which is on no command line."""
 
-import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +59,7 @@ def host(path: Path, key: Secret | None = KEY) -> LocalHost:
 def write(path: Path, format_: str, pattern: int) -> None:
     with Nodes(VALUES.__getitem__) as nodes:
         node = nodes.image(str(path), format_, luks=KEY)
-        argv = ["qemu-io", *nodes.argv, "-c", f"write -P {pattern} 1M 64k", "json:" + json.dumps(node)]
+        argv = nodes.command(["qemu-io", "-c", f"write -P {pattern} 1M 64k"], node)
         command.run(argv, inherited=nodes.inherited)
 
 
@@ -129,8 +128,9 @@ def test_the_passphrase_is_in_no_argument_and_no_option(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"\0" * 8192)
     with Nodes(VALUES.__getitem__) as nodes:
-        node = nodes.image(str(path), "raw", luks=KEY)
-        assert "horse" not in str(node) + str(nodes.argv)
+        argv = nodes.command(["qemu-io"], nodes.image(str(path), "raw", luks=KEY))
+        assert "secret0" in argv[2], "the secret of an image that is described in the same breath"
+        assert "horse" not in str(argv)
         (file,) = nodes.inherited
         assert Path(f"/proc/self/fd/{file}").read_bytes() == VALUES[KEY]
     assert encrypted.driver("raw", None) == "raw"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from lxml.builder import E
 
+from svmove.host.local import LocalHost
 from svmove.journal import Journal
 from svmove.mover import Mover
 from svmove.outcomes import Outcome, State
@@ -98,6 +99,8 @@ def test_a_lun_that_does_not_suit_is_refused_and_a_larger_one_is_sliced(guest: W
         _used_by_another(world, target, secret)
         result = world.cli.move(GUEST, "--disk", f"{LUN}3")
         assert (result.code, result.document["state"]) == (0, "done"), result.stdout
+        (live,) = (disk for disk in world.domain().live if disk.target == "vdb")
+        assert LocalHost(world.hypervisor.secret).trouble(live.path or "", 5.0) is None
         assert places.capacity(world, "vdb") == GIB
         assert places.described(world, "vdb").find("source/slices") is not None
         home(world)
