@@ -1,8 +1,4 @@
-"""Pools that are being emptied: the mark that keeps others out, and each guest that was begun for it.
-
-The tables are made when the first pool is emptied. An svmove that knows nothing of them is not disturbed by them, so
-they are no change of the journal's schema. What is still to be moved is not recorded: that is looked at, each time.
-"""
+"""Pools that are being emptied: the mark that keeps others out, and each guest that was begun for it."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,39 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-Transaction = Callable[[], AbstractContextManager[sa.Connection]]
+from svmove.journal.schema import campaign_guests as guests
+from svmove.journal.schema import campaigns
 
-metadata = sa.MetaData()
-campaigns = sa.Table(
-    "campaigns",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("uri", sa.Text, nullable=False),
-    sa.Column("pool", sa.Text, nullable=False),
-    sa.Column("created", sa.Float, nullable=False),
-    sa.Column("ended", sa.Boolean, nullable=False),
-)
-_open = campaigns.c.ended.is_(False)
-one_per_pool = sa.Index(
-    "one_campaign_per_pool",
-    campaigns.c.uri,
-    campaigns.c.pool,
-    unique=True,
-    sqlite_where=_open,
-    postgresql_where=_open,
-)
-guests = sa.Table(
-    "campaign_guests",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("campaign", sa.ForeignKey("campaigns.id"), nullable=False, index=True),
-    sa.Column("uuid", sa.Text, nullable=False),
-    sa.Column("domain", sa.Text, nullable=False),
-    sa.Column("disks", sa.Text, nullable=False),
-    sa.Column("begun", sa.Float, nullable=False),
-    sa.Column("move", sa.Text),
-    sa.Column("state", sa.Text),
-)
+Transaction = Callable[[], AbstractContextManager[sa.Connection]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +37,6 @@ class Campaigns:
     def marked(self, uri: str) -> frozenset[str]:
         """The pools that are being emptied, or stay empty."""
         with self._transaction() as connection:
-            if not sa.inspect(connection).has_table(campaigns.name):
-                return frozenset()
             wanted = sa.select(campaigns.c.pool).where(campaigns.c.uri == uri, campaigns.c.ended.is_(False))
             return frozenset(connection.scalars(wanted))
 
@@ -80,7 +45,6 @@ class Campaigns:
         for _ in range(2):
             try:
                 with self._transaction() as connection:
-                    metadata.create_all(connection)
                     mine = (campaigns.c.uri == uri) & (campaigns.c.pool == pool) & campaigns.c.ended.is_(False)
                     if (found := connection.scalar(sa.select(campaigns.c.id).where(mine))) is not None:
                         return int(found)

@@ -1,8 +1,4 @@
-"""Samples of all disks' counters, by which pools are balanced: one row a sample, which may be lost.
-
-The table is made when the first sample is written. An svmove that knows nothing of it is not disturbed by it, so it is
-no change of the journal's schema.
-"""
+"""Samples of all disks' counters, by which pools are balanced: one row a sample, which may be lost."""
 
 import json
 import zlib
@@ -12,20 +8,10 @@ from contextlib import AbstractContextManager
 import sqlalchemy as sa
 
 from svmove.fleet import Counters
+from svmove.journal.schema import samples
 from svmove.latency import Sample
 
 Transaction = Callable[[], AbstractContextManager[sa.Connection]]
-
-metadata = sa.MetaData()
-# Of 10,000 disks a row is 0.2 MB. As columns, a day of samples each 5 minutes would be 3 million rows.
-samples = sa.Table(
-    "samples",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("uri", sa.Text, nullable=False),
-    sa.Column("at", sa.Float, nullable=False),
-    sa.Column("data", sa.LargeBinary, nullable=False),
-)
 
 
 class Samples:
@@ -37,15 +23,12 @@ class Samples:
     def add(self, uri: str, sample: Sample, keep_since: float) -> None:
         """Older ones than `keep_since` (Unix time) are forgotten."""
         with self._transaction() as connection:
-            metadata.create_all(connection)
             connection.execute(samples.insert().values(uri=uri, at=sample.at, data=_packed(sample)))
             connection.execute(samples.delete().where(samples.c.uri == uri, samples.c.at < keep_since))
 
     def read(self, uri: str, since: float) -> tuple[Sample, ...]:
         """Oldest first."""
         with self._transaction() as connection:
-            if not sa.inspect(connection).has_table(samples.name):
-                return ()
             wanted = sa.select(samples).where(samples.c.uri == uri, samples.c.at >= since).order_by(samples.c.at)
             return tuple(_unpacked(row.at, row.data) for row in connection.execute(wanted))
 

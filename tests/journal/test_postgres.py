@@ -117,9 +117,10 @@ def test_a_newer_schema_is_refused(postgresql: Server, url: str) -> None:
 
 def test_a_journal_of_schema_2_is_brought_up_to_date(postgresql: Server, url: str) -> None:
     Journal(url).begin(plan(), URI, "planned")
-    postgresql.sql("DROP TABLE tickets; UPDATE svmove_schema SET version = 2")
+    postgresql.sql("DROP TABLE tickets, samples; UPDATE svmove_schema SET version = 2")
     assert Journal(url).slots.holders(()) == {}
-    assert postgresql.sql("SELECT version FROM svmove_schema") == [(3,)]
+    assert Journal(url).samples.read(URI, 0.0) == ()
+    assert postgresql.sql("SELECT version FROM svmove_schema") == [(4,)]
 
 
 def test_a_server_that_promises_nothing_is_refused() -> None:

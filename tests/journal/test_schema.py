@@ -63,7 +63,21 @@ def test_the_old_index_goes_on_allowing_one_move_per_domain(tmp_path: Path) -> N
         journal.begin(plan(move="second"), URI, "planned")
 
 
-@pytest.mark.parametrize("version", [4, 99, 0, -1])
+def test_samples_and_campaigns_that_a_journal_of_schema_3_made_on_demand_are_kept(tmp_path: Path) -> None:
+    Journal(str(tmp_path / "j"))
+    connection = sqlite3.connect(tmp_path / "j")
+    connection.executescript(
+        "DROP TABLE samples; UPDATE svmove_schema SET version = 3;"
+        "INSERT INTO campaigns (uri, pool, created, ended) VALUES ('qemu:///system', 'old', 1.0, 0);"
+    )
+    connection.commit()
+    connection.close()
+    journal = Journal(str(tmp_path / "j"))
+    assert journal.campaigns.marked(URI) == {"old"}
+    assert journal.samples.read(URI, 0.0) == ()
+
+
+@pytest.mark.parametrize("version", [5, 99, 0, -1])
 def test_a_version_that_is_not_known_is_refused_and_left_as_it_was(tmp_path: Path, version: int) -> None:
     path = older(tmp_path)
     connection = sqlite3.connect(path)

@@ -181,9 +181,9 @@ def test_the_file_is_its_owners_alone(tmp_path: Path, umask: int) -> None:
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     Journal(str(tmp_path / "journal.sqlite"))
     with sqlite3.connect(tmp_path / "journal.sqlite") as connection:
-        connection.execute("UPDATE svmove_schema SET version = 4")
+        connection.execute("UPDATE svmove_schema SET version = 5")
     connection.close()
-    with pytest.raises(JournalError, match="schema 4") as caught:
+    with pytest.raises(JournalError, match="schema 5") as caught:
         Journal(str(tmp_path / "journal.sqlite"))
     assert caught.value.remedy is not None
 
