@@ -72,4 +72,7 @@ def set_(
 
 
 def _opens(terms: Terms) -> str:
-    return "" if terms.cutover is None else f", cutover from {terms.cutover.show(time.time())} on"
+    now = time.time()
+    if terms.cutover is None:
+        return ""
+    return ", cutover at once" if terms.cutover.at <= now else f", cutover from {terms.cutover.show(now)} on"

@@ -315,6 +315,8 @@ def test_the_hour_of_the_switch_is_changed(capsys: Captured, stage: Stage) -> No
     assert "is switched from 2100-01-01 22:00 (UTC) on" in capsys.readouterr().out
     assert run(["set", move, "--cutover", "now", "--json"]) == 0
     assert stage.journal.requests.changes(move)["cutover"]["at"] < 4102524000.0
+    assert run(["set", move, "--cutover", "now"]) == 0
+    assert ", cutover at once\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
