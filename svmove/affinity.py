@@ -3,13 +3,9 @@
 A rule names what it is about by any of three: guests, disks, metadata. What one of them matches is meant.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, ClassVar
-
-# pydantic reads this when a policy file is loaded: a misspelt key must not be silently ignored.
-_STRICT: Mapping[str, Any] = {"extra": "forbid"}
 
 Tags = Collection[tuple[str, str]]
 
@@ -17,8 +13,6 @@ Tags = Collection[tuple[str, str]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
     """What a rule is about. Names are globs: ``db-*``, ``web/vd[bc]``, ``tier=gold*``."""
-
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
 
     name: str = ""  # what the rule is called where it is given as a reason
     guests: tuple[str, ...] = ()
@@ -77,8 +71,6 @@ class Pin(Selection):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AffinityPolicy:
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
-
     together: tuple[Group, ...] = ()
     apart: tuple[Group, ...] = ()
     exclude: tuple[Selection, ...] = ()  # neither evacuated nor balanced

@@ -6,9 +6,7 @@ Every move takes one slot of its host, and one of each pool that it reads from o
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar
-
-_STRICT: Mapping[str, Any] = {"extra": "forbid"}
+from typing import Any
 
 
 class Priority(StrEnum):
@@ -19,8 +17,6 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotsPolicy:
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
-
     # VMware's own limits: a host's budget is 8 and a storage move costs 4; a datastore's is 128, and it costs 16.
     host: int = 2
     pool: int = 8
@@ -35,8 +31,6 @@ class SlotsPolicy:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPolicy:
     """Of one pool, `[pools.NAME]`; None: as of every pool."""
-
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = _STRICT
 
     slots: int | None = None  # None: slots.pool
     # Divided among the moves that have a slot of it. None: no limit.
