@@ -2,14 +2,9 @@
 
 import pytest
 
-from tests.contract.hypervisor import (
-    CopyContract,
-    DomainContract,
-    ExportContract,
-    FreezeContract,
-    HostContract,
-    VolumeContract,
-)
+from tests.contract.freeze import FreezeContract
+from tests.contract.host import HostContract
+from tests.contract.hypervisor import CopyContract, DomainContract, ExportContract, VolumeContract
 from tests.contract.side import Side, fake_side
 
 

@@ -4,14 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.hypervisor import (
-    CopyContract,
-    DomainContract,
-    ExportContract,
-    FreezeContract,
-    HostContract,
-    VolumeContract,
-)
+from tests.contract.freeze import FreezeContract
+from tests.contract.host import HostContract
+from tests.contract.hypervisor import CopyContract, DomainContract, ExportContract, VolumeContract
 from tests.contract.side import Side, real_side
 from tests.real.world import World
 
