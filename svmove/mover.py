@@ -12,12 +12,10 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Self
-from urllib.parse import urlsplit
 
 from svmove.clock import SystemClock
 from svmove.decisions import Decision, Way
 from svmove.errors import NotFoundError, RefusedError, SvmoveError
-from svmove.host.local import LocalHost
 from svmove.journal import Ask, Journal, Record
 from svmove.move import decision, hanging, leftovers, lost, outcome, relief, runner, tasks
 from svmove.move.back import plan_back
@@ -33,10 +31,10 @@ from svmove.plan.planner import make_plan
 from svmove.policy import Policy
 from svmove.ports import Cancel, Clock, Guard, Hypervisor, Listener
 from svmove.ports_host import Host
+from svmove.reach import reach
 from svmove.redact import redact
 from svmove.requests import Request
 from svmove.units import show_duration
-from svmove.virt.hypervisor import LibvirtHypervisor
 from svmove.windows import Moment
 
 
@@ -48,27 +46,31 @@ class Mover:
     """Plans and moves on one hypervisor. Not for use by several threads at once."""
 
     def __init__(
-        self, hypervisor: Hypervisor, host: Host, journal: Journal, policy: Policy, clock: Clock | None = None
+        self,
+        hypervisor: Hypervisor,
+        host: Host,
+        journal: Journal,
+        policy: Policy,
+        clock: Clock | None = None,
+        *,
+        scratch: str | None = None,
     ) -> None:
+        """`scratch`: a folder of `host`, for scratch files."""
         self._hypervisor = hypervisor
         self._host = host
         self._journal = journal
         self._policy = policy
         self._clock = clock or SystemClock()
-        self._scratch = policy.paths.scratch or str(journal.folder / "scratch")
+        self._scratch = scratch or policy.paths.scratch or str(journal.folder / "scratch")
         self.guard: Guard = lambda _move: None
 
     @classmethod
     def connect(cls, uri: str, policy: Policy, journal_url: str) -> Self:
-        """Raises UnreachableError, JournalError, and RefusedError for a daemon on another host."""
-        if (server := urlsplit(uri).hostname) not in (None, "localhost"):
-            raise RefusedError(
-                f"{redact(uri)}: libvirt on another host; this version moves on the host it runs on",
-                remedy=f"run svmove on {server}",
-            )
+        """`uri` may be of another host: ``qemu+ssh://user@host/system``. Raises UnreachableError, JournalError,
+        UsageError."""
         journal = Journal(journal_url)
-        hypervisor = LibvirtHypervisor(uri, policy.retry)
-        return cls(hypervisor, LocalHost(hypervisor.secret), journal, policy)
+        found = reach(uri, policy)
+        return cls(found.hypervisor, found.host, journal, policy, scratch=found.scratch)
 
     def plan(self, request: Request, *, after: str | None = None) -> Plan:
         """What a move would do. Changes nothing. `after`: a held move that it would carry on from.

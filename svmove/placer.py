@@ -6,12 +6,9 @@ evacuation = placer.evacuation("old", to=("fast", "large"))
 
 from collections.abc import Sequence
 from typing import Self
-from urllib.parse import urlsplit
 
 from svmove.clock import SystemClock
-from svmove.errors import RefusedError
 from svmove.fleet import Fleet
-from svmove.host.local import LocalHost
 from svmove.journal import Journal
 from svmove.latency import Latencies, Sample, latencies
 from svmove.move import fleet
@@ -21,8 +18,8 @@ from svmove.policy import Policy
 from svmove.ports import Clock, Hypervisor
 from svmove.ports_host import Host
 from svmove.proposals import ANY_VOLUME, Balance, Evacuation, NewVolume, Places
+from svmove.reach import reach
 from svmove.redact import redact
-from svmove.virt.hypervisor import LibvirtHypervisor
 
 
 class Placer:
@@ -39,16 +36,10 @@ class Placer:
 
     @classmethod
     def connect(cls, uri: str, policy: Policy, journal_url: str) -> Self:
-        """Raises UnreachableError, JournalError, and RefusedError for a daemon on another host, of whose pools it could
-        not be seen which share a file system."""
-        if (server := urlsplit(uri).hostname) not in (None, "localhost"):
-            raise RefusedError(
-                f"{redact(uri)}: libvirt on another host; this version looks at the pools of the host it runs on",
-                remedy=f"run svmove on {server}",
-            )
+        """As `Mover.connect`."""
         journal = Journal(journal_url)
-        hypervisor = LibvirtHypervisor(uri, policy.retry)
-        return cls(hypervisor, LocalHost(hypervisor.secret), journal, policy)
+        found = reach(uri, policy)
+        return cls(found.hypervisor, found.host, journal, policy)
 
     @property
     def _uri(self) -> str:

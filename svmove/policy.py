@@ -211,8 +211,19 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathPolicy:
-    # Local disk for the verification's scratch files and socket; None: beside the journal.
+    # The hypervisor's local disk for the verification's scratch files and socket. None: beside the journal; on another
+    # host /var/lib/svmove/scratch.
     scratch: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPolicy:
+    """Of hosts that are reached by SSH."""
+
+    # What runs there needs root, to read other users' images; who logs in as somebody else needs this.
+    sudo: bool = False
+    # 3.11 or later, by its name or path.
+    python: str = "python3"
 
 
 _AS_EVERY = PoolPolicy()
@@ -228,6 +239,7 @@ class Policy:
     agent: AgentPolicy = AgentPolicy()
     retry: RetryPolicy = RetryPolicy()
     paths: PathPolicy = PathPolicy()
+    host: HostPolicy = HostPolicy()
     windows: Windows = ANY_TIME
     slots: SlotsPolicy = field(default_factory=SlotsPolicy)
     affinity: AffinityPolicy = field(default_factory=AffinityPolicy)

@@ -46,6 +46,12 @@ class Host(Protocol):
         """Lets a suspended guest go on WITHOUT libvirt, whose daemon is gone: whether it runs now."""
         ...
 
+    def wake_after(self, uuid: str, seconds: float | None, /) -> bool:
+        """A suspended guest goes on by itself after so many seconds, should this process be cut off from the host until
+        then; None: that is called off. Whether it had not come to it. On one's own host there is nothing to be cut off
+        from, and this does nothing (of a process that dies there, see `svmove.ports.Guard`)."""
+        ...
+
     def holds(self, process: Process, path: str) -> bool:
         """Whether the process has the file (by device and inode) open."""
         ...

@@ -4,7 +4,7 @@ import re
 
 # user:password@, up to the last @ of the authority (a password may have a / or an @ in it), and query values.
 _PASSWORD = re.compile(r"(?<=://)(?P<user>[^:/@?#]*):.*@")
-_QUERY = re.compile(r"(?P<key>[?&;][^=&;#]*(?:pass|secret|key|token)[^=&;#]*=)[^&;#]*", re.IGNORECASE)
+_QUERY = re.compile(r"(?P<key>[?&;][^=&;#]*(?:pass|secret|key(?!file)|token)[^=&;#]*=)[^&;#]*", re.IGNORECASE)
 
 # QEMU's old form, rbd:pool/image:id=user:key=VALUE:..., which it repeats in its errors and in image headers; a colon in
 # a value has a backslash before it. In its JSON that is "=keyvalue-pairs": "[\\"key\\", \\"VALUE\\", ...]".

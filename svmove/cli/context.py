@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from svmove.mover import Mover
     from svmove.placer import Placer
     from svmove.policy import Policy
+    from svmove.reach import Reached
     from svmove.virt.hypervisor import LibvirtHypervisor
 
 
@@ -79,15 +80,18 @@ class Options:
         return mover
 
     def _brake(self, move: str) -> None:
-        from svmove.host.local import LocalHost
         from svmove.move.relief import brake
+        from svmove.reach import host_alone
 
-        brake(self.open_journal(), LocalHost(), move, time.time())
+        brake(self.open_journal(), host_alone(self.uri, self.load_policy()), move, time.time())
+
+    def reach(self) -> "Reached":
+        from svmove.reach import reach
+
+        return reach(self.uri, self.load_policy())
 
     def hypervisor(self) -> "LibvirtHypervisor":
-        from svmove.virt.hypervisor import LibvirtHypervisor
-
-        return LibvirtHypervisor(self.uri, self.load_policy().retry)
+        return self.reach().hypervisor
 
 
 def options(context: typer.Context) -> Options:

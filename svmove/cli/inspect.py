@@ -33,11 +33,10 @@ def pools(context: typer.Context, json: plan.Json = False) -> None:
 
 def disks(context: typer.Context, domain: plan.Domain, json: plan.Json = False) -> None:
     """Show the disks of a guest: where each is, as what, how large, and what lies below it."""
-    from svmove.host.local import LocalHost
     from svmove.view import document, tables
 
-    hypervisor = options(context).hypervisor()
-    host = LocalHost(hypervisor.secret)
+    reached = options(context).reach()
+    hypervisor, host = reached.hypervisor, reached.host
     found = hypervisor.find_domain(domain)
     volumes: dict[str, Volume] = {}
     images: dict[str, Image] = {}

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import stat
 import struct
 from pathlib import Path
@@ -65,6 +66,17 @@ def _read_only(descriptor: int, path: str) -> bool:
         return not os.access(path, os.W_OK)
     (flag,) = struct.unpack("i", fcntl.ioctl(descriptor, _BLKROGET, bytes(4)))
     return bool(flag)
+
+
+def free(path: str) -> int:
+    """Of the file system that the nearest folder there is lies on. Raises HostError."""
+    folder = Path(path)
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError as error:
+        raise HostError(f"{folder}: {error.strerror}") from error
 
 
 def status(path: str) -> os.stat_result | None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
@@ -81,6 +80,9 @@ class LocalHost:
 
     def go_on(self, process: Process) -> bool:
         return monitor.go_on(process.pid)
+
+    def wake_after(self, _uuid: str, _seconds: float | None) -> bool:
+        return True
 
     def holds(self, process: Process, path: str) -> bool:
         found, folder = files.status(path), Path(f"/proc/{process.pid}")
@@ -186,13 +188,7 @@ class LocalHost:
         return self._network.room_left(path) if location.is_network(path) else None
 
     def free(self, path: str) -> int:
-        folder = Path(path)
-        while not folder.exists() and folder != folder.parent:
-            folder = folder.parent
-        try:
-            return shutil.disk_usage(folder).free
-        except OSError as error:
-            raise HostError(f"{folder}: {error.strerror}") from error
+        return files.free(path)
 
     def make_scratch(self, folder: str, files: Mapping[str, int], owner: Process) -> None:
         scratch.make(folder, files, owner)

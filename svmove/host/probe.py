@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.abc import InspectLoader
 
 from svmove.errors import HostError
 from svmove.host import command, timed_write
@@ -72,4 +73,11 @@ class Write(Timed):
     """Of 64 KiB, beside a file."""
 
     def __init__(self, path: str) -> None:
-        super().__init__([sys.executable, "-I", "-S", timed_write.__file__, path])
+        super().__init__([sys.executable, "-I", "-S", "-c", _source(), path])
+
+
+def _source() -> str:
+    """Not its file: on another host there is none."""
+    loader = timed_write.__spec__.loader if timed_write.__spec__ else None
+    assert isinstance(loader, InspectLoader)
+    return loader.get_source(timed_write.__name__) or ""

@@ -11,6 +11,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from svmove import addresses
 from svmove.errors import JournalError
 from svmove.ports import Cancel
 
@@ -49,8 +50,8 @@ class Database(ABC):
         """Where files that belong to moves are kept, on this host."""
 
     def address(self, uri: str) -> str:
-        """What a libvirt daemon of this host is called in the journal."""
-        return uri
+        """What a libvirt daemon is called in the journal, however one logs in to its host."""
+        return addresses.address(uri)
 
     # Who works on a move. A claim goes when its process does, however it ends.
 

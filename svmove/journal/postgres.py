@@ -100,7 +100,7 @@ class PostgresDatabase(Database):
         """All hosts call their own qemu:///system: with the host's name it is the address that others know."""
         parts = urlsplit(uri)
         if parts.netloc:
-            return uri
+            return super().address(uri)
         scheme = f"{parts.scheme.partition('+')[0]}+ssh"
         return f"{scheme}://{self.host}{parts.path}" + (f"?{parts.query}" if parts.query else "")
 

@@ -24,6 +24,7 @@ The export is begun while the guest still stands: it freezes the destination, fo
 this instant, and the released source can't change any more. Comparing the two proves every byte.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from svmove import location
@@ -170,6 +171,7 @@ def _attempt(move: Move, number: int, began: float, *, suspends: bool) -> _Attem
     deadline = began + move.max_pause
     try:
         if suspends:
+            move.world.host.wake_after(uuid, deadline - clock.monotonic())
             hypervisor.suspend(uuid)
         if not _drained(move, deadline - move.world.policy.move.pivot_reserve, capped=terms.bandwidth is not None):
             trouble = "what was left to copy did not fit in"
@@ -190,9 +192,19 @@ def _attempt(move: Move, number: int, began: float, *, suspends: bool) -> _Attem
     finally:
         if suspends:
             _let_go_on(move)
+            if not move.world.host.wake_after(uuid, None):
+                trouble = _woken(move)
         # Also after an error: `wake` must know that the guest goes on.
         move.note("paused", seconds=clock.monotonic() - began if suspends else 0.0, requested=requested)
     return _Attempt(requested=requested, trouble=trouble)
+
+
+def _woken(move: Move) -> str:
+    """What the host did when it heard too late of us: an export that was begun after that shows later writes."""
+    with suppress(HypervisorError):
+        if move.world.hypervisor.exports(move.plan.uuid, move.socket):
+            move.world.hypervisor.end_export(move.plan.uuid, move.socket)
+    return "the host let the guest go on by itself: the connection to it was too slow"
 
 
 def _let_go_on(move: Move) -> None:

@@ -6,7 +6,7 @@ delivers no event otherwise); every libvirtError is translated here, and nowhere
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 import libvirt
@@ -17,6 +17,7 @@ from svmove.policy import RetryPolicy
 from svmove.redact import redact
 
 T = TypeVar("T")
+Way = Callable[[], AbstractContextManager[str]]
 
 # A peer that is silent for 5 s × 3 is gone; without this a dead SSH tunnel would hang a move for ever.
 _KEEPALIVE_INTERVAL = 5
@@ -62,15 +63,18 @@ _FILTER_LEFT = (
 class Connection:
     """Raises UnreachableError when the daemon can't be reached at all."""
 
-    def __init__(self, uri: str, retry: RetryPolicy) -> None:
+    def __init__(self, uri: str, retry: RetryPolicy, way: Way | None = None) -> None:
+        """`way`: makes the URI by which libvirt is to open the connection, when it is not `uri` itself."""
         self.uri = uri
+        self._way = way or (lambda: nullcontext(uri))
         self._retry = retry
         _start_event_loop()
         self.raw = self._open()
 
     def _open(self) -> Any:
         try:
-            raw = libvirt.open(self.uri)
+            with self._way() as uri:
+                raw = libvirt.open(uri)
             with suppress(libvirt.libvirtError):  # the test driver has no keep-alive
                 raw.setKeepAlive(_KEEPALIVE_INTERVAL, _KEEPALIVE_COUNT)
         except libvirt.libvirtError as error:

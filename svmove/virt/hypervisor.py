@@ -31,7 +31,7 @@ from svmove.virt import (
     usage,
     xml,
 )
-from svmove.virt.connection import Connection, unless_unsupported
+from svmove.virt.connection import Connection, Way, unless_unsupported
 from svmove.virt.events import EventQueue, subscribed
 from svmove.virt.storage import find, pool_record, volume_names, volume_path, volume_record
 from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
@@ -53,8 +53,9 @@ _KEY_WAIT = 1.0  # seconds
 class LibvirtHypervisor:
     """Raises UnreachableError at once when the daemon can't be reached."""
 
-    def __init__(self, uri: str, retry: RetryPolicy) -> None:
-        self._connection = Connection(uri, retry)
+    def __init__(self, uri: str, retry: RetryPolicy, way: Way | None = None) -> None:
+        """`way`: see `Connection`."""
+        self._connection = Connection(uri, retry, way)
 
     @property
     def uri(self) -> str:

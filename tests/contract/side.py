@@ -139,7 +139,8 @@ def fake_side() -> Side:
 
 
 @contextmanager
-def real_side(world: World) -> Iterator[Side]:
+def real_side(world: World, host: Host | None = None) -> Iterator[Side]:
+    """`host`: as the hypervisor's host is reached; here, if it is not said."""
     capacity = 8 * MiB
     paths = {target: world.image(f"contract-{target}.qcow2", str(capacity)) for target in ("vda", "vdb")}
     for path in paths.values():
@@ -180,7 +181,7 @@ def real_side(world: World) -> Iterator[Side]:
     assert process is not None
     yield Side(
         hypervisor=hypervisor,
-        host=LocalHost(),
+        host=host or LocalHost(),
         name=name,
         uuid=uuid,
         pools=("lab-a", "lab-b"),

@@ -57,6 +57,9 @@ class FakeHost:
         self.world.state = DomainState.RUNNING
         return True
 
+    def wake_after(self, uuid: str, seconds: float | None, /) -> bool:
+        return self.world.wake_after(seconds)
+
     @counted
     def holds(self, process: Process, path: str) -> bool:
         file = self.world.files.get(path)

@@ -327,9 +327,7 @@ class FakeHypervisor:
     def resume(self, uuid: str) -> None:
         if self.world.state is DomainState.OFF:
             raise HypervisorError("domain is not running")
-        if self.world.state is DomainState.PAUSED and self.world.suspended:
-            self.world.pauses.append(self.world.time - self.world.suspended[-1])
-        self.world.state, self.world.io_error = DomainState.RUNNING, False
+        self.world.go_on()
 
     @counted
     def change_medium(self, uuid: str, target: str, path: str, format_: str, *, live: bool, config: bool) -> None:

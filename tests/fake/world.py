@@ -1,6 +1,7 @@
 """What there is beside svmove, which is why it outlives a crash of it; and what strikes at its calls."""
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -164,6 +165,8 @@ class World:
     def __init__(self, *targets: str, uuid: str = UUID) -> None:
         self.uuid = uuid
         self.time = 0.0
+        self.remote = False  # it is reached over a network
+        self.wakes, self.woken = math.inf, False
         self.faults = Faults()
         self.before: dict[str, Callable[[], None]] = {}
         self._identities = itertools.count(1)
@@ -290,8 +293,23 @@ class World:
             found |= {file.identity for top in files if top is not None for file in top.chain()}
         return found | {medium.file.identity for medium in self.media.values() if medium.file is not None}
 
+    def wake_after(self, seconds: float | None) -> bool:
+        """See `svmove.ports_host.Host`: of a hypervisor that is reached over a network."""
+        in_time, self.woken = not self.woken, False
+        self.wakes = self.time + seconds if seconds is not None and self.remote else math.inf
+        return in_time
+
+    def go_on(self) -> None:
+        if self.state is DomainState.PAUSED and self.suspended:
+            self.pauses.append(self.time - self.suspended[-1])
+        self.state, self.io_error = DomainState.RUNNING, False
+
     def pass_time(self, seconds: float) -> None:
         self.time += seconds
+        if self.time >= self.wakes:
+            self.woken, self.wakes = True, math.inf
+            if self.state is DomainState.PAUSED:
+                self.go_on()
         for drive in self.drives.values():
             self._settle(drive)
             self._mirror(drive)

@@ -27,6 +27,7 @@ from svmove.mover import Mover
 from svmove.outcomes import State
 from svmove.policy import Policy
 from svmove.ports import Hypervisor
+from svmove.ports_host import Host
 from svmove.requests import Request
 from svmove.virt.hypervisor import LibvirtHypervisor
 
@@ -109,10 +110,11 @@ class World:
         self.virsh = lab.virsh
         self.cli = Cli(lab.uri, folder)
         self.hypervisor = LibvirtHypervisor(lab.uri, Policy().retry)
+        self.host: Host = LocalHost(self.hypervisor.secret)
 
     def mover(self, hypervisor: Hypervisor | None = None, policy: Policy | None = None) -> Mover:
         journal = Journal(str(self.cli.journal))
-        return Mover(hypervisor or self.hypervisor, LocalHost(self.hypervisor.secret), journal, policy or Policy())
+        return Mover(hypervisor or self.hypervisor, self.host, journal, policy or Policy())
 
     @property
     def journal_folder(self) -> Path:

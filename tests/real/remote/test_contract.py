@@ -1,0 +1,33 @@
+"""The contract of a hypervisor and its host, kept over SSH as it is on one's own host."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract.freeze import FreezeContract
+from tests.contract.host import HostContract
+from tests.contract.hypervisor import CopyContract, ExportContract
+from tests.contract.side import Side, real_side
+from tests.real.world import World
+
+
+@pytest.fixture
+def side(far: World) -> Iterator[Side]:
+    with real_side(far, far.host) as found:
+        yield found
+
+
+class TestCopy(CopyContract):
+    pass
+
+
+class TestExport(ExportContract):
+    pass
+
+
+class TestFreeze(FreezeContract):
+    pass
+
+
+class TestHost(HostContract):
+    pass
