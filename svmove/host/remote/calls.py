@@ -7,11 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import paramiko
-
 from svmove.errors import UnreachableError
 from svmove.host.remote import ship, wire
-from svmove.host.remote.line import Line, last_words
+from svmove.host.remote.line import BROKEN, Line
+from svmove.host.remote.trouble import not_started
 
 Functions = dict[int, Callable[..., Any]]
 # From the start of Python there until it greets: 0.2 s, and more on a busy host.
@@ -79,7 +78,7 @@ class Session:
         if self.lost is None:
             try:
                 self._writer.send(message)
-            except OSError as error:
+            except BROKEN as error:
                 self._lose(str(error))
             else:
                 return
@@ -96,10 +95,10 @@ class Session:
             said = b""
             while not said.endswith(wire.GREETING):
                 if not (one := self._channel.recv(1)):
-                    raise UnreachableError(*_refused(self._channel, host))
+                    raise not_started(self._channel, host)
                 said = (said + one)[-len(wire.GREETING) :]
             self._channel.settimeout(None)
-        except (OSError, paramiko.SSHException) as error:
+        except BROKEN as error:
             self._channel.close()
             raise UnreachableError(f"svmove can't start its work on {host}: {error or type(error).__name__}") from error
 
@@ -110,7 +109,7 @@ class Session:
                 self._heard = time.monotonic()
                 if (answers := self._waiting.get(message.get("id", 0))) is not None:
                     answers.put(message)
-        except (OSError, ValueError, TypeError) as error:
+        except (*BROKEN, ValueError, TypeError) as error:
             why = str(error)
         self._lose(why)
 
@@ -133,25 +132,6 @@ class Session:
             answers.put(None)
         with suppress(Exception):  # it is gone in any case
             self._channel.close()
-
-
-def _refused(channel: paramiko.Channel, host: str) -> tuple[str]:
-    code, said = channel.recv_exit_status(), last_words(channel)
-    if code == ship.TOO_OLD:
-        raise UnreachableError(
-            f"{host} has {said}, and svmove's work there needs Python 3.11 or later",
-            remedy='install one, and name it in the policy: [host] python = "python3.12"',
-        )
-    if code == 127 or "not found" in said:
-        raise UnreachableError(
-            f"{host} has no such Python: {said}", remedy='install python3 there, or name one: [host] python = "..."'
-        )
-    if "password is required" in said or "sudo:" in said:
-        raise UnreachableError(
-            f"sudo on {host}: {said}",
-            remedy="let that user run Python there without a password (sudoers: NOPASSWD), or log in as root",
-        )
-    return (f"svmove can't start its work on {host}: {said or f'exit code {code}'}",)
 
 
 class Agent:

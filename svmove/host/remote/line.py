@@ -16,8 +16,8 @@ from svmove.errors import UnreachableError
 from svmove.host.remote import hops, login
 from svmove.policy import HostPolicy, RetryPolicy
 
-# What a broken connection says last is short.
-_WORDS = 4096
+# What paramiko raises of a connection that is gone.
+BROKEN = (OSError, EOFError, paramiko.SSHException)
 
 
 class Line:
@@ -37,7 +37,7 @@ class Line:
         try:
             channel = transport.open_session(timeout=login.PATIENCE)
             channel.exec_command(shlex.join(words))
-        except (OSError, EOFError, paramiko.SSHException) as error:
+        except BROKEN as error:
             raise UnreachableError(f"lost the SSH connection to {self.target.host}: {error}") from error
         return channel
 
@@ -75,13 +75,3 @@ class Line:
             reraise=True,
         )
         return attempts(login.open_, self._hops)
-
-
-def last_words(channel: paramiko.Channel) -> str:
-    """What a command that has ended said on its standard error."""
-    said = b""
-    with suppress(OSError):
-        channel.settimeout(1.0)
-        while chunk := channel.recv_stderr(_WORDS):
-            said = (said + chunk)[-_WORDS:]
-    return said.decode(errors="replace").strip().rpartition("\n")[2]

@@ -47,8 +47,8 @@ MODULES = (
     *(f"svmove.host.remote.{name}" for name in ("agent", "waking", "wire")),
 )
 
-# Exit codes of BOOT itself: 97, this Python is too old.
-TOO_OLD = 97
+# Exit codes of what is below: this Python is too old; there is no socket.
+TOO_OLD, NO_LIBVIRT = 97, 98
 
 # As `python3 -I -c BOOT`: reads its length and the sources, and runs the agent. `get_source` is there for `inspect`, by
 # which a part of it is given to a further process.
@@ -71,11 +71,11 @@ main()
 """
 
 # As `python3 -I -c PROXY SOCKET`: what libvirt's own client does with netcat, or virt-ssh-helper.
-PROXY = """
+PROXY = f"""
 import os, socket, sys, threading
 link = socket.socket(socket.AF_UNIX)
 try: link.connect(sys.argv[1])
-except OSError as error: sys.exit("%s: %s" % (sys.argv[1], error.strerror))
+except OSError as error: sys.stderr.write("%s: %s" % (sys.argv[1], error.strerror)); sys.exit({NO_LIBVIRT})
 def forth():
     while chunk := os.read(0, 65536): link.sendall(chunk)
     link.shutdown(socket.SHUT_WR)

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import paramiko
 
-from svmove.errors import UnreachableError
 from svmove.host.remote import ship
-from svmove.host.remote.line import Line, last_words
+from svmove.host.remote.line import BROKEN, Line
+from svmove.host.remote.trouble import not_started
 
 _CHUNK = 1 << 16
+_ENDS = 2.0
 # When Python ends its threads stand still, and libvirt would wait for an answer to its farewell for ever.
 _LINKS: "weakref.WeakSet[socket.socket]" = weakref.WeakSet()
 
@@ -45,12 +46,8 @@ class Tunnel:
                 try:
                     yield f"{target.driver}+unix://{target.path}?socket={path}"
                 except Exception as error:
-                    if channel.exit_status_ready() and (said := last_words(channel)):
-                        raise UnreachableError(
-                            f"no libvirt on {target.host}: {said}",
-                            remedy="start libvirtd there (systemctl start libvirtd); as another user than root: [host] "
-                            "sudo = true",
-                        ) from error
+                    if channel.closed or channel.eof_received:
+                        raise not_started(channel, target.host) from error
                     raise
                 finally:
                     with suppress(OSError):
@@ -67,15 +64,17 @@ def _serve(listener: socket.socket, channel: paramiko.Channel) -> None:
         _LINKS.add(link)
         back = threading.Thread(target=_back, args=(channel, link), name="svmove-tunnel", daemon=True)
         back.start()
-        with suppress(OSError):
+        with suppress(*BROKEN):
             while chunk := link.recv(_CHUNK):
                 channel.sendall(chunk)
+        if channel.eof_received:  # it ended by itself, and why comes after that
+            channel.status_event.wait(_ENDS)
         channel.close()
         back.join()
 
 
 def _back(channel: paramiko.Channel, link: socket.socket) -> None:
-    with suppress(OSError):
+    with suppress(*BROKEN):
         while chunk := channel.recv(_CHUNK):
             link.sendall(chunk)
     with suppress(OSError):
