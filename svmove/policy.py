@@ -244,6 +244,8 @@ class Policy:
     slots: SlotsPolicy = field(default_factory=SlotsPolicy)
     affinity: AffinityPolicy = field(default_factory=AffinityPolicy)
     balance: BalancePolicy = BalancePolicy()
+    # Names for libvirt's URIs: what --connect takes.
+    hosts: Mapping[str, str] = field(default_factory=dict)
     # By the pool's name.
     pools: Mapping[str, PoolPolicy] = field(default_factory=dict)
 

@@ -43,7 +43,9 @@ def all_moves(context: typer.Context, incomplete: str) -> list[str]:
 
 def _matching(context: typer.Context, incomplete: str, read: Callable[[Options], Iterable[str]]) -> list[str]:
     given = context.find_root().params
-    options = Options(connect=given.get("connect"), policy=None, journal=given.get("journal"), verbose=False)
+    options = Options(
+        connect=tuple(given.get("connect") or ()), policy=None, journal=given.get("journal"), verbose=False
+    )
     try:
         return [name for name in read(options) if name.startswith(incomplete)]
     except (SvmoveError, OSError):

@@ -1,5 +1,6 @@
 """What every command shares: the global options, a Mover made from them, the two consoles."""
 
+import dataclasses
 import json
 import os
 import sys
@@ -10,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from svmove.errors import UsageError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from svmove.cli.hosts import Connected
     from svmove.journal import Journal
     from svmove.mover import Mover
     from svmove.placer import Placer
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    connect: str | None
+    connect: tuple[str, ...]
     policy: Path | None
     journal: str | None
     verbose: bool
@@ -31,7 +35,25 @@ class Options:
 
     @property
     def uri(self) -> str:
-        return self.connect or os.environ.get("LIBVIRT_DEFAULT_URI") or "qemu:///system"
+        """Of the one host that a command is about. Raises UsageError when several are named."""
+        found = self.hosts()
+        if len(found) > 1:
+            raise UsageError(
+                f"this is done on one host, and {len(found)} are named: {', '.join(host.name for host in found)}",
+                remedy="name one: --connect",
+            )
+        return found[0].uri
+
+    def hosts(self) -> "tuple[Connected, ...]":
+        """Raises UsageError, and PolicyError when one is named as the policy has it."""
+        from svmove.cli.hosts import resolve
+
+        words = self.connect or (os.environ.get("LIBVIRT_DEFAULT_URI") or "qemu:///system",)
+        by_name = any(":" not in word for word in words)
+        return resolve(words, self.load_policy().hosts if by_name else {})
+
+    def alone(self, uri: str) -> "Options":
+        return dataclasses.replace(self, connect=(uri,))
 
     def load_policy(self) -> "Policy":
         """Of all layers, as they are when it is asked for first. Raises PolicyError."""

@@ -2,9 +2,9 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from svmove.cli import complete, plan
 from svmove.cli.context import Options, options, print_json, stderr, stdout
 from svmove.cli.documented import documented
 from svmove.cli.exits import Exit
+from svmove.cli.hosts import each
 from svmove.cli.move import launch
 from svmove.outcomes import Outcome, State
 from svmove.requests import Request
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from svmove.mover import Mover
     from svmove.proposals import Emptied
 
+# Takes the document of one host.
+Show = Callable[[dict[str, Any]], None]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -43,20 +46,32 @@ def evacuate(
     """Empty a pool: move every disk that can move, and tell first what can't and why. Until --end nothing new is placed
     there. Once more after an interruption, it goes on."""
 
-    def work() -> int:
-        given = options(context)
+    told: list[tuple[str, dict[str, Any]]] = []
+
+    def on(host: str, given: Options) -> int:
+        if len(options(context).hosts()) > 1 and not json:
+            stdout().print(f"{host}:", markup=False)
+        show = (lambda document: told.append((host, document))) if json else None
         if end:
-            return _end(given, pool, json=json)
+            return _end(given, pool, show)
         if dry_run:
             found = given.placer().evacuation(pool, tuple(to or ()), at_once=parallel)
             from svmove.view import placement, tables
 
-            if json:
-                print_json(placement.evacuation_document(found))
+            if show is not None:
+                show(placement.evacuation_document(found))
             else:
                 tables.show(stdout(), placement.evacuation(found))
             return Exit.OK
-        return _empty(given, pool, tuple(to or ()), parallel, json=json)
+        return _empty(given, pool, tuple(to or ()), parallel, show)
+
+    def work() -> int:
+        code = each(options(context), on)
+        if len(options(context).hosts()) > 1 and json:
+            print_json({"schema": 1, "hosts": [{"host": host, **document} for host, document in told]})
+        elif json:
+            print_json(told[0][1])
+        return code
 
     return documented(work, domain=None, json=json)
 
@@ -84,7 +99,7 @@ class _Processes:
         return self._mover.recorded(move)
 
 
-def _empty(given: Options, pool: str, to: tuple[str, ...], parallel: int, *, json: bool) -> int:
+def _empty(given: Options, pool: str, to: tuple[str, ...], parallel: int, show: Show | None) -> int:
     from svmove.campaign import Campaign
     from svmove.clock import SystemClock
     from svmove.view import placement, tables
@@ -102,8 +117,8 @@ def _empty(given: Options, pool: str, to: tuple[str, ...], parallel: int, *, jso
     )
     with _interrupted(pool) as cancel:
         found = campaign.run(cancel)
-    if json:
-        print_json(placement.emptied_document(found))
+    if show is not None:
+        show(placement.emptied_document(found))
     else:
         tables.show(stdout(), placement.emptied(found))
     return _code(found)
@@ -120,11 +135,11 @@ def _code(found: "Emptied") -> Exit:
     return Exit.REFUSED if states or found.evacuation.stays else Exit.OK
 
 
-def _end(given: Options, pool: str, *, json: bool) -> int:
+def _end(given: Options, pool: str, show: Show | None) -> int:
     mover = given.mover()
     was = mover.journal.campaigns.end(mover.uri, pool)
-    if json:
-        print_json({"schema": 1, "pool": pool, "state": "ended" if was else "not-emptied"})
+    if show is not None:
+        show({"schema": 1, "pool": pool, "state": "ended" if was else "not-emptied"})
     else:
         stdout().print(f"{pool} takes new disks again" if was else f"{pool} was not being emptied", markup=False)
     return Exit.OK

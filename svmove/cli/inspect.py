@@ -3,32 +3,43 @@
 import typer
 
 from svmove.cli import plan
-from svmove.cli.context import options, print_json, stdout
+from svmove.cli.context import Options, options, print_json, stdout
+from svmove.cli.exits import Exit
+from svmove.cli.hosts import each
 from svmove.errors import HostError
-from svmove.model import Image, Volume
+from svmove.model import Image, Pool, Volume
 from svmove.units import show_size
 
 
-def pools(context: typer.Context, json: plan.Json = False) -> None:
+def pools(context: typer.Context, json: plan.Json = False) -> int:
     """Show the storage pools: capacity, allocation, available."""
-    found = options(context).hypervisor().pools()
     from svmove.view import document, tables
 
+    found: list[tuple[str, Pool]] = []
+
+    def look(host: str, given: Options) -> Exit:
+        found.extend((host, pool) for pool in given.hypervisor().pools())
+        return Exit.OK
+
+    code = each(options(context), look)
     if json:
         print_json(document.pools(found))
-        return
+        return code
+    several = len(options(context).hosts()) > 1
     rows = [
         (
+            *([host] if several else []),
             pool.name,
             pool.type,
             "active" if pool.active else "inactive",
             *(show_size(size) if pool.active else "" for size in (pool.capacity, pool.allocation, pool.available)),
             pool.path or "",
         )
-        for pool in found
+        for host, pool in found
     ]
-    headings = ("pool", "type", "state", "capacity", "allocation", "available", "path")
-    tables.show(stdout(), tables.table(headings, rows, right=headings[3:6]))
+    headings = (*(["host"] if several else []), "pool", "type", "state", "capacity", "allocation", "available", "path")
+    tables.show(stdout(), tables.table(headings, rows, right=("capacity", "allocation", "available")))
+    return code
 
 
 def disks(context: typer.Context, domain: plan.Domain, json: plan.Json = False) -> None:

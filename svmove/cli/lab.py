@@ -29,7 +29,7 @@ Folder = Annotated[
 def _lab(context: typer.Context, folder: Path | None) -> "Lab":
     from svmove.lab import Lab
 
-    return Lab.open(folder, connect=options(context).connect)
+    return Lab.open(folder, connect=options(context).uri if options(context).connect else None)
 
 
 def _say(text: str) -> None:

@@ -38,13 +38,14 @@ def _version(wanted: bool) -> None:
 def main_options(
     context: typer.Context,
     connect: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--connect",
             "-c",
-            metavar="URI",
+            metavar="URI|HOST",
             envvar="SVMOVE_CONNECT",
-            help="libvirt's URI [LIBVIRT_DEFAULT_URI, else qemu:///system]",
+            help="libvirt's URI, or a host of the policy; tasks, pools and evacuate take several "
+            "[LIBVIRT_DEFAULT_URI, else qemu:///system]",
         ),
     ] = None,
     policy: Annotated[
@@ -66,7 +67,7 @@ def main_options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version and stop")
     ] = False,
 ) -> None:
-    context.obj = Options(connect=connect, policy=policy, journal=journal, verbose=verbose)
+    context.obj = Options(connect=tuple(connect or ()), policy=policy, journal=journal, verbose=verbose)
     if verbose:
         import logging
 

@@ -10,6 +10,7 @@ from svmove.cli import complete, plan
 from svmove.cli.context import Options, options, print_json, stderr, stdout
 from svmove.cli.documented import documented
 from svmove.cli.exits import Exit, of_outcome
+from svmove.cli.hosts import each
 from svmove.errors import UnreachableError, UsageError
 
 if TYPE_CHECKING:
@@ -33,18 +34,31 @@ def tasks(
         raise UsageError("--watch is for people", remedy="call tasks --json as often as you like")
     from svmove.view import document, panes, tables
 
+    several = len(given.hosts()) > 1
     if json:
-        print_json(document.tasks(_tasks(given, ended=every)))
+        print_json(document.tasks(_all(given, ended=every)))
     elif not watch:
-        tables.show(stdout(), panes.tasks(_tasks(given, ended=every)))
+        tables.show(stdout(), panes.tasks(_all(given, ended=every), hosts=several))
     else:
         from rich.live import Live
 
-        with Live(panes.tasks(_tasks(given, ended=every)), console=stdout(), auto_refresh=False) as live:
+        with Live(panes.tasks(_all(given, ended=every), hosts=several), console=stdout(), auto_refresh=False) as live:
             while True:
                 time.sleep(_EVERY)
-                live.update(panes.tasks(_tasks(given, ended=every)), refresh=True)
+                live.update(panes.tasks(_all(given, ended=every), hosts=several), refresh=True)
     return Exit.OK
+
+
+def _all(given: Options, *, ended: bool) -> "list[Task]":
+    """Of all hosts that are named, oldest first."""
+    found: list[Task] = []
+
+    def look(_host: str, alone: Options) -> Exit:
+        found.extend(_tasks(alone, ended=ended))
+        return Exit.OK
+
+    each(given, look)
+    return sorted(found, key=lambda task: task.move)
 
 
 def _tasks(given: Options, *, ended: bool) -> "tuple[Task, ...]":

@@ -170,8 +170,9 @@ def findings(found: tuple[Finding, ...]) -> list[dict[str, Any]]:
     return [dataclasses.asdict(finding) for finding in found]
 
 
-def pools(found: tuple[Pool, ...]) -> dict[str, Any]:
-    return {"schema": SCHEMA, "pools": [dataclasses.asdict(pool) for pool in found]}
+def pools(found: Sequence[tuple[str, Pool]]) -> dict[str, Any]:
+    """Of each its host, as it is named where it is reached."""
+    return {"schema": SCHEMA, "pools": [{**dataclasses.asdict(pool), "host": host} for host, pool in found]}
 
 
 def disks(domain: Domain, volumes: dict[str, Volume], images: dict[str, Image]) -> dict[str, Any]:

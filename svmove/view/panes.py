@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -30,15 +31,28 @@ _ADVICE = {
 _KINDS = {Kind.ERROR: "red", Kind.PHASE: "bold"}
 
 
-def tasks(found: Sequence[Task]) -> RenderableType:
+def tasks(found: Sequence[Task], *, hosts: bool = False) -> RenderableType:
+    """`hosts`: of several, so each move's is told."""
     if not found:
         return Text("no moves")
-    headings = ("id", "domain", "disks", "phase", "done", "rate", "remaining", "age", "state")
-    made = tables.table(headings, [], right=headings[4:8])
+    headings = (
+        "id",
+        *(["host"] if hosts else []),
+        "domain",
+        "disks",
+        "phase",
+        "done",
+        "rate",
+        "remaining",
+        "age",
+        "state",
+    )
+    made = tables.table(headings, [], right=("done", "rate", "remaining", "age"))
     for task in found:
         figures = task.figures
         made.add_row(
             Text(task.move),
+            *([Text(urlsplit(task.uri).netloc or "localhost")] if hosts else []),
             Text(task.domain),
             Text(" ".join(task.disks)),
             Text(task.phase),

@@ -251,9 +251,10 @@ def test_with_json_that_is_one_document_on_stdout(capsys: pytest.CaptureFixture[
     assert (found["disks"], found["findings"]) == ([], [])
 
 
-def test_a_daemon_on_another_host_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--connect", "qemu+ssh://other/system", "plan", "web", "--to", "fast"]) == 3
-    assert "run svmove on other" in capsys.readouterr().err
+@pytest.mark.parametrize(("uri", "code"), [("qemu+ssh://127.0.0.1:1/system", 6), ("qemu+tcp://other/system", 2)])
+def test_another_host_that_can_not_be_reached_is_told(capsys: pytest.CaptureFixture[str], uri: str, code: int) -> None:
+    assert run(["--connect", uri, "plan", "web", "--to", "fast"]) == code
+    assert "ssh" in capsys.readouterr().err
 
 
 def test_a_journal_that_can_not_be_had_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -325,12 +326,12 @@ def test_only_what_begins_so_is_offered_and_errors_are_not(error: Exception) -> 
 
 
 def test_the_uri_comes_from_the_option_then_libvirt_s_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    def uri(connect: str | None) -> str:
+    def uri(*connect: str) -> str:
         return Options(connect=connect, policy=None, journal=None, verbose=False).uri
 
-    assert (uri("a:///"), uri(None)) == ("a:///", NOWHERE)
+    assert (uri("a:///"), uri()) == ("a:///", NOWHERE)
     monkeypatch.delenv("LIBVIRT_DEFAULT_URI")
-    assert uri(None) == "qemu:///system"
+    assert uri() == "qemu:///system"
 
 
 def test_the_script_itself_exits_with_the_code(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_wrong_policy_stops_every_command_that_needs_one(capsys: Captured, fol
 
 
 def test_what_a_command_has_read_stays_in_force_for_it_and_its_guard(folder: Path) -> None:
-    options = Options(connect=None, policy=None, journal=None, verbose=False)
+    options = Options(connect=(), policy=None, journal=None, verbose=False)
     before = options.load_policy()
     (folder / "policy.toml").write_text("spoiled")
     assert options.load_policy() is before

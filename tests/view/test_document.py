@@ -125,7 +125,7 @@ def test_a_plan_says_whether_it_would_do_anything() -> None:
 
 
 def test_the_document_of_the_pools_is_their_figures() -> None:
-    found = json.loads(json.dumps(document.pools((pool(),))))
+    found = json.loads(json.dumps(document.pools([("db1", pool())])))
     assert set(found) == {"schema", "pools"}
     assert set(found["pools"][0]) == {
         "name",
@@ -136,6 +136,7 @@ def test_the_document_of_the_pools_is_their_figures() -> None:
         "capacity",
         "allocation",
         "available",
+        "host",
     }
 
 
