@@ -115,6 +115,11 @@ def _host_keys(query: Mapping[str, str], shown: str) -> HostKeys | None:
         raise UsageError(f"{shown}: known_hosts_verify={word}", remedy=f"it is one of {known}") from None
 
 
+def host(uri: str) -> str | None:
+    """None: this one."""
+    return urlsplit(uri).hostname if is_remote(uri) else None
+
+
 def address(uri: str) -> str:
     """The daemon alone, without how to log in there: two URIs of one daemon have the same."""
     if not is_remote(uri):

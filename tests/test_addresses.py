@@ -67,6 +67,11 @@ def test_no_verify_is_what_it_says() -> None:
     assert addresses.parse("qemu+ssh://db1/system?no_verify=0").host_keys is None
 
 
+def test_a_daemon_of_this_host_has_no_host_of_its_own() -> None:
+    assert addresses.host("qemu+unix:///system?socket=/run/x") is None
+    assert addresses.host("qemu+ssh://me@db1:22/system") == "db1"
+
+
 @pytest.mark.parametrize(
     ("uri", "address"),
     [

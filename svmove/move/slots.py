@@ -7,7 +7,7 @@ wait when it is resumed: QEMU copies on whatever we do, and must be looked after
 import random
 from collections.abc import Set as AbstractSet
 
-from svmove import location
+from svmove import addresses, location
 from svmove.budgets import Budgets, Place, PlaceKind, Waits, written
 from svmove.errors import CopyError
 from svmove.journal import Journal, Kind, Record
@@ -90,7 +90,7 @@ def await_call(journal: Journal, move: str, waits: Waits, left: float | None, ca
 
 def places(move: Move, budgets: Budgets, network: AbstractSet[str]) -> tuple[Place, ...]:
     """The host, and each pool that the move reads from or writes to. `network`: the pools that are on it."""
-    plan, host = move.plan, move.world.journal.host
+    plan, host = move.plan, addresses.host(move.world.hypervisor.uri) or move.world.journal.host
     parts = [*plan.disks, *plan.media]
     names = {part.destination.pool for part in parts} | {part.pool_from for part in parts if part.pool_from}
     pools = {budgets.pool(name, host, network=name in network or location.is_network(name)) for name in names}

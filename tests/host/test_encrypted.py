@@ -34,11 +34,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for format_, option in options.items():
         argv = ["qemu-img", "create", "-q", "--object", f"secret,id=s,file={folder}/key", "-o", option]
         argv += ["-f", encrypted.driver(format_, KEY), f"{folder}/{format_}", str(SIZE)]
-        until(partial(_created, argv), "qemu-img has measured the CPU", 120.0)
+        until(partial(created, argv), "qemu-img has measured the CPU", 120.0)
     return {format_: folder / format_ for format_ in options}
 
 
-def _created(argv: list[str]) -> bool:
+def created(argv: list[str]) -> bool:
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0 or "accurate CPU usage" in done.stderr
     return done.returncode == 0

@@ -136,9 +136,8 @@ class Agent:
     def do_wake_after(self, uuid: str, seconds: float | None, uri: str) -> bool:
         return self._waking.after(uuid, uri, seconds)
 
-    def do_hello(self) -> tuple[str, bool]:
-        """The host's name, and whether a guest could be woken from here."""
-        return os.uname().nodename, any(os.access(f"{folder}/virsh", os.X_OK) for folder in os.get_exec_path())
+    def do_can_wake(self) -> bool:
+        return any(os.access(f"{folder}/virsh", os.X_OK) for folder in os.get_exec_path())
 
     def _hold(self, held: Any) -> int:
         number = next(self._numbers)

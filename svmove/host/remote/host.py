@@ -55,7 +55,13 @@ class _RemoteHost:
                 session.call("unlocked", (held,), {}, self._secrets, None)
 
     def wake_after(self, uuid: str, seconds: float | None) -> bool:
-        return bool(self._call("wake_after", uuid, seconds, self._line.target.local_uri))
+        target = self._line.target
+        if seconds is not None and not self._call("can_wake"):
+            raise HostError(
+                f"{target.host} has no virsh, by which a guest goes on there when the connection breaks in its pause",
+                remedy="apt-get install libvirt-clients on that host",
+            )
+        return bool(self._call("wake_after", uuid, seconds, target.local_uri))
 
     def _call(self, name: str, *args: Any, **named: Any) -> Any:
         session = self._agent.session()

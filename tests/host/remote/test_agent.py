@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 from svmove.host.remote import ship, wire
 from svmove.location import Secret
 from svmove.model import Process
+from tests.host.test_encrypted import created
+from tests.real.world import until
 
 # Not svmove's own Python, which would find svmove by itself.
 _PYTHON = [sys.executable, "-I", "-S", "-c"]
@@ -119,7 +122,8 @@ def test_a_call_that_asks_back_is_answered_in_its_midst(agent: Agent, tmp_path: 
 def test_a_secret_is_asked_for_when_it_is_needed_and_is_in_no_argument(agent: Agent, tmp_path: Path) -> None:
     path = str(tmp_path / "locked")
     create = ["qemu-img", "create", "-q", "-f", "luks", "--object", "secret,id=s,data=hunter2", "-o", "key-secret=s"]
-    subprocess.run([*create, "-o", "iter-time=10", path, "1M"], check=True)
+    argv = [*create, "-o", "iter-time=10", path, "1M"]
+    until(partial(created, argv), "qemu-img has measured the CPU", 120.0)
     key = Secret(usage="u", uuid=None)
     agent("unlock", path, key)
     call = agent.ask("check_key", path, "raw")
@@ -180,6 +184,13 @@ def test_a_guest_goes_on_when_its_time_is_over_also_without_anybody_who_listens(
         assert agent("wake_after", "1-2-3", 0.4, "qemu:///system")
         agent.hang_up()
         assert asked(tmp_path) == ["resume", "domstate"]
+
+
+def test_a_host_says_whether_it_could_wake_a_guest(tmp_path: Path) -> None:
+    with started(fake_virsh(tmp_path)) as agent:
+        assert agent("can_wake")
+    with started({**os.environ, "PATH": str(tmp_path / "none")}) as agent:
+        assert not agent("can_wake")
 
 
 def test_it_stands_still_when_that_was_called_off_in_time(tmp_path: Path) -> None:

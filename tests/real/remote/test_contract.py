@@ -17,14 +17,17 @@ def side(far: World) -> Iterator[Side]:
         yield found
 
 
+@pytest.mark.fault
 class TestCopy(CopyContract):
     pass
 
 
+@pytest.mark.fault
 class TestExport(ExportContract):
     pass
 
 
+@pytest.mark.fault
 class TestFreeze(FreezeContract):
     pass
 
