@@ -18,7 +18,7 @@ help: ## this list
 setup: ## system packages and .venv
 	@scripts/bootstrap
 
-setup-tests: ## likewise, with what the tests serve: Ceph, iSCSI, PostgreSQL
+setup-tests: ## likewise, with what the tests serve: Ceph, iSCSI, PostgreSQL, SSH
 	@scripts/bootstrap --tests
 
 demo: setup ## move the disks of a running guest, and prove it

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from svmove import addresses
 from svmove.cli import complete, plan
 from svmove.cli.context import Options, options, print_json, stderr, stdout
 from svmove.cli.documented import documented
@@ -51,14 +52,17 @@ def tasks(
 
 def _all(given: Options, *, ended: bool) -> "list[Task]":
     """Of all hosts that are named, oldest first."""
-    found: list[Task] = []
+    found: dict[str, Task] = {}
 
     def look(_host: str, alone: Options) -> Exit:
-        found.extend(_tasks(alone, ended=ended))
+        here = addresses.address(alone.uri)
+        for task in _tasks(alone, ended=ended):
+            if task.move not in found or task.uri == here:  # a journal tells of the others' moves as well
+                found[task.move] = task
         return Exit.OK
 
     each(given, look)
-    return sorted(found, key=lambda task: task.move)
+    return sorted(found.values(), key=lambda task: task.move)
 
 
 def _tasks(given: Options, *, ended: bool) -> "tuple[Task, ...]":
