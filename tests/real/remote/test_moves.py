@@ -51,6 +51,7 @@ def test_a_guest_that_is_off_moves_under_a_lock_of_that_host(far_guest: World) -
     assert not path.exists()
 
 
+@pytest.mark.fault
 def test_the_method_snapshot_copies_and_proves_on_that_host(far_guest: World) -> None:
     world = far_guest
     result = world.cli.move(GUEST, "--to", world.other("vdb"), "--disk", "vdb", "--method", "snapshot")
@@ -88,7 +89,8 @@ def test_a_connection_that_breaks_is_made_again_and_the_guest_feels_no_more_than
     assert outcome.disks[0].verified
 
 
-@pytest.mark.parametrize("point", [pytest.param(Point.COPYING, marks=_MORE), Point.SUSPENDED])
+@pytest.mark.fault
+@pytest.mark.parametrize("point", [Point.COPYING, Point.SUSPENDED])
 def test_a_connection_that_falls_silent_holds_the_guest_no_longer_than_its_pause(
     far_guest: World, server: Server, point: Point
 ) -> None:
