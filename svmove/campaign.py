@@ -1,20 +1,20 @@
-"""A pool is emptied: guest after guest, some at a time, each by a move of its own.
+"""What is proposed is carried out: guest after guest, some at a time, each by a move of its own.
 
-Invariants: the pool is marked before anything is begun, so that nothing new is placed there; a guest is journalled
-before its move is begun; a round begins when all of the one before have ended; what failed is not tried again by the
-same process. Whoever calls `run` again goes on: what is under way is waited for, and carried on if nobody works on it;
-the rest is planned anew, from what is.
+Invariants: a pool that is emptied is marked before anything is begun, so that nothing new is placed there; a guest is
+journalled before its move is begun; a round begins when all of the one before have ended; what failed is not tried
+again by the same process. Whoever calls `run` again goes on: what is under way is waited for, and carried on if nobody
+works on it; the rest is planned anew, from what is.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from svmove.errors import SvmoveError
 from svmove.journal import Journal
 from svmove.outcomes import Failure, GuestOn, Outcome, Seconds, State
 from svmove.ports import Cancel, Clock
-from svmove.proposals import Emptied, Evacuation, Proposal, reason
+from svmove.proposals import Carried, Proposal, reason
 from svmove.requests import DiskRequest, Request
 
 # Moves take minutes; a look at one is a look at its lock.
@@ -38,16 +38,26 @@ class Workers(Protocol):
         ...
 
 
+class Planned(Protocol):
+    @property
+    def moves(self) -> tuple[Proposal, ...]:
+        """In their order, those of one round together."""
+        ...
+
+
 Told = Callable[[str], None]
+P = TypeVar("P", bound=Planned)
+# What a campaign that balances has for a pool: it keeps nobody out of any.
+NO_POOL = ""
 
 
 @dataclass(slots=True, kw_only=True)
-class Campaign:
-    """`plan`: what is to be done, from what is now."""
+class Campaign(Generic[P]):
+    """`pool`: the one that is emptied, or NO_POOL. `plan`: what is to be done, from what is now."""
 
     uri: str
     pool: str
-    plan: Callable[[], Evacuation]
+    plan: Callable[[], P]
     workers: Workers
     journal: Journal
     clock: Clock
@@ -58,22 +68,22 @@ class Campaign:
     _failed: list[Outcome] = field(default_factory=list)
     _tried: set[str] = field(default_factory=set)  # UUIDs; without success
 
-    def run(self, cancel: Cancel) -> Emptied:
+    def run(self, cancel: Cancel) -> Carried[P]:
         """Returns when all that can move has, or has failed. `cancel`: begins nothing more, and leaves what is under
         way to its own processes.
 
         Raises what `plan` raises; JournalError.
         """
-        evacuation = self.plan()  # or there is no such pool, which is not marked then
+        planned = self.plan()  # or there is no such pool, which is not marked then
         campaign = self.journal.campaigns.open(self.uri, self.pool, self.clock.now())
         self._go_on(campaign)
-        while (guests := self._next(evacuation)) or self._under_way:
+        while (guests := self._next(planned)) or self._under_way:
             self._round(campaign, guests, cancel)
             if cancel.is_set():
                 break
-            evacuation = self.plan()
-        return Emptied(
-            evacuation=evacuation,
+            planned = self.plan()
+        return Carried(
+            plan=planned,
             moved=tuple(self._moved),
             failed=tuple(self._failed),
             interrupted=cancel.is_set(),
@@ -93,9 +103,9 @@ class Campaign:
             self.told(f"{row.domain}: goes on with move {move}")
             self._start(row.uuid, row.domain, row.id, move)
 
-    def _next(self, evacuation: Evacuation) -> list[list[Proposal]]:
+    def _next(self, planned: P) -> list[list[Proposal]]:
         """The guests of the first round that has any left to try."""
-        left = [one for one in evacuation.moves if one.uuid not in self._tried and one.uuid not in self._under_way]
+        left = [one for one in planned.moves if one.uuid not in self._tried and one.uuid not in self._under_way]
         found: dict[str, list[Proposal]] = {}
         for proposal in left:
             if proposal.round == left[0].round:

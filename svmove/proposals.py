@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 from svmove.fleet import Stay
 from svmove.moves import Level
@@ -100,6 +101,11 @@ class Balance:
     # Pools that would have been relieved, with why nothing was found for them.
     unrelieved: Mapping[str, str]
 
+    @property
+    def moves(self) -> tuple[Proposal, ...]:
+        found = [move for one in self.recommendations for move in one.moves]
+        return tuple(sorted(found, key=lambda move: move.round))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewVolume:
@@ -122,9 +128,12 @@ class Places:
     outlook: tuple[PoolOutlook, ...]
 
 
+P = TypeVar("P")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Emptied:
-    evacuation: Evacuation  # as it is planned in the end: what stays, and what was not moved
+class Carried(Generic[P]):
+    plan: P  # as it is in the end: what stays, and what was not moved
     moved: tuple[Outcome, ...]
     failed: tuple[Outcome, ...]  # refused, rolled back, held
     interrupted: bool = False
@@ -136,3 +145,17 @@ def reason(outcome: Outcome) -> str:
         return f"{outcome.error.code}: {outcome.error.text}"
     refused = (finding for finding in outcome.findings if finding.level is Level.REFUSE)
     return "; ".join(f"{finding.code}: {finding.text}" for finding in refused)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreed:
+    """What a person agreed to of a balance, as far as it is still to be gained: what has changed since is left out."""
+
+    balance: Balance
+    moves: tuple[Proposal, ...]
+
+
+def agreed(balance: Balance, wanted: frozenset[tuple[str, str, str]]) -> Agreed:
+    """`wanted`: UUID, target and pool of each."""
+    moves = tuple(move for move in balance.moves if (move.uuid, move.target, move.pool_to) in wanted)
+    return Agreed(balance=balance, moves=moves)

@@ -15,7 +15,7 @@ from svmove.outcomes import Outcome, State
 from svmove.placer import Placer
 from svmove.plan.placement import evacuate
 from svmove.policy import Policy
-from svmove.proposals import Emptied
+from svmove.proposals import Carried, Evacuation
 from svmove.requests import Request
 from tests.builders import outcome, plan
 from tests.fake import CrashError, FakeClock, FakeHost, FakeHypervisor, World
@@ -91,7 +91,7 @@ class Toy:
             self.journal.enter(move, 1.0, "done", left="planned", ended=True, data={})
         return outcome(move=move, domain=request.domain, state=state)
 
-    def run(self, at_once: int = 2) -> Emptied:
+    def run(self, at_once: int = 2) -> Carried[Evacuation]:
         """In a new process."""
         campaign = Campaign(
             uri=URI,
@@ -116,7 +116,7 @@ def test_all_that_can_move_is_moved_so_many_guests_at_a_time(tmp_path: Path) -> 
     assert toy.where() == {"a", "b"}
     assert sorted(toy.begun) == [f"g{n}" for n in range(5)]
     assert all(len(request.disks) == 2 for request in toy.requests.values())
-    assert found.evacuation.moves == ()
+    assert found.plan.moves == ()
 
 
 def test_the_pool_takes_nothing_new_until_that_is_ended(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_the_pool_takes_nothing_new_until_that_is_ended(tmp_path: Path) -> None:
 
 def test_what_can_t_move_is_in_the_end_what_is_left(tmp_path: Path) -> None:
     toy = Toy(tmp_path, disk("web", 5), disk("lun", 5, stays=Stay(code="lun", text="a LUN")))
-    assert [one.guest for one in toy.run().evacuation.stays] == ["lun"]
+    assert [one.guest for one in toy.run().plan.stays] == ["lun"]
 
 
 @pytest.mark.parametrize("state", [State.REFUSED, State.ROLLED_BACK, State.HELD])
@@ -252,5 +252,5 @@ def test_a_guest_with_two_disks_leaves_its_pool_by_one_real_move(tmp_path: Path)
     (moved,) = found.moved
     assert [one.target for one in moved.disks] == ["vda", "vdb"]
     assert stage.sources() == {"vda": False, "vdb": False}
-    assert (found.evacuation.moves, found.evacuation.stays) == ((), ())
+    assert (found.plan.moves, found.plan.stays) == ((), ())
     stage.check(moved.move or "")

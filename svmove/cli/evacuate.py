@@ -1,10 +1,7 @@
 """`svmove evacuate`: a pool is emptied, each guest by a move in a process of its own."""
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -13,18 +10,10 @@ from svmove.cli.context import Options, options, print_json, stderr, stdout
 from svmove.cli.documented import documented
 from svmove.cli.exits import Exit
 from svmove.cli.hosts import each
-from svmove.cli.move import launch
-from svmove.outcomes import Outcome, State
-from svmove.requests import Request
-
-if TYPE_CHECKING:
-    from svmove.host.detach import Process
-    from svmove.mover import Mover
-    from svmove.proposals import Emptied
+from svmove.cli.workers import Processes, carried, interrupted
 
 # Takes the document of one host.
 Show = Callable[[dict[str, Any]], None]
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def evacuate(
@@ -76,29 +65,6 @@ def evacuate(
     return documented(work, domain=None, json=json)
 
 
-class _Processes:
-    """`Workers`: each move goes on when this process ends, and when its terminal does."""
-
-    def __init__(self, given: Options, mover: "Mover") -> None:
-        self._given = given
-        self._mover = mover
-        self._processes: dict[str, Process] = {}
-
-    def begin(self, request: Request) -> Outcome:
-        return self._mover.begin(request)
-
-    def start(self, move: str) -> None:
-        journal = self._mover.journal
-        if journal.owner(move) is None:
-            self._processes[move] = launch(self._given, journal, move)
-
-    def ended(self, move: str) -> Outcome | None:
-        process = self._processes.get(move)
-        if (process is not None and process.poll() is None) or self._mover.journal.owner(move) is not None:
-            return None
-        return self._mover.recorded(move)
-
-
 def _empty(given: Options, pool: str, to: tuple[str, ...], parallel: int, show: Show | None) -> int:
     from svmove.campaign import Campaign
     from svmove.clock import SystemClock
@@ -109,30 +75,19 @@ def _empty(given: Options, pool: str, to: tuple[str, ...], parallel: int, show: 
         uri=mover.uri,
         pool=pool,
         plan=lambda: placer.evacuation(pool, to, at_once=parallel),
-        workers=_Processes(given, mover),
+        workers=Processes(given, mover),
         journal=mover.journal,
         clock=SystemClock(),
         told=lambda text: stderr().print(text, markup=False),
         at_once=parallel,
     )
-    with _interrupted(pool) as cancel:
+    with interrupted(f"svmove evacuate {pool}") as cancel:
         found = campaign.run(cancel)
     if show is not None:
         show(placement.emptied_document(found))
     else:
         tables.show(stdout(), placement.emptied(found))
-    return _code(found)
-
-
-def _code(found: "Emptied") -> Exit:
-    states = {outcome.state for outcome in found.failed}
-    if found.interrupted:
-        return Exit.INTERRUPTED
-    if State.HELD in states:
-        return Exit.HELD
-    if State.ROLLED_BACK in states:
-        return Exit.ROLLED_BACK
-    return Exit.REFUSED if states or found.evacuation.stays else Exit.OK
+    return carried(found, left=bool(found.plan.stays))
 
 
 def _end(given: Options, pool: str, show: Show | None) -> int:
@@ -143,22 +98,3 @@ def _end(given: Options, pool: str, show: Show | None) -> int:
     else:
         stdout().print(f"{pool} takes new disks again" if was else f"{pool} was not being emptied", markup=False)
     return Exit.OK
-
-
-@contextmanager
-def _interrupted(pool: str) -> Iterator[threading.Event]:
-    """Of a Ctrl-C: no more guests are begun. The moves under way are not reached by it."""
-    cancel = threading.Event()
-
-    def heed(_number: int, _frame: object) -> None:
-        if not cancel.is_set():
-            cancel.set()
-            text = f"nothing more is begun; what is under way goes on (svmove tasks); go on: svmove evacuate {pool}"
-            stderr().print(text, markup=False)
-
-    before = {number: signal.signal(number, heed) for number in _SIGNALS}
-    try:
-        yield cancel
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

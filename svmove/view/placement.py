@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from svmove.proposals import Balance, Emptied, Evacuation, Places, PoolOutlook, Proposal, Unmovable, reason
+from svmove.outcomes import Outcome
+from svmove.proposals import Agreed, Balance, Carried, Evacuation, Places, PoolOutlook, Proposal, Unmovable, reason
 from svmove.units import show_duration, show_size
 from svmove.view import tables
 from svmove.view.document import SCHEMA, move
@@ -32,33 +33,63 @@ def evacuation(found: Evacuation) -> RenderableType:
     return Group(*parts)
 
 
-def emptied(found: Emptied) -> RenderableType:
+def emptied(found: Carried[Evacuation]) -> RenderableType:
     """What was done, and what is left to a person."""
-    parts: list[RenderableType] = []
-    for outcome in found.failed:
-        line = Text(f"{outcome.domain}: {outcome.state}, ", style="yellow")
-        line.append(reason(outcome), style="default")
-        if outcome.move is not None:
-            line.append(f" (svmove show {outcome.move})", style="dim")
-        parts.append(line)
-    if found.evacuation.stays:
-        parts.append(Text(f"{len(found.evacuation.stays)} can't move:", style="yellow"))
-        parts.append(_stays(found.evacuation.stays))
-    end = f"svmove evacuate {found.evacuation.pool} --end lets it take new disks again"
+    parts = _failed(found.failed)
+    if found.plan.stays:
+        parts.append(Text(f"{len(found.plan.stays)} can't move:", style="yellow"))
+        parts.append(_stays(found.plan.stays))
+    end = f"svmove evacuate {found.plan.pool} --end lets it take new disks again"
     disks = sum(len(outcome.disks) for outcome in found.moved)
     parts.append(Text(f"{disks} disks of {len(found.moved)} guests moved; {state(found)}; {end}"))
     return Group(*parts)
 
 
-def state(found: Emptied) -> str:
+def _failed(outcomes: Sequence[Outcome]) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    for outcome in outcomes:
+        line = Text(f"{outcome.domain}: {outcome.state}, ", style="yellow")
+        line.append(reason(outcome), style="default")
+        if outcome.move is not None:
+            line.append(f" (svmove show {outcome.move})", style="dim")
+        parts.append(line)
+    return parts
+
+
+def balanced(found: Carried[Agreed]) -> RenderableType:
+    parts = _failed(found.failed)
+    disks = sum(len(outcome.disks) for outcome in found.moved)
+    parts.append(Text(f"{disks} disks of {len(found.moved)} guests moved; {_balanced_state(found)}"))
+    if found.plan.balance.recommendations:
+        parts.append(Text("more is to be gained: svmove balance", style="dim"))
+    return Group(*parts)
+
+
+def balanced_document(found: Carried[Agreed]) -> dict[str, Any]:
+    """What is recommended now, and what was done."""
+    return {
+        **balance_document(found.plan.balance, None),
+        "state": _balanced_state(found),
+        "moved": [move(outcome) for outcome in found.moved],
+        "failed": [move(outcome) for outcome in found.failed],
+    }
+
+
+def _balanced_state(found: Carried[Agreed]) -> str:
     if found.interrupted:
         return "interrupted"
-    return "left" if found.failed or found.evacuation.stays or found.evacuation.moves else "empty"
+    return "left" if found.failed or found.plan.moves else "done"
 
 
-def emptied_document(found: Emptied) -> dict[str, Any]:
+def state(found: Carried[Evacuation]) -> str:
+    if found.interrupted:
+        return "interrupted"
+    return "left" if found.failed or found.plan.stays or found.plan.moves else "empty"
+
+
+def emptied_document(found: Carried[Evacuation]) -> dict[str, Any]:
     return {
-        **evacuation_document(found.evacuation),
+        **evacuation_document(found.plan),
         "state": state(found),
         "moved": [move(outcome) for outcome in found.moved],
         "failed": [move(outcome) for outcome in found.failed],

@@ -1,5 +1,6 @@
 """`evacuate`, `balance`, `place`, `sample`: on a fake guest, and on libvirt's test driver."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -8,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from bench import fleet as made_up
-from svmove.cli import evacuate
+from svmove.affinity import AffinityPolicy, Pin
+from svmove.cli import balance, evacuate
 from svmove.cli.context import Options
 from svmove.cli.main import run
 from svmove.mover import Mover
 from svmove.outcomes import Outcome
 from svmove.placer import Placer
+from svmove.policy import Policy
 from svmove.requests import Request
-from tests.builders import request
+from tests.builders import pool, request
 from tests.fake import FakeClock, FakeHost, FakeHypervisor, refuse
 from tests.move.stage import Stage
 
@@ -105,7 +108,8 @@ class _Here:
 @pytest.fixture
 def here(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setattr(Options, "mover", lambda _options: stage.mover())
-    monkeypatch.setattr(evacuate, "_Processes", _Here)
+    for command in (balance, evacuate):
+        monkeypatch.setattr(command, "Processes", _Here)
     return stage
 
 
@@ -176,6 +180,65 @@ def test_a_volume_without_a_place_exits_with_3(capsys: pytest.CaptureFixture[str
     assert (found["volumes"], set(found["refused"])) == ([{"pool": None}], {"fast", "slow"})
     assert run(["place", "--size", "900TiB"]) == 3
     assert "no pool has room" in capsys.readouterr().out
+
+
+def pinned(stage: Stage, to: str) -> None:
+    """What lies elsewhere is misplaced, and there is room for it."""
+    stage.world.pools = {name: pool(name) for name in ("slow", "fast")}
+    stage.policy = dataclasses.replace(Policy(), affinity=AffinityPolicy(pin=(Pin(guests=("web",), pools=(to,)),)))
+
+
+def test_what_is_recommended_is_carried_out_when_it_is_agreed_to(
+    capsys: pytest.CaptureFixture[str], here: Stage
+) -> None:
+    pinned(here, "fast")
+    assert run(["balance", "--json"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)["recommendations"]
+    assert [(move["target"], move["pool_to"]) for move in one["moves"]] == [("vda", "fast")]
+    assert here.sources() == {"vda": True}
+    assert run(["balance", "--apply", "--yes", "--json"]) == 0
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert (found["state"], [one["domain"] for one in found["moved"]], found["failed"]) == ("done", ["web"], [])
+    assert (found["recommendations"], here.sources()) == ([], {"vda": False})
+    assert "web: vda → fast" in printed.err
+    # Nothing is closed, and nothing is left to do.
+    assert run(["place", "--size", "1MiB", "--pools", "slow"]) == 0
+    assert run(["balance", "--apply", "--yes"]) == 0
+    assert "0 disks of 0 guests moved; done" in capsys.readouterr().out
+
+
+def test_nothing_is_carried_out_that_nobody_agreed_to(capsys: pytest.CaptureFixture[str], here: Stage) -> None:
+    pinned(here, "fast")
+    assert run(["balance", "--apply"]) == 2
+    assert run(["balance", "--apply", "--json"]) == 2
+    assert "--yes" in capsys.readouterr().err
+    assert here.sources() == {"vda": True}
+
+
+def test_a_recommendation_that_fails_is_told_by_the_exit_code(capsys: pytest.CaptureFixture[str], here: Stage) -> None:
+    pinned(here, "fast")
+    here.world.before["start_copy"] = refuse("no")
+    assert run(["balance", "--apply", "--yes"]) == 4
+    assert "web: rolled-back" in capsys.readouterr().out
+
+
+def test_what_is_no_longer_recommended_is_left(
+    capsys: pytest.CaptureFixture[str], here: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pinned(here, "fast")
+    calls = iter(range(9))
+    placer = Options.placer
+
+    def changing(options: Options) -> Placer:
+        if next(calls) == 2:  # it was looked at, and agreed to
+            here.policy = Policy()
+        return placer(options)
+
+    monkeypatch.setattr(Options, "placer", changing)
+    assert run(["balance", "--apply", "--yes"]) == 0
+    assert "0 disks of 0 guests moved; done" in capsys.readouterr().out
+    assert here.sources() == {"vda": True}
 
 
 def test_samples_are_kept_and_give_pools_their_latency(capsys: pytest.CaptureFixture[str], stage: Stage) -> None:

@@ -75,6 +75,22 @@ def test_a_pool_is_emptied_of_what_can_move_and_the_rest_is_told(guest: World) -
     assert guest.cli("evacuate", other, "--to", pool, "--dry-run").code == 0
 
 
+def test_what_a_rule_wants_elsewhere_is_brought_there(guest: World) -> None:
+    other = guest.other()
+    policy = guest.folder / "policy.toml"
+    policy.write_text(f"[[affinity.pin]]\nguests = ['{GUEST}']\npools = ['{other}']\n")
+    before = guest.cli("--policy", str(policy), "balance", "--json").document
+    assert {f"{m['guest']}/{m['target']}" for one in before["recommendations"] for m in one["moves"]} == {
+        f"{GUEST}/vda",
+        f"{GUEST}/vdb",
+    }
+    done = guest.cli("--policy", str(policy), "balance", "--apply", "--yes", "--json")
+    found = done.document
+    assert (done.code, found["state"], found["failed"], found["recommendations"]) == (0, "done", [], []), done.stderr
+    assert all(one["verified"] for moved in found["moved"] for one in moved["disks"])
+    assert set(guest.where().values()) == {other}
+
+
 def test_a_move_outlives_the_svmove_that_empties_the_pool_and_the_next_one_goes_on(guest: World) -> None:
     pool, other = guest.path("vda").parent.name, guest.other()
     small = [guest.guest(f"small-{n}", disk(guest.image(f"small-{n}.qcow2", "8M", pool=pool))) for n in range(6)]

@@ -276,6 +276,7 @@ def test_a_ceph_that_hangs_during_the_verification_is_held_and_goes_back(lasting
         move = unverified(outcome, "does not answer (no answer in 5 s)")
         assert time.monotonic() - began < 150
         osd.send_signal(signal.SIGCONT)
+        cluster("rbd", "ls", POOL)  # it takes seconds until its monitor believes that it is back
         goes_back(lasting, move)
         assert cluster("rbd", "ls", POOL) == ""
 
@@ -293,6 +294,7 @@ def test_a_ceph_that_hangs_in_mid_copy_does_not_hang_the_guest(lasting: World) -
         assert (result.code, "does not answer" in result.stderr) == (3, True), result.stderr
         lasting.lab.check()
         osd.send_signal(signal.SIGCONT)
+        cluster("rbd", "ls", POOL)
         back(lasting, move)
         source.untouched()
         assert cluster("rbd", "ls", POOL) == ""
