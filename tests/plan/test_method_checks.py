@@ -6,7 +6,7 @@ from svmove.model import Inventory, Versions
 from svmove.moves import Level
 from svmove.requests import Method, Request, Verify
 from tests.builders import inventory, request
-from tests.plan.fires import Fires, codes, images
+from tests.plan.fires import OFF, Fires, codes, images
 
 FIRES = [
     Fires(
@@ -14,6 +14,13 @@ FIRES = [
         asked=request(method=Method.SYNCHRONOUS),
         found=inventory(versions=Versions(libvirt=7_010_000, qemu=11_000_001)),
         says="libvirt 7.10.0",
+        also=frozenset({"old-version"}),
+    ),
+    Fires(
+        code="old-version",
+        found=inventory(versions=Versions(libvirt=8_010_000, qemu=11_000_001)),
+        level=Level.WARN,
+        says="libvirt 8.10.0 is older",
     ),
     Fires(code="verify-before", asked=request(verify=Verify.BEFORE, method=Method.MIRROR), says="--verify cutover"),
     Fires(code="verify-before", asked=request(verify=Verify.BEFORE, method=Method.SYNCHRONOUS)),
@@ -33,6 +40,8 @@ def test_a_check_fires_and_no_other_one_does(case: Fires) -> None:
 
 
 NOT = [
+    ("old-version", request(), inventory(versions=Versions(libvirt=9_000_000, qemu=7_002_000))),
+    ("old-version", request(), inventory(domain=OFF, versions=Versions(libvirt=8_000_000, qemu=6_002_000))),
     ("no-synchronous", request(method=Method.SYNCHRONOUS), inventory(versions=Versions(libvirt=8_000_000, qemu=1))),
     ("verify-before", request(method=Method.SNAPSHOT, verify=Verify.BEFORE), inventory()),
     ("known-bad", request(), inventory(versions=Versions(libvirt=9_000_000, qemu=7_002_000))),
