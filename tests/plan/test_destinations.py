@@ -29,6 +29,7 @@ FIRES = [
     Fires(
         code="pool-inactive", found=inventory(pools=(pool(active=False), pool("slow"))), says="virsh pool-start fast"
     ),
+    Fires(code="no-access", found=inventory(shut=frozenset({"fast"})), says="chmod o+x /pools/fast"),
     Fires(
         code="no-direct",
         found=inventory(disk(direct=True), buffered=frozenset({"fast"})),
@@ -85,6 +86,7 @@ def test_a_check_fires_and_no_other_one_does(case: Fires) -> None:
 
 
 NOT = [
+    ("no-access", request(), inventory(shut=frozenset({"slow"}))),
     ("pool-emptied", request(), inventory(emptied=frozenset({"slow"}))),
     ("affinity", request(), inventory(fleet=(fleet_disk("web/vda", where="slow", uuid=UUID),))),
     ("name-taken", request(), inventory(domain=domain(marker="m-1"), names={"fast": frozenset({"web-vda.qcow2"})})),

@@ -9,7 +9,7 @@ from svmove.moves import Level
 from svmove.requests import Allocation, Format, Request
 from svmove.units import GiB
 from tests.builders import disk, domain, inventory, request
-from tests.plan.fires import C1, VDA, Fires, codes, images
+from tests.plan.fires import C1, VDA, Fires, codes, images, named
 
 FIRES = [
     Fires(
@@ -26,6 +26,23 @@ FIRES = [
         found=inventory(disk(mirror=Mirror(job="copy", path="/x", ready=False))),
         target="vda",
         says="copy",
+    ),
+    Fires(
+        code="source-replaced", found=inventory(unheld=frozenset({"vda"})), target="vda", says="keep the guest running"
+    ),
+    Fires(
+        code="identity-differs",
+        found=inventory(domain=domain(disk(serial="a"), inactive=(disk(serial="b"),))),
+        level=Level.WARN,
+        target="vda",
+        says="serial 'a' on bus None live, but serial 'b'",
+    ),
+    Fires(
+        code="identity-differs",
+        found=inventory(domain=domain(disk(bus="virtio"), inactive=(disk(bus="sata"),))),
+        level=Level.WARN,
+        target="vda",
+        says="no serial, on bus sata",
     ),
     Fires(code="inactive-differs", found=inventory(domain=domain(inactive=())), target="vda", says="not in"),
     Fires(
@@ -87,6 +104,8 @@ def test_a_check_fires_and_no_other_one_does(case: Fires) -> None:
 
 
 NOT = [
+    ("identity-differs", request(), inventory(domain=domain(disk(serial="a"), inactive=(disk(serial="a"),)))),
+    ("source-replaced", named(), inventory(disk(), disk("vdb"), unheld=frozenset({"vdb"}))),
     ("no-discard", request(), inventory()),
     ("no-discard", request(trim=True), inventory(disk(discard="unmap"), agent=Agent.ANSWERS)),
     ("block-job", request(), inventory(jobs={"vda": "copy"}, domain=domain(marker="m-1"))),  # ours, said already

@@ -17,6 +17,12 @@ FIRES = [
     Fires(code="managed-save", found=inventory(domain=replace(OFF, managed_save=True)), says="managedsave-remove"),
     Fires(code="domain-state", found=inventory(domain=domain(state=DomainState.OTHER))),
     Fires(code="move-running", found=inventory(domain=domain(marker="m-1")), says="svmove resume m-1"),
+    Fires(
+        code="io-error",
+        found=inventory(domain=domain(state=DomainState.PAUSED, io_error=True)),
+        level=Level.NOTE,
+        says="virsh resume web",
+    ),
     Fires(code="domain-job", found=inventory(domain=domain(job="backup")), says="a backup runs"),
     Fires(code="no-permission", found=inventory(can_read_host=False, images={}), says="sudo"),
     Fires(code="pause-too-short", asked=request(max_pause=0.25), says="250 ms"),

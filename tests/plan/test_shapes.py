@@ -47,6 +47,7 @@ FIRES = [
     ),
     Fires(code="floppy", found=inventory(disk(device="floppy")), asked=named(), target="vda", says="write to it"),
     Fires(code="iothread", found=inventory(disk(iothread=True)), target="vda", says="--verify none"),
+    Fires(code="sd-card", found=inventory(disk(bus="sd")), target="vda", says="shut the guest down"),
     Fires(code="lun", found=inventory(disk(device="lun")), target="vda", says="passed through"),
     Fires(code="transient-disk", found=inventory(disk(transient=True)), asked=named(), target="vda"),
     Fires(code="shareable", found=inventory(disk(shareable=True)), asked=named(), target="vda"),
@@ -82,6 +83,7 @@ def test_a_check_fires_and_no_other_one_does(case: Fires) -> None:
 
 
 NOT = [
+    ("sd-card", request(), inventory(domain=domain(live=(), inactive=(disk(bus="sd"),), state=DomainState.OFF))),
     ("iothread", request(), inventory(disk(iothread=True), versions=Versions(libvirt=10_000_000, qemu=9_000_000))),
     ("iothread", request(verify=Verify.NONE), inventory(disk(iothread=True))),
     ("no-such-disk", named(), inventory(domain=domain(live=(), state=DomainState.OFF))),  # "off" says it all
