@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from svmove.cli import balance, cancel, decide, evacuate, inspect, lab, move, place, plan, resume, tasks
+from svmove.cli import balance, cancel, decide, doctor, evacuate, inspect, lab, move, place, plan, resume, tasks
 from svmove.cli import gc as leftovers
 from svmove.cli import policy as layers
 from svmove.cli import set as change
@@ -84,6 +84,7 @@ app.command("cancel")(cancel.cancel)
 app.command("accept")(decide.accept)
 app.command("rollback")(decide.rollback)
 app.command("gc")(leftovers.gc)
+app.command("doctor")(doctor.doctor)
 app.command("evacuate")(evacuate.evacuate)
 app.command("balance")(balance.balance)
 app.command("sample")(balance.sample)

@@ -1,0 +1,105 @@
+"""The library's front door to a look at everything that a move will need, without a guest.
+
+facts = examine("qemu:///system", journal_url, load_policy=Policy)
+lines = judge(facts)
+"""
+
+import zoneinfo
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from svmove.clock import SystemClock
+from svmove.errors import HypervisorError, JournalError, UnreachableError, UsageError
+from svmove.health import Facts, HostFacts, JournalFacts, LibvirtFacts, Trouble
+from svmove.host.local import LocalHost
+from svmove.journal import Journal
+from svmove.move import examine as look
+from svmove.plan.health import judge
+from svmove.policy import Policy
+from svmove.ports import Clock
+from svmove.ports_host import Host
+from svmove.redact import redact
+from svmove.virt.hypervisor import LibvirtHypervisor
+
+__all__ = ["examine", "judge"]
+
+
+def examine(
+    uri: str,
+    journal_url: str,
+    *,
+    load_policy: Callable[[], Policy],
+    policy_files: Collection[str] = (),
+    asked: Collection[str] = (),
+    clock: Clock | None = None,
+) -> Facts:
+    """Never raises for what it finds: that is among the facts. `asked`: only these pools."""
+    now = (clock or SystemClock()).now()
+    policy, policy_trouble = Policy(), None
+    try:
+        policy = load_policy()
+    except UsageError as error:
+        policy_trouble = look.trouble(error)
+    journal, recorded = _journal(journal_url)
+    facts = Facts(
+        now=now,
+        libvirt=LibvirtFacts(uri=redact(uri)),
+        policy=policy,
+        policy_files=tuple(policy_files),
+        policy_trouble=policy_trouble,
+        zones="Europe/Berlin" in zoneinfo.available_timezones(),
+        journal=recorded,
+        asked=frozenset(asked),
+    )
+    try:
+        hypervisor = LibvirtHypervisor(uri, policy.retry)
+        try:
+            return _with_libvirt(facts, hypervisor, journal)
+        finally:
+            hypervisor.close()
+    except (UnreachableError, HypervisorError) as error:
+        return replace(facts, libvirt=LibvirtFacts(uri=redact(uri), unreachable=look.trouble(error)))
+
+
+def _with_libvirt(facts: Facts, hypervisor: LibvirtHypervisor, journal: Journal | None) -> Facts:
+    """Raises UnreachableError, HypervisorError."""
+    libvirt, found = look.libvirt(hypervisor), hypervisor.pools()
+    host, elsewhere = _host(hypervisor)
+    scratch = facts.policy.paths.scratch or (str(journal.folder / "scratch") if journal else "")
+    moves = None
+    if host is not None and journal is not None:
+        moves = look.moves(journal, hypervisor, host, scratch, facts.now, facts.policy.budgets)
+    return replace(
+        facts,
+        libvirt=libvirt,
+        host=HostFacts(trouble=elsewhere) if host is None else look.premises(host, libvirt.setup, scratch),
+        pools=look.pools(hypervisor, host, libvirt.setup, found, facts.asked),
+        pool_names=frozenset(pool.name for pool in found),
+        moves=moves,
+    )
+
+
+def _host(hypervisor: LibvirtHypervisor) -> tuple[Host | None, Trouble | None]:
+    server = urlsplit(hypervisor.uri).hostname
+    if server in (None, "localhost"):
+        return LocalHost(hypervisor.secret), None
+    text = "libvirt is on another host, and this version moves on the host it runs on"
+    return None, Trouble(text=text, remedy=f"run svmove on {server}")
+
+
+def _journal(url: str) -> tuple[Journal | None, JournalFacts]:
+    """Opened as a move would, and asked for the right to write."""
+    try:
+        journal = Journal(url)
+        with journal.database.exclusive():
+            pass
+        moves = journal.moves(ended=True)
+    except JournalError as error:
+        return None, JournalFacts(name=redact(url), trouble=look.trouble(error))
+    newest = moves[-1].created if moves else None
+    if journal.database.url.drivername != "sqlite":
+        return journal, JournalFacts(name=journal.database.name, on_server=True, newest=newest)
+    here, folder = LocalHost(), str(journal.folder)  # of this machine, wherever libvirt is
+    kind, free = here.filesystem_kind(folder), here.free(folder)
+    return journal, JournalFacts(name=journal.database.name, kind=kind, free=free, newest=newest)
