@@ -83,7 +83,7 @@ def _started(facts: Facts, found: PoolFacts) -> Iterator[Line]:
         mark = Mark.PROBLEM if wanted else Mark.WARNING
         yield _line(found, mark, "pool-inactive", "it is not active", f"virsh pool-start {pool.name}")
     elif not pool.autostart:
-        seen = "it is not started with the host, and guests on it neither"
+        seen = "it is not started with the host: until somebody does, guests on it can't be started or moved"
         yield _line(found, Mark.NOTE, "no-autostart", seen, f"virsh pool-autostart {pool.name}")
     if places.kind(pool) is None:
         kinds = ", ".join(places.KINDS)
@@ -124,9 +124,12 @@ def _room(facts: Facts, found: PoolFacts) -> Iterator[Line]:
 
 def _described(found: PoolFacts) -> str:
     pool = found.pool
+    kind = places.kind(pool)
+    makes = kind is None or kind.makes
     parts = [
         found.kind or pool.type,
-        f"{show_size(pool.available)} available of {show_size(pool.capacity)}",
+        # What is there is taken, and libvirt calls none of it available.
+        f"{show_size(pool.available)} available of {show_size(pool.capacity)}" if makes else show_size(pool.capacity),
         *(["O_DIRECT"] if found.direct else []),
         *(["copies can share extents (reflink)"] if found.reflink else []),
     ]

@@ -10,14 +10,15 @@ from lxml import etree
 from lxml.builder import E
 
 from svmove.lab.errors import LabError
+from tests.real.pools.iscsi import iscsi, iscsi_pool
 from tests.real.world import Result, World, disk
 
 
 def told(result: Result) -> dict[str, dict[str, Any]]:
-    """By subject: the first line that is not well."""
+    """By subject: the first line that warns."""
     found: dict[str, dict[str, Any]] = {}
     for line in result.document["lines"]:
-        if line["mark"] != "ok":
+        if line["mark"] in ("warning", "problem"):
             found.setdefault(line["subject"], line)
     return found
 
@@ -94,6 +95,18 @@ def test_a_folder_that_qemu_can_not_enter_is_told_and_refused_and_the_remedy_ope
         assert world.cli("plan", "small", "--to", "lab-b").code == 0
     finally:
         folder.chmod(mode)
+
+
+def test_a_storage_on_the_network_that_is_gone_is_told_in_its_own_words(world: World) -> None:
+    """libvirt still calls the pool active: it asks nobody until somebody wants something of it."""
+    with iscsi(world.folder / "tgt", [8 << 20]) as target, iscsi_pool(world, target):
+        well = world.cli("doctor", "luns", "--json")
+        assert (well.code, told(well)) == (0, {}), well.stdout
+        target.server.kill()
+        target.server.wait()
+        result = world.cli("doctor", "luns", "--json")
+        assert (result.code, told(result)["pool luns"]["code"]) == (3, "storage-silent"), result.stdout
+        assert "onnect" in told(result)["pool luns"]["seen"]
 
 
 def test_a_source_that_somebody_removed_or_replaced_is_refused(world: World) -> None:
