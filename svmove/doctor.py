@@ -6,11 +6,12 @@ lines = judge(facts)
 
 import zoneinfo
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 from svmove.clock import SystemClock
-from svmove.errors import HypervisorError, JournalError, UnreachableError, UsageError
+from svmove.errors import HostError, HypervisorError, JournalError, UnreachableError, UsageError
 from svmove.health import Facts, HostFacts, JournalFacts, LibvirtFacts, Trouble
 from svmove.host.local import LocalHost
 from svmove.journal import Journal
@@ -100,6 +101,8 @@ def _journal(url: str) -> tuple[Journal | None, JournalFacts]:
     newest = moves[-1].created if moves else None
     if journal.database.url.drivername != "sqlite":
         return journal, JournalFacts(name=journal.database.name, on_server=True, newest=newest)
-    here, folder = LocalHost(), str(journal.folder)  # of this machine, wherever libvirt is
-    kind, free = here.filesystem_kind(folder), here.free(folder)
+    here, folder, free = LocalHost(), str(journal.folder), None  # of this machine, wherever libvirt is
+    with suppress(HostError):
+        free = here.free(folder)
+    kind = here.filesystem_kind(folder)
     return journal, JournalFacts(name=journal.database.name, kind=kind, free=free, newest=newest)

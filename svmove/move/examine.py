@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from svmove import location
 from svmove.budgets import Budgets
-from svmove.errors import HostError, HypervisorError, SvmoveError
+from svmove.errors import HostError, HypervisorError, JournalError, SvmoveError
 from svmove.health import HostFacts, LibvirtFacts, MoveFacts, PoolFacts, Setup, Trouble
 from svmove.host.premises import COMMANDS
 from svmove.journal import Journal
@@ -70,10 +70,19 @@ def pools(
     hypervisor: Hypervisor, host: Host | None, setup: Setup, found: Sequence[Pool], asked: Collection[str]
 ) -> tuple[PoolFacts, ...]:
     """Of those that were asked for, or of all. Raises UnreachableError."""
-    return tuple(_pool(hypervisor, host, setup, pool) for pool in found if not asked or pool.name in asked)
+    return tuple(_told(hypervisor, host, setup, pool) for pool in found if not asked or pool.name in asked)
+
+
+def _told(hypervisor: Hypervisor, host: Host | None, setup: Setup, pool: Pool) -> PoolFacts:
+    """Of one that can't be looked into all the same, with the reason."""
+    try:
+        return _pool(hypervisor, host, setup, pool)
+    except (HostError, HypervisorError) as error:
+        return PoolFacts(pool=pool, silent=error.text)
 
 
 def _pool(hypervisor: Hypervisor, host: Host | None, setup: Setup, pool: Pool) -> PoolFacts:
+    """Raises HostError, HypervisorError, UnreachableError."""
     secret = location.secret_of(pool.network) if pool.network else None
     secrets = {} if secret is None else {str(secret): hypervisor.secret_state(secret)}
     if host is None or not pool.active:
@@ -104,12 +113,7 @@ def _first_volume(hypervisor: Hypervisor, pool: Pool) -> str | None:
 
 
 def _silent(host: Host, volume: str | None) -> str | None:
-    if volume is None:
-        return None
-    try:
-        return host.trouble(volume, _PATIENCE)
-    except (HostError, HypervisorError) as error:
-        return error.text
+    return None if volume is None else host.trouble(volume, _PATIENCE)
 
 
 def _reflink(host: Host, volume: str | None, folder: str) -> bool | None:
@@ -128,7 +132,7 @@ def moves(
     try:
         found = tasks.tasks(journal, hypervisor, uri, now, budgets, ended=False)
         left = leftovers.find(journal, hypervisor, host, scratch, uri)
-    except (HypervisorError, HostError) as error:
+    except (HypervisorError, HostError, JournalError) as error:
         return MoveFacts(trouble=trouble(error))
 
     def ids(state: TaskState) -> tuple[str, ...]:
