@@ -43,6 +43,7 @@ class Setup:
     confined_by: tuple[str, ...] = ()  # "apparmor", "selinux"
     qemu_user: tuple[int, int] | None = None  # uid and gid that its QEMUs run with
     kvm: bool = False  # it believes in it
+    driver: str = "QEMU"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,7 @@ class PoolFacts:
     direct: bool | None = None
     reflink: bool | None = None
     open: bool | None = None  # QEMU's user can enter its folder
+    there: bool = True  # its folder, if it has one
     silent: str | None = None  # why its storage can't be read from
     secrets: Mapping[str, SecretState] = field(default_factory=dict)  # by name
 

@@ -92,6 +92,8 @@ def _pool(hypervisor: Hypervisor, host: Host | None, setup: Setup, pool: Pool) -
         return PoolFacts(pool=pool, secrets=secrets, silent=_silent(host, first))
     if not host.answers(pool.folder, _PATIENCE):  # and nothing else is asked of it, which would hang
         return PoolFacts(pool=pool, secrets=secrets, silent=f"no answer in {_PATIENCE:g} s")
+    if host.filesystem(pool.folder) is None:
+        return PoolFacts(pool=pool, secrets=secrets, there=False)
     user = setup.qemu_user
     return PoolFacts(
         pool=pool,

@@ -26,6 +26,14 @@ def libvirt(facts: Facts) -> Iterator[Line]:
         return
     guests = f"{found.guests} guest" + ("" if found.guests == 1 else "s")
     yield Line(mark=Mark.OK, subject="libvirt", code="libvirt", seen=f"{found.uri} answers; it has {guests}")
+    if found.setup.driver != "QEMU":
+        yield Line(
+            mark=Mark.PROBLEM,
+            subject="libvirt",
+            code="not-qemu",
+            seen=f"it is of the driver {found.setup.driver}, and svmove moves disks of QEMU's guests alone",
+            remedy="name another daemon: --connect qemu:///system",
+        )
     if facts.host is not None and facts.host.trouble is not None:
         text, way_out = facts.host.trouble.text, facts.host.trouble.remedy
         yield Line(mark=Mark.PROBLEM, subject="host", code="host", seen=text, remedy=way_out)
@@ -35,7 +43,7 @@ def versions(facts: Facts) -> Iterator[Line]:
     """Against the floor, and against the rows of the table of faults that the versions alone decide."""
     for component in Component:
         number = of(component, facts.libvirt.versions)
-        if not number:
+        if not number or (component is Component.QEMU and facts.libvirt.setup.driver != "QEMU"):
             continue
         subject, name = component.value, f"{component} {show(number)}"
         if number < FLOOR[component]:
@@ -128,18 +136,20 @@ def confinement(facts: Facts) -> Iterator[Line]:
     """Where a security driver watches QEMU: nobody has tried svmove there, so the hint is all that there is."""
     scratch = facts.host.scratch if facts.host else ""
     for driver in facts.libvirt.setup.confined_by:
-        rule = {
+        rules = {
             "apparmor": f"if a verification says so: add '{scratch}/** rwk,' to "
             "/etc/apparmor.d/local/abstractions/libvirt-qemu",
             "selinux": f"if a verification says so: semanage fcontext -a -t svirt_image_t '{scratch}(/.*)?' && "
             f"restorecon -R {scratch}",
-        }.get(driver)
+        }
+        if driver not in rules:
+            continue
         yield Line(
             mark=Mark.NOTE,
             subject="security",
             code="confined",
             seen=f"{driver} watches over QEMU; it may keep it from the scratch folder {scratch} (Permission denied)",
-            remedy=rule,
+            remedy=rules[driver],
         )
 
 

@@ -100,6 +100,9 @@ def _reached(found: PoolFacts) -> Iterator[Line]:
     if found.silent is not None:
         remedy = "mend the storage; with it all that libvirt and svmove ask of the pool waits or fails"
         yield _line(found, Mark.PROBLEM, "storage-silent", f"its storage can't be read from: {found.silent}", remedy)
+    if not found.there:
+        remedy = f"mount what belongs there, or mend its definition: virsh pool-edit {found.pool.name}"
+        yield _line(found, Mark.PROBLEM, "no-folder", f"there is no {found.pool.path}", remedy)
     if found.open is False:
         seen = f"QEMU's user can't enter {found.pool.path}: no guest that runs can be moved to it"
         remedy = f"let it through, on each folder of the way: chmod o+x {found.pool.path}"

@@ -23,6 +23,7 @@ def read(connection: Connection) -> Setup:
         pool_types=connection.ask(_pool_types),
         confined_by=tuple(name for name in labels if name not in ("dac", "none", "")),
         qemu_user=None if owner is None else (int(owner[1]), int(owner[2])),
+        driver=connection.ask(lambda c: str(c.getType())),
         kvm=capabilities.find("guest/arch/domain[@type='kvm']") is not None,
     )
 

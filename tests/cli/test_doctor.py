@@ -57,9 +57,12 @@ def test_a_policy_with_a_fault_and_a_journal_that_is_none_are_lines_like_others(
     assert (tmp_path / "journal.sqlite").read_text().startswith("not a database")
 
 
-def test_what_another_driver_can_not_tell_is_left_out(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """libvirt's test driver has a pool, no capabilities of storage, and no machine."""
+def test_another_driver_is_told_and_what_it_can_not_tell_is_left_out(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """libvirt's test driver has a pool whose folder is not there, no capabilities of storage, and a QEMU 0.0.2."""
     code, lines = doctor(capfd, tmp_path, uri="test:///default")
-    assert code in (0, 3)
-    assert "libvirt-unreachable" not in lines
-    assert "backend-missing" not in lines
+    assert (code, lines["worst"]) == (3, "problem")
+    assert {"not-qemu", "no-folder", "no-autostart"} <= set(lines)
+    assert lines["no-folder"]["seen"] == "there is no /default-pool"
+    assert not {"libvirt-unreachable", "backend-missing", "old-version", "confined"} & set(lines)

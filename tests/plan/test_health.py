@@ -103,6 +103,13 @@ TOLD = [
         says="start libvirtd",
     ),
     Told(
+        code="not-qemu",
+        mark=Mark.PROBLEM,
+        facts=setup(driver="Xen"),
+        subject="libvirt",
+        says="--connect qemu:///system",
+    ),
+    Told(
         code="host",
         mark=Mark.PROBLEM,
         facts=host(trouble=Trouble(text="it is on another host", remedy="run svmove on h2")),
@@ -284,6 +291,7 @@ TOLD = [
         subject="pool fast",
         says="no answer in 5 s",
     ),
+    Told(code="no-folder", mark=Mark.PROBLEM, facts=one_pool(there=False), subject="pool fast", says="/pools/fast"),
     Told(code="no-access", mark=Mark.PROBLEM, facts=one_pool(open=False), subject="pool fast", says="chmod o+x"),
     Told(
         code="no-direct",
@@ -345,6 +353,7 @@ def test_where_all_is_well_each_subject_says_so() -> None:
 
 
 QUIET = [
+    ("confined", setup(confined_by=("other",))),
     ("command-missing", host(missing=("ceph",))),  # no pool needs it
     ("kvm-shut", replace(host(kvm_open=False), libvirt=replace(LIBVIRT, setup=replace(SETUP, kvm=False)))),
     ("kvm-shut", host(kvm_node=False, kvm_open=False)),
