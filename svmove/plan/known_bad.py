@@ -207,19 +207,14 @@ def matching(case: Case) -> Iterator[Finding]:
         if not concerned:
             continue
         unseen = fault.severity is Level.REFUSE and case.verify is Verify.NONE and not case.request.keep_source
-        level = min(fault.severity, Level.WARN, key=_GRAVITY.index) if not unseen else Level.REFUSE
         yield Finding(
-            level=level,
+            level=Level.WARN if fault.severity is Level.REFUSE and not unseen else fault.severity,
             code="known-bad",
             text=f"{fault.component} {show(of(fault.component, versions))}, {', '.join(concerned)}: {fault.text} "
             f"(fixed in {fault.fixed})",
             remedy=remedy(fault, unseen=unseen),
             target=concerned[0] if len(concerned) == 1 else None,
         )
-
-
-# From the least to the worst.
-_GRAVITY = (Level.NOTE, Level.WARN, Level.REFUSE)
 
 
 def remedy(fault: Fault, *, unseen: bool = False) -> str:
