@@ -157,7 +157,7 @@ FAULTS: tuple[Fault, ...] = (
         component=Component.LIBVIRT,
         ranges=(("6.5", "6.6"),),
         harm=Harm.FAILS,
-        text="a copy to a volume that exists fails",
+        text="a copy to a destination that was used before can fail",
         fixed="6.6",
         source=_LIBVIRT_NEWS + "v6-6-0-2020-08-02",
     ),
