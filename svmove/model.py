@@ -64,8 +64,7 @@ class Disk:
     kind: SourceKind
     path: str | None  # or the URI of an image on the network (`svmove.location`); None: an empty drive
     format: str
-    # Backing files below the top, nearest first. Only the live XML knows them.
-    chain: tuple[str, ...] = ()
+    chain: tuple[str, ...] = ()  # files below the top, nearest first; only the live XML knows them
     chain_formats: tuple[str, ...] = ()
     mirror: Mirror | None = None
     serial: str | None = None
@@ -121,14 +120,12 @@ class Domain:
     inactive: tuple[Disk, ...]  # empty when it is transient
     snapshots: tuple[str, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
-    # Paths of what belongs to the guest beside its disks: the UEFI variables, the folder of its emulated TPM.
-    live_nvram: str | None = None
+    live_nvram: str | None = None  # the file of its UEFI variables; `tpm`: the folder of its emulated TPM
     inactive_nvram: str | None = None
     tpm: str | None = None
     io_error: bool = False  # QEMU paused it because a write failed
     managed_save: bool = False  # the next start goes on from a saved state, which names the disks by itself
-    # "backup" while a backup job runs on the domain, "" for none.
-    job: str = ""
+    job: str = ""  # "backup" while a backup job runs on the domain, "" for none
     marker: str | None = None  # the id of the move that says it owns the domain
     marked: tuple[MarkedDisk, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()  # of its <metadata>: the path of an element or attribute, and its text
@@ -160,6 +157,7 @@ class Pool:
     allocation: int = 0
     available: int = 0
     network: str | None = None  # its URI
+    autostart: bool = True
 
     @property
     def location(self) -> str | None:
@@ -275,13 +273,14 @@ class Inventory:
     volumes: Mapping[str, Volume] = field(default_factory=dict)
     images: Mapping[str, Image] = field(default_factory=dict)
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)  # of all volumes, in each pool of interest
-    # Our disks' paths that somebody else names too: another domain, or a volume that is based on it → who.
-    used_elsewhere: Mapping[str, str] = field(default_factory=dict)
+    used_elsewhere: Mapping[str, str] = field(default_factory=dict)  # our disks' paths that others name too → who
     past_rates: Mapping[tuple[str, str], float] = field(default_factory=dict)  # by (pool, pool): bytes per second
     versions: Versions = Versions(libvirt=0, qemu=0)
     scratch_free: int = 0
     jobs: Mapping[str, str] = field(default_factory=dict)  # targets that a block job, not ours, holds
     can_read_host: bool = True
+    unheld: frozenset[str] = frozenset()  # targets of which QEMU has another file open than is at their path now
+    shut: frozenset[str] = frozenset()  # pools whose folder the guest's QEMU can't enter
     writes: Mapping[str, WriteRate] = field(default_factory=dict)  # by target, what the guest writes now, if it runs
     emptied: frozenset[str] = frozenset()  # pools that `svmove evacuate` empties, or keeps empty
     # By target (of files below the disk TARGET:1 and so on, the nearest first): how a copy out of process would go.

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from svmove.fleet import Counters, DiskKey
+from svmove.health import Setup
 from svmove.location import Secret, SecretState
 from svmove.model import Agent, Domain, Event, Job, Pool, Tuning, Versions, Volume
 from svmove.outcomes import Progress
@@ -48,6 +49,10 @@ class Hypervisor(Protocol):
 
     def domain(self, uuid: str) -> Domain:
         """Raises NotFoundError."""
+        ...
+
+    def setup(self) -> Setup:
+        """What the daemon can do, and as whom. Raises HypervisorError."""
         ...
 
     def survey(self) -> Survey:

@@ -1,6 +1,6 @@
 """What a move needs of the machine that the hypervisor runs on, as a protocol. See `svmove.ports`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -100,6 +100,19 @@ class Host(Protocol):
 
     def takes_direct(self, folder: str) -> bool | None:
         """Whether files there can be opened past the page cache. None: it can't be tried without leaving one behind."""
+        ...
+
+    def missing(self, commands: Sequence[str]) -> tuple[str, ...]:
+        """Those that are not installed."""
+        ...
+
+    def may_use(self, path: str, uid: int, gid: int, how: str) -> bool | None:
+        """Whether that user, with all groups that it is in, gets to what the path names, and may read ("r"), write
+        ("w") or enter ("x") it; several letters: all of that. None: this user can't find out."""
+        ...
+
+    def filesystem_kind(self, path: str) -> str | None:
+        """As stat(1) calls it: "xfs", "nfs", "tmpfs". None: there is no such path."""
         ...
 
     def filesystem(self, path: str) -> str | None:

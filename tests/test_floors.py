@@ -12,11 +12,11 @@ FLOORS = {
     **dict.fromkeys(("errors", "units", "model", "ports", "ports_host", "clock", "policy", "policy_file", "redact"), 0),
     **dict.fromkeys(("requests", "volumes", "moves", "outcomes", "decisions", "location", "blockdev", "budgets"), 0),
     **dict.fromkeys(("objections", "layers", "windows", "addresses"), 0),
-    **dict.fromkeys(("affinity", "fleet", "latency", "proposals", "survey"), 0),
+    **dict.fromkeys(("affinity", "fleet", "health", "latency", "proposals", "survey"), 0),
     **dict.fromkeys(("virt", "host"), 1),
     **dict.fromkeys(("plan", "journal", "reach"), 2),
     "move": 3,
-    **dict.fromkeys(("campaign", "mover", "placer", "view"), 4),
+    **dict.fromkeys(("campaign", "doctor", "mover", "placer", "view"), 4),
     **dict.fromkeys(("cli", "lab"), 5),
 }
 # Drawn in the plan of the house, beside those that go down.

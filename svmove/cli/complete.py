@@ -20,6 +20,11 @@ def pools(context: typer.Context, incomplete: str) -> list[str]:
     )
 
 
+def all_pools(context: typer.Context, incomplete: str) -> list[str]:
+    """Also those that are not active."""
+    return _matching(context, incomplete, lambda options: [pool.name for pool in options.hypervisor().pools()])
+
+
 def disks(context: typer.Context, incomplete: str) -> list[str]:
     def targets(options: Options) -> list[str]:
         # While an option is incomplete, click leaves the arguments before it unparsed.

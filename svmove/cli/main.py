@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from svmove.cli import balance, cancel, decide, evacuate, inspect, lab, move, place, plan, resume, tasks
+from svmove.cli import balance, cancel, decide, doctor, evacuate, inspect, lab, move, place, plan, resume, tasks
 from svmove.cli import gc as leftovers
 from svmove.cli import policy as layers
 from svmove.cli import set as change
@@ -44,7 +44,7 @@ def main_options(
             "-c",
             metavar="URI|HOST",
             envvar="SVMOVE_CONNECT",
-            help="libvirt's URI, or a host of the policy; tasks, pools and evacuate take several "
+            help="libvirt's URI, or a host of the policy; tasks, pools, evacuate and doctor take several "
             "[LIBVIRT_DEFAULT_URI, else qemu:///system]",
         ),
     ] = None,
@@ -85,6 +85,7 @@ app.command("cancel")(cancel.cancel)
 app.command("accept")(decide.accept)
 app.command("rollback")(decide.rollback)
 app.command("gc")(leftovers.gc)
+app.command("doctor")(doctor.doctor)
 app.command("evacuate")(evacuate.evacuate)
 app.command("balance")(balance.balance)
 app.command("sample")(balance.sample)

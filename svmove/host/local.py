@@ -27,6 +27,7 @@ from svmove.host import (
 from svmove.host.info import image_record
 from svmove.host.network import NetworkImages
 from svmove.host.nodes import Nodes, Options, Side, Values, no_secrets, seen_whole, sliced
+from svmove.host.premises import Premises
 from svmove.location import Secret
 from svmove.model import CopyWay, Image, Process
 from svmove.volumes import Taken
@@ -37,7 +38,7 @@ _BLOCK = 512
 _QEMU = re.compile(r"qemu|kvm")
 
 
-class LocalHost:
+class LocalHost(Premises):
     def can_see(self, process: Process) -> bool:
         # /proc/PID/fd of another user's process, and that user's 0600 images, are for root alone.
         return os.geteuid() in (0, process.uid)

@@ -46,6 +46,10 @@ def plan_back(move: Move, new: str) -> Plan | None:
         after=move.plan.move,
     )
     plan = make_plan(request, inventory, world.policy, move=new, now=world.clock.now())
+    if any(finding.level is Level.REFUSE and finding.code == "known-bad" for finding in plan.findings):
+        # Not compared, and perhaps silently wrong: then both copies are kept, since there must be a way back.
+        request = replace(request, keep_source=True)
+        plan = make_plan(request, inventory, world.policy, move=new, now=world.clock.now())
     if plan.refused:
         first = next(finding for finding in plan.findings if finding.level is Level.REFUSE)
         raise RefusedError(f"it can't be moved back: {first.text}", remedy=first.remedy)

@@ -23,7 +23,7 @@ from svmove.model import (
     Volume,
     WriteRate,
 )
-from svmove.move import fleet, keys, taken
+from svmove.move import fleet, held, keys, taken
 from svmove.move.keys import Secrets
 from svmove.move.observe import same
 from svmove.plan import estimate, granularity
@@ -95,6 +95,8 @@ def gather(
         scratch_free=host.free(scratch),
         jobs=_jobs(domain.uuid, meant, hypervisor) if domain.live else {},
         can_read_host=can_read,
+        unheld=held.elsewhere(meant, process, host) if can_read and domain.live else frozenset(),
+        shut=held.shut(pools, wanted, process, host) if domain.live else frozenset(),
         agent=_agent(domain, hypervisor) if request.trim or request.freeze else None,
         taken=taken.look(to_take, domain.uuid, meant, hypervisor, host, troubles),
         troubles=troubles,

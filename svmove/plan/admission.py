@@ -21,6 +21,7 @@ from svmove.plan.case import Case
 
 CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     domain_checks.state,
+    domain_checks.paused,
     domain_checks.ownership,
     domain_checks.permission,
     method_checks.method,
@@ -32,11 +33,13 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     luks_checks.secrets,
     chain_checks.layers,
     disk_checks.iothreads,
+    disk_checks.held,
     disk_checks.jobs,
     disk_checks.configuration,
     disk_checks.sharing,
     place_checks.taken,
     place_checks.direct,
+    place_checks.access,
     place_checks.kept,
     place_checks.shared,
     place_checks.off,

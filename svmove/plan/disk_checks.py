@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from svmove.model import SourceKind
+from svmove.model import Disk, SourceKind
 from svmove.moves import Finding, Level
 from svmove.plan import luks
 from svmove.plan.case import Case, nearest, refuse
@@ -43,6 +43,13 @@ def shapes(case: Case) -> Iterator[Finding]:
                 "transient-disk",
                 f"{target} is <transient/>: its writes are thrown away at the end",
                 "leave it out",
+                target,
+            )
+        elif disk.bus == "sd" and case.inventory.domain.live:
+            yield refuse(
+                "sd-card",
+                f"{target} is an SD card, which libvirt has no block jobs for",
+                "shut the guest down: then the same command moves it",
                 target,
             )
         elif disk.shareable:
@@ -95,6 +102,20 @@ def iothreads(case: Case) -> Iterator[Finding]:
             )
 
 
+def held(case: Case) -> Iterator[Finding]:
+    """libvirt would say so in the end, when the copy is ready: "Operation not permitted"."""
+    for choice in case.choices:
+        if choice.disk.target in case.inventory.unheld:
+            yield refuse(
+                "source-replaced",
+                f"{choice.disk.target}: {choice.disk.path} is not the file that the guest writes to: somebody has "
+                "removed or replaced it",
+                "keep the guest running: what it has open may be the only good copy (ls -l /proc/PID/fd); save its "
+                "data from inside, or by a backup",
+                choice.disk.target,
+            )
+
+
 def jobs(case: Case) -> Iterator[Finding]:
     for choice in case.choices:
         target = choice.disk.target
@@ -122,6 +143,9 @@ def configuration(case: Case) -> Iterator[Finding]:
         elif (inactive.path, inactive.format, inactive.device) != (live.path, live.format, live.device):
             after = f"{inactive.path} ({inactive.format})"
             text = f"{live.target} is {live.path} ({live.format}) live, but {after} after the next start"
+        elif domain.live and (inactive.serial, inactive.bus) != (live.serial, live.bus):
+            yield _identity(live, inactive, domain.name)
+            continue
         else:
             continue
         yield refuse(
@@ -130,6 +154,22 @@ def configuration(case: Case) -> Iterator[Finding]:
             f"make both the same: virsh edit {domain.name}, or virsh attach-disk --config",
             live.target,
         )
+
+
+def _identity(live: Disk, inactive: Disk, name: str) -> Finding:
+    """A move keeps it; who finds it changed after the next start would look for the cause in the move."""
+    return Finding(
+        level=Level.WARN,
+        code="identity-differs",
+        text=f"{live.target} has {_known_by(live)} live, but {_known_by(inactive)} after the next start: the guest may "
+        "not find its disk by that; the move changes neither",
+        remedy=f"make both the same: virsh edit {name}",
+        target=live.target,
+    )
+
+
+def _known_by(disk: Disk) -> str:
+    return f"serial {disk.serial!r} on bus {disk.bus}" if disk.serial else f"no serial, on bus {disk.bus}"
 
 
 def sharing(case: Case) -> Iterator[Finding]:

@@ -36,6 +36,17 @@ def state(case: Case) -> Iterator[Finding]:
         )
 
 
+def paused(case: Case) -> Iterator[Finding]:
+    if case.inventory.domain.io_error and case.choices:
+        yield Finding(
+            level=Level.NOTE,
+            code="io-error",
+            text=f"domain {case.inventory.domain.name} is paused since a write failed; it is moved, and stays paused",
+            remedy=f"when it is done: virsh resume {case.inventory.domain.name}; the write is tried again, where it is "
+            "then",
+        )
+
+
 def ownership(case: Case) -> Iterator[Finding]:
     domain = case.inventory.domain
     if domain.marker is not None:

@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 from svmove.model import CopyWay, Disk, DomainState, Inventory, Versions
 from svmove.plan import known_bad, places, sharing
 from svmove.plan.choice import Choice
+from svmove.plan.faults import Harm, show, version
 from svmove.plan.granularity import COARSE, dirties
-from svmove.plan.known_bad import Harm, version
 from svmove.policy import Policy
 from svmove.requests import Method, Request, Verify
 from svmove.units import GiB, show_rate, show_size
@@ -145,7 +145,7 @@ def _of(method: Method, why: str) -> Chosen | None:
 
 def synchronous_trouble(versions: Versions) -> str | None:
     if 0 < versions.libvirt < SYNCHRONOUS_FROM:
-        return f"libvirt {known_bad.show(versions.libvirt)} has no synchronous writes, which came with 8.0"
+        return f"libvirt {show(versions.libvirt)} has no synchronous writes, which came with 8.0"
     fault = next(
         (
             fault
@@ -156,7 +156,7 @@ def synchronous_trouble(versions: Versions) -> str | None:
         ),
         None,
     )
-    return None if fault is None else f"in QEMU {known_bad.show(versions.qemu)} {fault.text}"
+    return None if fault is None else f"in QEMU {show(versions.qemu)} {fault.text}"
 
 
 def snapshot_possible(facts: Facts) -> str | None:

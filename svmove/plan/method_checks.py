@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from svmove.moves import Finding
+from svmove.moves import Finding, Level
 from svmove.plan import known_bad
 from svmove.plan import method as methods
 from svmove.plan.case import Case, refuse
+from svmove.plan.faults import FLOOR, of, show
 from svmove.requests import Method, Verify
 
 
@@ -14,7 +15,7 @@ def method(case: Case) -> Iterator[Finding]:
     if case.method is Method.SYNCHRONOUS and 0 < libvirt < methods.SYNCHRONOUS_FROM:
         yield refuse(
             "no-synchronous",
-            f"libvirt {known_bad.show(libvirt)} has no synchronous writes",
+            f"libvirt {show(libvirt)} has no synchronous writes",
             "upgrade libvirt to 8.0 or later, or use --method mirror",
         )
     elif case.method is Method.SNAPSHOT and case.no_snapshot is not None:
@@ -33,4 +34,14 @@ def proof(case: Case) -> Iterator[Finding]:
 
 
 def versions(case: Case) -> Iterator[Finding]:
+    """Of the daemon and the QEMU that do the work, wherever they run."""
+    for component, floor in FLOOR.items():
+        if 0 < (found := of(component, case.inventory.versions)) < floor and case.method is not Method.OFFLINE:
+            yield Finding(
+                level=Level.WARN,
+                code="old-version",
+                text=f"{component} {show(found)} is older than anything that svmove has been tried with "
+                f"({show(floor)})",
+                remedy=f"upgrade {component}; or shut the guest down, and move it while it is off",
+            )
     yield from known_bad.matching(case)

@@ -92,6 +92,18 @@ def direct(case: Case) -> Iterator[Finding]:
             )
 
 
+def access(case: Case) -> Iterator[Finding]:
+    """QEMU would say "Permission denied" after the volume was made: libvirt gives it the file, not the way there."""
+    for name in sorted({spec.pool for choice in case.choices if (spec := choice.destination) is not None}):
+        pool = case.inventory.pool(name)
+        if name in case.inventory.shut and pool is not None:
+            yield refuse(
+                "no-access",
+                f"the guest's QEMU may not enter {pool.path}, the folder of pool {name}",
+                f"let its user through, on each folder of the way: chmod o+x {pool.path}",
+            )
+
+
 def shared(case: Case) -> Iterator[Finding]:
     for choice in case.choices:
         target, size = choice.disk.target, case.inventory.shared.get(choice.disk.target, 0)

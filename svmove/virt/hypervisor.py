@@ -11,6 +11,7 @@ import tenacity
 from svmove import location
 from svmove.errors import HypervisorError, NotFoundError
 from svmove.fleet import Counters, DiskKey
+from svmove.health import Setup
 from svmove.location import Secret, SecretState
 from svmove.model import Agent, Domain, DomainState, Job, Pool, Tuning, Versions, Volume
 from svmove.policy import RetryPolicy
@@ -26,6 +27,7 @@ from svmove.virt import (
     metadata,
     opened,
     secrets,
+    setup,
     snapshots,
     throttle,
     usage,
@@ -54,7 +56,6 @@ class LibvirtHypervisor:
     """Raises UnreachableError at once when the daemon can't be reached."""
 
     def __init__(self, uri: str, retry: RetryPolicy, way: Way | None = None) -> None:
-        """`way`: see `Connection`."""
         self._connection = Connection(uri, retry, way)
 
     @property
@@ -113,6 +114,9 @@ class LibvirtHypervisor:
             marked=() if first is None else xml.marked(first),
             tags=() if first is None else metadata.tags(first),
         )
+
+    def setup(self) -> Setup:
+        return setup.read(self._connection)
 
     def survey(self) -> Survey:
         return fleet.survey(self._connection)
@@ -256,11 +260,7 @@ class LibvirtHypervisor:
         return jobs.job(self._connection, uuid, target)
 
     def writes(self, uuid: str, target: str) -> tuple[int, int]:
-        def read(c: Any) -> tuple[int, int]:
-            _, _, requests, written, _ = c.lookupByUUIDString(uuid).blockStats(target)
-            return requests, written
-
-        return self._connection.ask(read)
+        return jobs.writes(self._connection, uuid, target)
 
     def tuning(self, uuid: str, target: str) -> Tuning:
         return throttle.read(self._connection, uuid, target)

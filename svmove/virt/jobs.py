@@ -81,3 +81,13 @@ def begin_merge(connection: Connection, uuid: str, target: str) -> None:
     # SHALLOW: into the file just below. Without, libvirt takes the last of the chain.
     flags = libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE | libvirt.VIR_DOMAIN_BLOCK_COMMIT_SHALLOW
     connection.once(lambda c: c.lookupByUUIDString(uuid).blockCommit(target, None, None, 0, flags))
+
+
+def writes(connection: Connection, uuid: str, target: str) -> tuple[int, int]:
+    """Requests and bytes, since the guest was started."""
+
+    def read(c: Any) -> tuple[int, int]:
+        _, _, requests, written, _ = c.lookupByUUIDString(uuid).blockStats(target)
+        return requests, written
+
+    return connection.ask(read)

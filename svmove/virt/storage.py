@@ -25,6 +25,7 @@ def pool_record(pool: Any) -> Pool:
         allocation=allocation,
         available=available,
         network=_pool_network(described),
+        autostart=bool(pool.autostart()),
     )
 
 

@@ -309,7 +309,9 @@ def context() -> Any:
     return SimpleNamespace(find_root=lambda: root, params={"domain": "web"}, args=[])
 
 
-@pytest.mark.parametrize("function", [complete.domains, complete.pools, complete.disks, complete.moves])
+@pytest.mark.parametrize(
+    "function", [complete.domains, complete.pools, complete.all_pools, complete.disks, complete.moves]
+)
 def test_an_error_completes_to_nothing(capfd: pytest.CaptureFixture[str], function: Any) -> None:
     assert function(context(), "") == []
     printed = capfd.readouterr()

@@ -74,6 +74,12 @@ class HostContract:
         assert side.host.filesystem(side.folder) is not None
         assert side.host.filesystem(side.folder) == side.host.filesystem(side.folder)
         assert side.host.filesystem(side.folder + "/none") is None
+        assert side.host.filesystem_kind(side.folder) not in (None, "")
+        assert side.host.filesystem_kind(side.folder + "/none") is None
+        assert side.host.missing(["sync"]) == ()
+        qemu = side.process()
+        assert side.host.may_use(side.folder, qemu.uid, qemu.gid, "x") is True
+        assert side.host.may_use(side.folder + "/none", qemu.uid, qemu.gid, "x") is False
         assert side.host.takes_direct(side.folder) is True
         assert side.host.takes_direct(side.folder + "/none") is None
         assert side.host.shared(side.path()) == side.host.shared(side.folder + "/none") == 0

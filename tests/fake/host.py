@@ -1,7 +1,7 @@
 """`Host` on the fake world, and the real journal with its faults."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -151,6 +151,16 @@ class FakeHost:
     @counted
     def takes_direct(self, folder: str) -> bool | None:
         return True if folder in ("/pools/fast", "/pools/slow") else None
+
+    def missing(self, commands: Sequence[str]) -> tuple[str, ...]:
+        return ()
+
+    @counted
+    def may_use(self, path: str, uid: int, gid: int, how: str) -> bool | None:
+        return path in ("/pools/fast", "/pools/slow")
+
+    def filesystem_kind(self, path: str) -> str | None:
+        return "xfs" if path in ("/pools/fast", "/pools/slow") else None
 
     @counted
     def filesystem(self, path: str) -> str | None:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from svmove import location
 from svmove.errors import HypervisorError, NotFoundError, NotReadyError
 from svmove.fleet import Counters, DiskKey
+from svmove.health import Setup
 from svmove.location import Secret, SecretState
 from svmove.model import (
     Agent,
@@ -31,7 +32,7 @@ from svmove.survey import Survey
 from svmove.units import KiB
 from svmove.volumes import NVRAM, CopyOptions, DiskPlan, VolumeSpec
 from tests.fake.events import FakeEvents
-from tests.fake.world import BLOCK, BLOCKS, Copying, Drive, ViolationError, World, counted
+from tests.fake.world import BLOCK, BLOCKS, QEMU, Copying, Drive, ViolationError, World, counted
 
 WRITE_SECONDS = 0.002  # that each write of the guest takes
 
@@ -129,6 +130,9 @@ class FakeHypervisor:
             chain_formats=tuple(self.world.files[name].format for name in chain),
             discard="unmap",
         )
+
+    def setup(self) -> Setup:
+        return Setup(pool_types=frozenset({"dir"}), qemu_user=(QEMU.uid, QEMU.gid))
 
     @counted
     def survey(self) -> Survey:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from svmove.errors import HypervisorError
-from svmove.model import DomainState
+from svmove.model import DomainState, Versions
 from svmove.move.phases import Phase
 from svmove.outcomes import GuestOn, Outcome, State
-from svmove.requests import Verify
+from svmove.requests import DiskRequest, Verify
 from tests.fake import Copying, CrashError, Faults
+from tests.fake.hypervisor import FakeHypervisor
 from tests.move.stage import Stage
 
 
@@ -28,11 +30,11 @@ def spoiled(stage: Stage, target: str = "vdb", times: int = 100) -> Callable[[],
     return spoil
 
 
-def mixed(folder: Path) -> tuple[Stage, Outcome, str]:
+def mixed(folder: Path, **asked: Any) -> tuple[Stage, Outcome, str]:
     """Held: vda is over, vdb does not go over."""
     stage = Stage(folder, "vda", "vdb")
     stage.world.before["request_pivot"] = spoiled(stage)
-    outcome = stage.move()
+    outcome = stage.move(**asked)
     assert outcome.move is not None
     return stage, outcome, outcome.move
 
@@ -106,6 +108,21 @@ def test_it_goes_back_and_nothing_that_was_written_since_is_lost(tmp_path: Path)
     assert stage.destinations() == {"vda": False, "vdb": False}
     stage.world.check_copies()
     assert stage.world.marker is None
+
+
+def test_a_way_back_that_could_be_silently_wrong_keeps_both_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forward such a move is refused without a comparison; back there must be a way."""
+    stage, _, move = mixed(tmp_path, verify=Verify.NONE)
+    monkeypatch.setattr(FakeHypervisor, "versions", lambda _self: Versions(libvirt=10_000_000, qemu=9_002_000))
+    assert stage.plan(verify=Verify.NONE, disks=(DiskRequest(target="vdb"),)).refused
+    stage.world.before = {}
+    outcome = stage.mover().rollback(move)
+    assert (outcome.state, [disk.target for disk in outcome.disks]) == (State.DONE, ["vda"])
+    assert stage.world.drives["vda"].path.startswith("/pools/slow/web-vda-")
+    assert stage.destinations() == {"vda": True, "vdb": False}
+    stage.world.check_copies()
 
 
 def test_a_copy_that_fails_in_the_second_round_is_held_not_rolled_back(tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ def test_the_document_of_the_pools_is_their_figures() -> None:
     assert set(found) == {"schema", "pools"}
     assert set(found["pools"][0]) == {
         "name",
+        "autostart",
         "type",
         "active",
         "path",

@@ -34,6 +34,7 @@ MODULES = (
             "network",
             "nodes",
             "offload",
+            "premises",
             "probe",
             "procfs",
             "progress",

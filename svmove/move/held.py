@@ -1,0 +1,27 @@
+"""What the guest's QEMU process has open, and where its user gets to, as the inventory needs it."""
+
+from collections.abc import Collection, Sequence
+
+from svmove import location
+from svmove.model import Disk, Pool, Process
+from svmove.ports_host import Host
+
+
+def elsewhere(disks: Sequence[Disk], process: Process | None, host: Host) -> frozenset[str]:
+    """Targets at whose path there is another file than QEMU writes to, or none: somebody has replaced or removed it."""
+    if process is None:
+        return frozenset()
+    on_host = [d for d in disks if d.device == "disk" and d.path is not None and not location.is_network(d.path)]
+    return frozenset(disk.target for disk in on_host if disk.path and not host.holds(process, disk.path))
+
+
+def shut(pools: Sequence[Pool], wanted: Collection[str | None], process: Process | None, host: Host) -> frozenset[str]:
+    """Pools that something is to go to, whose folder QEMU's user can't get into."""
+    if process is None:
+        return frozenset()
+    folders = {pool.name: pool.folder for pool in pools if pool.active and pool.name in wanted}
+    return frozenset(
+        name
+        for name, folder in folders.items()
+        if folder and host.may_use(folder, process.uid, process.gid, "x") is False
+    )
