@@ -157,6 +157,7 @@ def evacuation_document(found: Evacuation) -> dict[str, Any]:
         "pool": found.pool,
         "state": "planned",
         "to": list(found.to),
+        "emptying": found.emptying,
         "unmovable": [
             {
                 "pool": one.pool,
