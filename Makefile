@@ -44,7 +44,7 @@ pools: setup-tests ## between any two kinds of pool, which writes docs/pools.md 
 	.venv/bin/python -m tests.real.pools.record .pools.jsonl docs/pools.md
 
 ansible: setup-tests ## the Ansible collection: sanity, units, lint, documentation, and moves of a guest (5 minutes)
-	$(ROOT) scripts/ansible all
+	scripts/ansible all
 
 lint: setup ## ruff, mypy
 	.venv/bin/ruff check .

@@ -54,6 +54,9 @@ class Svmove:
     def __call__(self, command, *words):
         """Exit code and document. Raises SvmoveError when there is no document that can be read."""
         code, out, err = self._run([self._executable, command, "--json", *words], self._environment)
+        if code < 0:
+            text = f"svmove {command} was ended by signal {-code}"
+            raise SvmoveError("killed", text, rc=code, remedy="run the task again, which takes up what was left")
         if not out.strip():
             said = err.strip() or f"exit code {code}"
             raise SvmoveError(_WITHOUT_DOCUMENT.get(code, "no-document"), _without_name(said), rc=code)

@@ -35,6 +35,8 @@ with open(os.path.join(folder, "answers.json"), "w") as file:
 if document is not None:
     print(json.dumps(document))
 sys.stderr.write(error)
+if code < 0:
+    os.kill(os.getpid(), -code)
 sys.exit(code)
 """
 

@@ -181,6 +181,7 @@ def test_a_journal_s_url_is_in_no_argument_list_and_in_no_result(svmove, run):
     [
         ([2, None, "svmove: no meaning\n"], "usage", "no meaning"),
         ([1, None, "Traceback"], "internal", "Traceback"),
+        ([-9, None, "copying"], "killed", "run the task again"),
         ([0, {"schema": 2}, ""], "schema", "schema 2"),
         ([3, {**move("refused", error("no-such-domain")), "disks": []}, ""], "no-such-domain", "it says"),
     ],
