@@ -70,7 +70,10 @@ class Moving:
             self._resumed.append(move)
         if self._check:
             return {**self._recorded(move, changed=True), "state": "planned"}
-        code, ended = self._svmove("resume" if state == "left" else "wait", move)
+        detach = [] if self._params["wait"] else ["--detach"]
+        code, ended = self._svmove("wait", move) if state == "running" else self._svmove("resume", *detach, move)
+        if ended["state"] == "started":
+            return self._result(ended, changed=True)
         # What had been asked to stop before it was left is stopped now; this task asks for it anew.
         stopped = state == "left" and (ended.get("error") or {}).get("code") == "interrupted" and code in (4, 130)
         if ended["state"] in ("done", "already-there", "handed-over"):

@@ -125,7 +125,6 @@ options:
   wait:
     description:
       - With V(false) the move goes on in the background, and RV(move) has its id for M(svmove.svmove.disk_move_info).
-      - A move that was left is resumed in the foreground all the same.
     type: bool
     default: true
   resume:

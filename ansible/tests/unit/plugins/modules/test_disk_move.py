@@ -63,6 +63,15 @@ def test_a_move_that_was_left_is_resumed_and_no_second_one_begun(svmove, run):
     assert [words[0] for words in svmove.words] == ["plan", "tasks", "resume", "plan", "tasks"]
 
 
+def test_a_move_that_was_left_is_resumed_in_the_background_when_nobody_waits(svmove, run):
+    svmove.plays(
+        plan=[[3, plan("refused"), ""]], tasks=[[0, tasks("left"), ""]], resume=[[0, move("started", ident="m0"), ""]]
+    )
+    found = run(disk_move.main, executable=str(svmove.path), wait=False, **WANTED)
+    assert (found["changed"], found["state"], found["move"], found["resumed"]) == (True, "started", "m0", ["m0"])
+    assert svmove.words[-1] == ["resume", "--json", "--detach", "m0"]
+
+
 def test_after_a_resumed_move_to_elsewhere_comes_the_one_that_was_asked_for(svmove, run):
     svmove.plays(
         plan=[[0, plan(), ""]],
