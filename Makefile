@@ -10,7 +10,7 @@ endif
 PYTEST := .venv/bin/pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test test-fast faults pools lint bench bench-converge bench-policy bench-scale lab-up lab-down clean
+.PHONY: help setup setup-tests demo test test-fast faults pools ansible lint bench bench-converge bench-policy bench-scale lab-up lab-down clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -26,10 +26,12 @@ demo: setup ## move the disks of a running guest, and prove it
 
 test: setup-tests ## all tests, on a real libvirt with a real guest (about 25 minutes on two cores)
 	$(ROOT) $(PYTEST) -n auto -m "not real"
+	scripts/ansible units
 	$(ROOT) $(PYTEST) -m "real and not fault and not pool"
 
 test-fast: setup-tests ## the tests that need no lab (seconds)
 	$(PYTEST) -n auto -m "not real"
+	scripts/ansible units
 
 faults: setup-tests ## the whole fault matrix on the lab, which writes docs/faults.md (about an hour)
 	rm -f .faults.jsonl
@@ -40,6 +42,9 @@ pools: setup-tests ## between any two kinds of pool, which writes docs/pools.md 
 	rm -f .pools.jsonl
 	$(ROOT) env SVMOVE_POOLS=$(CURDIR)/.pools.jsonl $(PYTEST) tests/real/pools -m "pool or chosen"
 	.venv/bin/python -m tests.real.pools.record .pools.jsonl docs/pools.md
+
+ansible: setup-tests ## the Ansible collection: sanity, units, lint, documentation, and moves of a guest (5 minutes)
+	scripts/ansible all
 
 lint: setup ## ruff, mypy
 	.venv/bin/ruff check .
@@ -66,5 +71,5 @@ lab-down: setup ## end the lab and leave nothing behind
 	$(ROOT) .venv/bin/svmove lab down
 
 clean: ## remove .venv and caches (the lab stays: see lab-down)
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-ansible build *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -65,6 +65,7 @@ class Evacuation:
     moves: tuple[Proposal, ...]  # in their order
     pools: tuple[PoolOutlook, ...]
     seconds: float  # of all copies, so many guests at once as was asked for
+    emptying: bool = False  # the pool is marked already, and takes nothing new
 
     @property
     def copy_bytes(self) -> int:

@@ -74,9 +74,14 @@ def move(
 
 def _detached(given: Options, mover: "Mover", request: Request, *, json: bool) -> int:
     begun = mover.begin(request)
-    if (move := begun.move) is None:
+    if begun.move is None:
         tell(begun, json=json)
         return of_outcome(begun)
+    return carry_on(given, mover, begun.move, begun, json=json)
+
+
+def carry_on(given: Options, mover: "Mover", move: str, begun: Outcome, *, json: bool) -> int:
+    """In the background; `begun` is told when it has not ended at once."""
     if launch(given, mover.journal, move).poll() is None:
         begun = dataclasses.replace(begun, state=State.STARTED, error=None)
         tell(begun, json=json, text=move)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from svmove.cli import complete, plan
-from svmove.cli.context import options, print_json, stderr
+from svmove.cli.context import Options, options, print_json, stderr
 from svmove.cli.documented import documented
 from svmove.cli.exits import Exit, of_outcome
-from svmove.cli.move import tell, walk, watched
+from svmove.cli.move import carry_on, tell, walk, watched
 from svmove.errors import RefusedError, UsageError
 from svmove.outcomes import Outcome, Seconds, State
 from svmove.requests import Method
@@ -31,11 +31,14 @@ def resume(
         typer.Argument(metavar="[ID]", help="without: the only one that there is", autocompletion=complete.moves),
     ] = None,
     every: Annotated[bool, typer.Option("--all", "-a", help="all that nobody works on, one after the other")] = False,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="go on in the background, and print the id")] = False,
     json: plan.Json = False,
 ) -> int:
     """Go on with a move that was left: finish it, roll it back, or hold it with both copies kept."""
     if every and move is not None:
         raise UsageError("either --all or an ID")
+    if every and detach:
+        raise UsageError("--detach is for one move", remedy="name it")
 
     def work() -> int:
         mover = options(context).walker()
@@ -47,9 +50,17 @@ def resume(
             return Exit.OK
         if len(left) > 1:
             raise UsageError("more than one move was left", remedy="say --all, or name one: " + ", ".join(left))
+        if detach:
+            return _detached(options(context), mover, left[0], json=json)
         return watched(lambda listener, cancel: mover.resume(left[0], listener=listener, cancel=cancel), json=json)
 
     return documented(work, domain=None, json=json)
+
+
+def _detached(given: Options, mover: "Mover", move: str, *, json: bool) -> int:
+    if (worker := mover.journal.owner(move)) is not None:
+        raise RefusedError(f"process {worker.pid} works on move {move}", remedy=f"svmove wait {move}")
+    return carry_on(given, mover, move, mover.recorded(move), json=json)
 
 
 def _all(mover: "Mover", left: tuple[str, ...], *, json: bool) -> int:

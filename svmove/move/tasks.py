@@ -36,6 +36,7 @@ class Task:
     host: str | None = None  # that the process is on
     priority: Priority = Priority.NORMAL
     waits: Waits | None = None  # for a slot
+    here: bool = True  # on the libvirt that was asked; a shared journal knows other hosts' moves too
     cutover: Moment | None = None  # when the switch will be allowed; None: it is, or is over
 
 
@@ -90,6 +91,7 @@ def _of_summary(
         process=worker.pid if worker else None,
         host=worker.host if worker else None,
         priority=plan.priority,
+        here=summary.uri == uri,
         cutover=plan.terms(journal.requests.changes(summary.move), now).cutover if waits else None,
     )
 

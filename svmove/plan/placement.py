@@ -48,6 +48,7 @@ def evacuate(fleet: Fleet, policy: Policy, pool: str, to: Sequence[str] = (), *,
         moves=moves,
         pools=outlook([p.name for p in concerned], ledger, packing.ledger),
         seconds=makespan(moves, at_once),
+        emptying=left.emptying,
     )
 
 

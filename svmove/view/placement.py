@@ -188,6 +188,7 @@ def evacuation_document(found: Evacuation) -> dict[str, Any]:
         "pool": found.pool,
         "state": "planned",
         "to": list(found.to),
+        "emptying": found.emptying,
         "unmovable": [
             {
                 "pool": one.pool,

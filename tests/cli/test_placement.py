@@ -59,6 +59,7 @@ def test_an_evacuation_is_one_json_document(capsys: pytest.CaptureFixture[str], 
         "evacuate",
     )
     assert found["estimate"]["bytes"] == move["copy_bytes"] > 0
+    assert not found["emptying"]
     assert {one["pool"] for one in found["pools"]} == {"slow", "fast"}
     assert stage.mover().open_moves() == ()
     assert stage.destinations() == {"vda": False}
@@ -120,6 +121,7 @@ def test_a_pool_is_emptied_and_stays_closed_until_that_is_ended(
     printed = capsys.readouterr()
     found = json.loads(printed.out)
     assert (found["state"], [one["domain"] for one in found["moved"]], found["failed"]) == ("empty", ["web"], [])
+    assert found["emptying"]
     assert "web: vda → fast" in printed.err
     assert here.sources() == {"vda": False}
     assert run(["place", "--size", "1MiB", "--pools", "slow", "--json"]) == 3

@@ -80,6 +80,7 @@ def test_a_task_has_these_keys(capsys: Captured, stage: Stage) -> None:
         "remaining_seconds": None,
         "process": None,
         "host": None,
+        "here": True,
         "priority": "normal",
         "waits": None,
         "cutover": None,

@@ -74,7 +74,7 @@ def test_what_one_host_has_left_is_its_own_to_resume(fleet: Fleet) -> None:
     assert two.mover().open_moves() == ()
     with pytest.raises(RefusedError, match="fake\\+ssh://one/"):
         two.mover().resume(move)
-    assert [task.uri for task in two.mover().tasks()] == ["fake+ssh://one/"]
+    assert [(task.uri, task.here) for task in two.mover().tasks()] == [("fake+ssh://one/", False)]
     assert two.mover().leftovers() == ()
     assert one.resume(move).state is State.DONE
 

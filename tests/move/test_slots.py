@@ -201,6 +201,7 @@ def test_the_task_pane_tells_who_waits_for_what(stage: Stage, queue: Queue) -> N
     assert str(task.waits) == f"waits for a slot of host {HERE} (position 1)"
     assert (task.phase, task.priority, task.host, task.process) == ("planned", Priority.LOW, HERE, os.getpid())
     assert next(task for task in seen if task.move == "other").waits is None
+    assert task.here
 
 
 def test_a_pool_s_slots_count_for_source_and_destination(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

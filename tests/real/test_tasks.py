@@ -32,6 +32,24 @@ def test_a_detached_move_is_seen_waited_for_and_told(guest: World) -> None:
     assert (guest.journal_folder / "logs" / f"{move}.log").exists()
 
 
+def test_a_move_that_was_left_goes_on_in_the_background(guest: World) -> None:
+    to = guest.other("vdb")
+    process = guest.cli.start("move", GUEST, "--to", to, "--disk", "vdb", "--bandwidth", "20MiB/s", "--json")
+    until(lambda: copying(guest, ["vdb"]), "the copy runs")
+    move = guest.domain().marker or ""
+    refused = guest.cli("resume", move, "--detach", "--json")
+    process.kill()
+    finished(process)
+
+    begun = guest.cli("resume", move, "--detach", "--json")
+    assert guest.cli("set", move, "--bandwidth", "none").code == 0
+    waited = guest.cli("wait", move, "--json")
+
+    assert (refused.code, refused.codes) == (3, ["refused"])
+    assert (begun.code, begun.document["state"], begun.document["error"]) == (0, "started", None)
+    assert (waited.code, waited.document["state"], guest.path("vdb").parent.name) == (0, "done", to)
+
+
 def test_a_move_is_cancelled_from_another_process(guest: World) -> None:
     before = guest.state(GUEST)
     words = ("move", GUEST, "--to", guest.other("vdb"), "--disk", "vdb", "--bandwidth", "20MiB/s", "--json")

@@ -107,6 +107,7 @@ def test_the_document_of_a_plan_has_these_keys() -> None:
         "pool_to",
         "source",
         "destination",
+        "format_from",
         "format",
         "virtual_bytes",
         "allocation",
