@@ -28,6 +28,14 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Room that a move takes, in pools that share a file system, or in one."""
+
+    pools: tuple[str, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What may be changed while a move is under way, and what windows make of it now."""
 
@@ -63,6 +71,7 @@ class Plan:
     wait: bool = True  # for a slot
     windows: Windows = ANY_TIME
     at: Moment | None = None  # the cutover is not before that
+    needs: tuple[Need, ...] = ()  # room in its pools; plans of older journals don't know
 
     def terms(self, changes: Mapping[str, Any], now: float) -> Terms:
         """As they are after the changes: by name, the newest of each. What a person has said counts before windows."""

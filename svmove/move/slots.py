@@ -12,6 +12,7 @@ from svmove.budgets import Budgets, Place, PlaceKind, Waits, written
 from svmove.errors import CopyError
 from svmove.journal import Journal, Kind, Record
 from svmove.move.context import Move
+from svmove.move.filled import unless_filled
 from svmove.move.phases import Phase
 from svmove.ports import Cancel
 
@@ -32,7 +33,7 @@ def hold(move: Move) -> None:
 
     Raises:
         InterruptedMoveError: somebody asked to stop meanwhile.
-        CopyError: its deadline is over; or it is not to wait, and no slot is free.
+        CopyError: its deadline is over; or it is not to wait, and no slot is free; or others have filled its pools.
         JournalError; UnreachableError, HypervisorError where nothing was begun.
     """
     slots, name = move.world.journal.slots, move.plan.move
@@ -65,6 +66,7 @@ def hold(move: Move) -> None:
         move.may_go_on()
         waits = slots.ask(*asked)
     _note(move, wanted, max(move.world.clock.now() - now, 0.0))
+    unless_filled(move)
 
 
 def _note(move: Move, wanted: tuple[Place, ...], seconds: float) -> None:

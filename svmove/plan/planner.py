@@ -7,7 +7,7 @@ from dataclasses import replace
 from svmove.errors import UsageError
 from svmove.model import Inventory
 from svmove.moves import Finding, Level, Plan
-from svmove.plan import admission, estimate, luks, places
+from svmove.plan import admission, estimate, luks, places, room
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice, choose
 from svmove.plan.granularity import granularity_for
@@ -113,6 +113,7 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         wait=request.wait,
         windows=windows,
         at=request.at,
+        needs=room.needs(case),
     )
 
 

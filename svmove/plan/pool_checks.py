@@ -1,14 +1,12 @@
 """Checks of where it goes: the pools, the names, the space, the scratch space of the verification."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 
 from svmove import location
-from svmove.model import Image
 from svmove.moves import Finding, Level
-from svmove.plan import luks, places, sharing
+from svmove.plan import places, room
 from svmove.plan.case import Case, nearest, refuse
-from svmove.plan.choice import Choice
 from svmove.redact import redact
 from svmove.requests import Method, Verify
 from svmove.units import show_size
@@ -90,11 +88,6 @@ def _made(case: Case) -> list[tuple[str, VolumeSpec]]:
     return [*tops, *found.values()]
 
 
-def _thin(choice: Choice) -> bool:
-    kind = places.kind(choice.pool)
-    return kind is None or kind.thin
-
-
 def _trouble(uri: str) -> str:
     try:
         places.export(uri)
@@ -104,57 +97,15 @@ def _trouble(uri: str) -> str:
 
 
 def space(case: Case) -> Iterator[Finding]:
-    """Only the destination's space counts: what is allocated now, or all of a volume that is to be fully allocated,
-    and a reserve for what the guest adds. Of a copy that shares the source's extents little but that reserve counts.
-    Pools that lie on one file system share its space, and count once."""
-    needed: Counter[str] = Counter()
-    pools: defaultdict[str, set[str]] = defaultdict(set)
-    for choice in case.choices:
-        spec = choice.destination
-        if spec is not None and choice.image is not None and not spec.taken:
-            place = case.inventory.filesystems.get(spec.pool, f"pool {spec.pool}")
-            pools[place].add(spec.pool)
-            needed[place] += _size(case, choice, spec, choice.image)
-            for number, layer in enumerate(choice.layers, start=1):
-                if layer.destination is not None and not layer.found:
-                    shared = sharing.layer_shares(choice, number, case.inventory)
-                    needed[place] += sharing.taken(layer.copy_bytes) if shared else layer.copy_bytes
-    for file in (*case.media, *case.nvram.plans):
-        if file.destination.name not in case.inventory.names.get(file.destination.pool, frozenset()):
-            place = case.inventory.filesystems.get(file.destination.pool, f"pool {file.destination.pool}")
-            pools[place].add(file.destination.pool)
-            needed[place] += file.copy_bytes
-    for place, size in needed.items():
-        known = [pool for name in sorted(pools[place]) if (pool := case.inventory.pool(name)) is not None]
-        if not known or not all(pool.active for pool in known):
-            continue
-        # A pool that was asked a moment later may tell a little less.
-        available = min(pool.available for pool in known)
-        reserve = max(case.policy.reserve(pool.name) for pool in known)
-        if size + reserve > available:
-            names = " and ".join(pool.name for pool in known)
-            yield refuse(
-                "no-space",
-                (f"pool {names} has" if len(known) == 1 else f"pools {names} share a file system, with")
-                + f" {show_size(available)} available; needed are {show_size(size)} "
-                f"and a reserve of {show_size(reserve)}",
-                "free some, choose another pool, or lower the reserve in the policy",
-            )
-
-
-def _size(case: Case, choice: Choice, spec: VolumeSpec, image: Image) -> int:
-    """What a disk's own file takes at the destination, at most."""
-    size = min(image.allocated_bytes, image.virtual_bytes)
-    if sharing.shares(choice, case.request, case.inventory, case.method):
-        holes = max(spec.capacity - size, 0) if spec.full else 0
-        # On one file system what the guest writes meanwhile is in both overlays, and once more in the copy when the
-        # second one is merged into it.
-        return sharing.taken(size) + holes + (3 * case.overlays.get(choice.disk.target, 0))
-    if spec.backing is None:  # what lies below is flattened into it
-        size = min(size + sum(layer.copy_bytes for layer in choice.layers), spec.capacity)
-    if luks.dense(choice.disk, spec):
-        return spec.capacity + (luks.HEADER if spec.luks else 0)
-    return spec.capacity if spec.full or not _thin(choice) else size
+    """Pools that lie on one file system share its space, and count once."""
+    for need in room.needs(case):
+        known = [pool for name in need.pools if (pool := case.inventory.pool(name)) is not None]
+        if (
+            known
+            and all(pool.active for pool in known)
+            and (lack := room.lacking(need, known, case.policy)) is not None
+        ):
+            yield refuse("no-space", lack, "free some, choose another pool, or lower the reserve in the policy")
 
 
 def scratch(case: Case) -> Iterator[Finding]:

@@ -131,6 +131,31 @@ def test_to_stop_one_that_waits_ends_it_with_nothing_made(stage: Stage, queue: Q
     assert stage.check(outcome.move or "") == "rolled-back"
 
 
+def test_a_pool_that_others_have_filled_while_it_waited_is_not_copied_to(stage: Stage, queue: Queue) -> None:
+    def fill() -> None:
+        stage.world.pools["fast"] = replace(stage.world.pools["fast"], available=MiB)
+        other.leave()
+
+    other = queue.occupy(HOST)
+    queue.then = [fill]
+    outcome = stage.move()
+    assert (outcome.state, outcome.error and outcome.error.code) == (State.ROLLED_BACK, "no-space")
+    assert "while this move waited: pool fast has 1.0 MiB" in (outcome.error.text if outcome.error else "")
+    assert untouched(stage)
+
+
+def test_a_pool_that_was_stopped_while_it_waited_is_not_copied_to(stage: Stage, queue: Queue) -> None:
+    def stop() -> None:
+        stage.world.pools["fast"] = replace(stage.world.pools["fast"], active=False)
+        other.leave()
+
+    other = queue.occupy(HOST)
+    queue.then = [stop]
+    outcome = stage.move()
+    assert (outcome.state, outcome.error and outcome.error.code) == (State.ROLLED_BACK, "changed")
+    assert untouched(stage)
+
+
 def test_its_deadline_counts_while_it_waits(stage: Stage, queue: Queue) -> None:
     queue.occupy(HOST)
     outcome = stage.move(deadline=15.0)
