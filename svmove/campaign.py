@@ -125,7 +125,7 @@ class Campaign(Generic[P]):
         row = self.journal.campaigns.intend(campaign, uuid, guest, disks, self.clock.now())
         asked = tuple(DiskRequest(target=target, pool=pool) for target, pool in disks.items())
         try:
-            outcome = self.workers.begin(Request(domain=guest, to=None, disks=asked))
+            outcome = self.workers.begin(Request(domain=guest, to=None, disks=asked, delete_source=True))
         except SvmoveError as error:
             self._fail(uuid, guest, row, None, error)
             return

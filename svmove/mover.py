@@ -27,6 +27,7 @@ from svmove.move.publish import Publisher
 from svmove.move.tasks import Task
 from svmove.moves import Plan, Terms
 from svmove.outcomes import Outcome, Progress
+from svmove.plan.cleanup import settled
 from svmove.plan.planner import make_plan
 from svmove.policy import Policy
 from svmove.ports import Cancel, Clock, Guard, Hypervisor, Listener
@@ -77,6 +78,7 @@ class Mover:
 
         Raises NotFoundError (no such domain), UsageError, UnreachableError, HypervisorError, HostError.
         """
+        request = settled(request, self._policy.cleanup)
         inventory = gather(
             request,
             self._hypervisor,
@@ -228,7 +230,7 @@ class Mover:
 
     def leftovers(self) -> tuple[Leftover, ...]:
         """What ended moves left behind, and whether it may go."""
-        return leftovers.find(self._journal, self._hypervisor, self._host, self._scratch, self.uri)
+        return leftovers.find(self._journal, self._hypervisor, self._host, self._scratch, self.uri, self._clock.now())
 
     def remove(self, leftover: Leftover) -> None:
         """Raises HypervisorError, HostError, UnreachableError."""

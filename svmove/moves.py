@@ -71,6 +71,7 @@ class Plan:
     wait: bool = True  # for a slot
     windows: Windows = ANY_TIME
     at: Moment | None = None  # the cutover is not before that
+    keep_for: float | None = None  # seconds that sources are kept before they may go; None: they go at once
     needs: tuple[Need, ...] = ()  # room in its pools; plans of older journals don't know
 
     def terms(self, changes: Mapping[str, Any], now: float) -> Terms:

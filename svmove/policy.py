@@ -216,6 +216,28 @@ class PathPolicy:
     scratch: str | None = None
 
 
+class After(StrEnum):
+    """What becomes of the sources of a move that is proven."""
+
+    DELETE = "delete"  # at once, or when keep_for is over
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanupPolicy:
+    source: After = After.DELETE
+    # So long it is kept first; then `svmove gc` may delete it. None: it goes at once.
+    keep_for: float | None = _unit(None, "duration")
+
+    def objections(self) -> Iterator[Objection]:
+        if self.source is After.KEEP and self.keep_for is not None:
+            yield Objection(
+                keys=("keep_for", "source"),
+                text='means nothing beside source = "keep", which keeps it for ever',
+                remedy="leave one of the two out",
+            )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostPolicy:
     """Of hosts that are reached by SSH."""
@@ -239,6 +261,7 @@ class Policy:
     agent: AgentPolicy = AgentPolicy()
     retry: RetryPolicy = RetryPolicy()
     paths: PathPolicy = PathPolicy()
+    cleanup: CleanupPolicy = CleanupPolicy()
     host: HostPolicy = HostPolicy()
     windows: Windows = ANY_TIME
     slots: SlotsPolicy = field(default_factory=SlotsPolicy)

@@ -66,7 +66,9 @@ class Request:
     format: Format = Format.KEEP
     bandwidth: int | None = None  # bytes/s over all disks; None: the policy's
     verify: Verify | None = None  # None: the method's
-    keep_source: bool = False
+    keep_source: bool = False  # for ever
+    keep_for: float | None = None  # seconds; then `gc` may delete the source
+    delete_source: bool = False  # at once, whatever the policy says
     max_pause: float | None = None  # seconds; None: the policy's
     method: Method = Method.AUTO
     flatten: bool = False  # one file instead of a chain

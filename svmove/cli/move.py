@@ -36,6 +36,8 @@ def move(
     bandwidth: plan.Bandwidth = None,
     verify: plan.Verification = None,
     keep_source: plan.KeepSource = False,
+    keep_for: plan.KeepFor = None,
+    delete_source: plan.DeleteSource = False,
     max_pause: plan.MaxPause = None,
     deadline: plan.Deadline = None,
     at: plan.At = None,

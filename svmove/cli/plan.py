@@ -42,6 +42,13 @@ Verification = Annotated[
     ),
 ]
 KeepSource = Annotated[bool, typer.Option("--keep-source", help="don't delete the source volumes")]
+KeepFor = Annotated[
+    str | None,
+    typer.Option("--keep-for", metavar="DURATION", help="keep the source volumes so long, such as 7d; then svmove gc"),
+]
+DeleteSource = Annotated[
+    bool, typer.Option("--delete-source", help="delete the source volumes at once, whatever the policy says")
+]
 MaxPause = Annotated[
     str | None,
     typer.Option("--max-pause", metavar="DURATION", help="the guest's longest standstill, such as 500ms [2s]"),
@@ -108,6 +115,8 @@ def request(given: Mapping[str, Any]) -> Request:
         flatten=given["flatten"],
         base=parse.base(given["base"]),
         keep_source=given["keep_source"],
+        keep_for=parse.optional(parse_duration, given["keep_for"]),
+        delete_source=given["delete_source"],
         max_pause=parse.optional(parse_duration, given["max_pause"]),
         deadline=parse.optional(parse_duration, given["deadline"]),
         at=parse.optional(parse.moment, given["at"]),
@@ -133,6 +142,8 @@ def plan(
     bandwidth: Bandwidth = None,
     verify: Verification = None,
     keep_source: KeepSource = False,
+    keep_for: KeepFor = None,
+    delete_source: DeleteSource = False,
     max_pause: MaxPause = None,
     deadline: Deadline = None,
     at: At = None,

@@ -1,6 +1,5 @@
-"""What is left after a move: the sources after a commit, our own volumes after a roll-back.
-
-Nothing is deleted here but what `ownership` has no doubt about. A doubt keeps the file, and says so.
+"""What is left after a move: sources after a commit, our own volumes after a roll-back. A doubt of `ownership` keeps
+the file, and is told.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from svmove.errors import CopyError, HostError, JournalError, SilentStorageError, SvmoveError, UnreachableError
 from svmove.journal import Kind
 from svmove.model import DomainState
-from svmove.move import checkpoints, hanging, storage, throttle, watch
+from svmove.move import checkpoints, hanging, keeping, storage, throttle, watch
 from svmove.move.context import Move
 from svmove.move.merge import fold, merge
 from svmove.move.observe import Seen, Where
@@ -40,6 +39,7 @@ def commit(move: Move) -> Phase:
     _delete_sources(move, seen, elsewhere)
     for disk in move.plan.disks:
         _remove_overlays(move, disk, seen, elsewhere)
+    keeping.keep(move)
     for pool in {disk.destination.pool for disk in move.plan.disks}:
         _refresh(move, pool)
     _unmark(move, seen)
@@ -111,7 +111,7 @@ def _delete_source(move: Move, disk: DiskPlan, key: str, path: str, seen: Seen, 
         move.note("deleted", key)  # by an svmove that died before it could say so
         return
     doubt = doubt_about_source(move, disk, key, path, seen, elsewhere)
-    if doubt is None:
+    if doubt is None and move.plan.keep_for is None:
         doubt = _delete(move, key, *volume, path, "deleted")
     if doubt is not None:
         # A guest that is off may never have run on its destination: then the source is the newer one.
@@ -266,7 +266,7 @@ def _remove_made(move: Move, key: str, spec: VolumeSpec, seen: Seen, elsewhere: 
 
 
 def _keep(move: Move, key: str, spec: VolumeSpec, why: str, *, precious: bool = False) -> None:
-    """`precious`: it may have what no other file has, so `svmove gc` leaves it alone too."""
+    """`precious`: as the only good copy, which `svmove gc` leaves alone too."""
     move.note("destination-kept", key, text=f"{spec.path} was kept: {why}", precious=precious)
 
 

@@ -133,7 +133,7 @@ def moves(
     uri = journal.database.address(redact(hypervisor.uri))
     try:
         found = tasks.tasks(journal, hypervisor, uri, now, budgets, ended=False)
-        left = leftovers.find(journal, hypervisor, host, scratch, uri)
+        left = leftovers.find(journal, hypervisor, host, scratch, uri, now)
     except (HypervisorError, HostError, JournalError) as error:
         return MoveFacts(trouble=trouble(error))
 

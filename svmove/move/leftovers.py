@@ -5,13 +5,13 @@ only good copy of something is listed, and never removed.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 
 from svmove.errors import HypervisorError, NotFoundError
 from svmove.journal import Entry, Journal, Kind, Record
-from svmove.move import lost, throttle
+from svmove.move import keeping, lost, throttle
 from svmove.move.observe import same
 from svmove.move.phases import Phase
 from svmove.move.throttle import InForce
@@ -40,8 +40,10 @@ class Leftover:
     held: InForce | None = None  # of limits
 
 
-def find(journal: Journal, hypervisor: Hypervisor, host: Host, scratch: str, uri: str) -> tuple[Leftover, ...]:
-    """Looks only. Raises JournalError, UnreachableError, HypervisorError, HostError."""
+def find(
+    journal: Journal, hypervisor: Hypervisor, host: Host, scratch: str, uri: str, now: float
+) -> tuple[Leftover, ...]:
+    """Looks only. `now`: Unix time. Raises JournalError, UnreachableError, HypervisorError, HostError."""
     used = _identities_in_use(hypervisor, host)
     found: list[Leftover] = []
     ids = set()
@@ -50,6 +52,7 @@ def find(journal: Journal, hypervisor: Hypervisor, host: Host, scratch: str, uri
         if summary.ended and summary.uri == uri:
             record = journal.read(summary.move)
             found.extend(_volumes(record, host, used))
+            found.extend(_waiting(record, host, used, hypervisor, now))
             found.extend(_scratch(record, host, scratch))
             found.extend(_limits(record, hypervisor))
     found.extend(_markers(hypervisor, journal, ids))
@@ -96,6 +99,21 @@ def _volumes(record: Record, host: Host, used: dict[str, str]) -> Iterator[Lefto
                 known = record.last(Kind.FACT, "source", key)
                 volume = disk.lies_in(key)
                 yield from _volume(record, disk, kept, path, volume, known, host, used)
+
+
+def _waiting(
+    record: Record, host: Host, used: dict[str, str], hypervisor: Hypervisor, now: float
+) -> Iterator[Leftover]:
+    """Sources that are kept for a time."""
+    for disk in record.plan.disks:
+        for key, path in disk.deletable.items():
+            told = record.last(Kind.FACT, keeping.FACT, key)
+            if told is None or record.last(Kind.FACT, "deleted", key) is not None:
+                continue
+            known = record.last(Kind.FACT, "source", key)
+            for left in _volume(record, disk, told, path, disk.lies_in(key), known, host, used):
+                why = left.kept or keeping.objection(record, disk, told, path, host, hypervisor, now)
+                yield replace(left, kept=why)
 
 
 def _volume(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from svmove.errors import SvmoveError
 from svmove.journal import Kind, Record
 from svmove.model import CopyWay
-from svmove.move import media
+from svmove.move import keeping, media
 from svmove.move.phases import Phase
 from svmove.move.quiet import frozen_since
 from svmove.moves import Finding, Level, Plan
@@ -233,7 +233,13 @@ def _leftovers(record: Record) -> tuple[Finding, ...]:
         for code, remedy in _TOLD.items()
         for entry in {entry.target: entry for entry in record.all(Kind.FACT, code)}.values()
     ]
-    return tuple(kept + told + late)
+    waiting = [
+        Finding(
+            level=Level.NOTE, code=keeping.FACT, text=entry.data["text"], remedy="svmove gc --yes", target=entry.target
+        )
+        for entry in {entry.target: entry for entry in record.all(Kind.FACT, keeping.FACT)}.values()
+    ]
+    return tuple(kept + waiting + told + late)
 
 
 def _failure(record: Record, phase: Phase, stopped_by: SvmoveError | None) -> Failure:

@@ -113,6 +113,7 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
         wait=request.wait,
         windows=windows,
         at=request.at,
+        keep_for=request.keep_for,
         needs=room.needs(case),
     )
 
@@ -130,7 +131,8 @@ def consistent(request: Request) -> None:
         raise UsageError(f"--disk names {', '.join(sorted(twice))} twice")
     if request.to is None and (not request.disks or any(asked.pool is None for asked in request.disks)):
         raise UsageError("no destination", remedy="name a pool: --to POOL, or --disk TARGET=POOL for each disk")
-
+    if request.keep_source + (request.keep_for is not None) + request.delete_source > 1:
+        raise UsageError("--keep-source, --keep-for and --delete-source contradict each other")
     keys = [(request.encrypt, request.decrypt), *((asked.encrypt, asked.decrypt) for asked in request.disks)]
     if any(encrypt is not None and decrypt for encrypt, decrypt in keys):
         raise UsageError("--encrypt and --decrypt contradict each other")

@@ -29,7 +29,7 @@ def shares(choice: Choice, request: Request, inventory: Inventory, method: Metho
     disk = choice.disk
     if method not in (Method.SNAPSHOT, Method.OFFLINE) or not choice.as_it_is:
         return False
-    goes = choice.volume is not None and not request.keep_source
+    goes = choice.volume is not None and not request.keep_source and request.keep_for is None
     return inventory.offloads.get(disk.target) is CopyWay.REFLINK and (goes or disk.read_only)
 
 

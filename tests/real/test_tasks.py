@@ -159,3 +159,22 @@ def test_a_move_whose_journal_is_lost_is_found_by_its_marker_held_and_taken_back
     assert "destination-kept" in str(back.document["findings"])
     assert guest.domain().marker is None
     destination.unlink()
+
+
+def test_a_source_is_kept_for_its_time_and_collected_then_unless_somebody_wrote_to_it(guest: World) -> None:
+    to, sources = guest.other(), {target: guest.path(target) for target in ("vda", "vdb")}
+    result = guest.cli.move(GUEST, "--to", to, "--keep-for", "2s")
+    assert (result.code, result.document["state"]) == (0, "done"), result.stdout + result.stderr
+    assert [found["code"] for found in result.document["findings"]].count("source-waits") == 2
+    with sources["vdb"].open("r+b") as file:
+        file.write(b"x")
+    until(lambda: "not over" not in guest.cli("gc").stdout, "its time is over")
+    done = guest.cli("gc", "--yes", "--json")
+    assert [(Path(one["path"]), one["removed"]) for one in done.document["leftovers"]] == [
+        (sources["vda"], True),
+        (sources["vdb"], False),
+    ]
+    assert not sources["vda"].exists()
+    assert sources["vdb"].exists()
+    assert "written to it" in guest.cli("gc").stdout
+    assert set(guest.where().values()) == {to}
