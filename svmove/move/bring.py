@@ -96,8 +96,9 @@ def _copy(move: Move, disk: DiskPlan, key: str, what: tuple[Layer, VolumeSpec], 
             begin=begin,
             bandwidth=lambda: move.terms().bandwidth,
             saved=heed,
-            # What is taken had something in it, or may have; what an attempt that was cut off wrote may be old.
-            blank=not (spec.taken or tried),
+            # What is taken had something in it, or may have, and so has a volume group's extent; what an attempt that
+            # was cut off wrote may be old.
+            blank=not (spec.taken or tried or location.is_device(spec.path)),
             flatten=layer.flattened,
             share=missing > 0,
         )

@@ -97,6 +97,8 @@ def _adopt(move: Move, key: str, spec: VolumeSpec, identity: str) -> None:
     hypervisor = move.world.hypervisor
     if doubt_about_unrecorded(move, key, spec, identity, used_elsewhere(move)) is not None:
         raise CopyError(f"{spec.path} exists already", reason="name-taken", remedy="give another name")
+    if location.is_device(spec.path):  # whether the rest of its last extent was zeroed nobody knows
+        raise CopyError(f"{spec.path} was only half made", reason="half-made", remedy="move again")
     hypervisor.refresh_pool(spec.pool)  # libvirt may have died over it as well
     volume = hypervisor.volume_at(spec.path)
     if volume is None or volume.name != spec.name or not _suits(volume, spec):

@@ -17,7 +17,8 @@ from svmove.volumes import Taken
 def to_take(
     request: Request, disks: Sequence[Disk], pools: Sequence[Pool], names: Mapping[str, Collection[str]]
 ) -> Iterator[str]:
-    """The locations in pools whose volumes are not made for a move. What libvirt does not list is not there."""
+    """The locations in pools whose volumes are not made for a move, or need not be. What libvirt does not list is not
+    there, except where it does not list all."""
     asked, known = {disk.target: disk for disk in request.disks}, {pool.name: pool for pool in pools}
     for disk in disks:
         one = asked.get(disk.target)
@@ -25,12 +26,12 @@ def to_take(
         pool = places.image_by_uri(name) or known.get(name)
         if pool is None or pool.location is None or not pool.active:
             continue
-        if (kind := places.kind(pool)) is None or kind.makes:
-            continue
         volume = one.name if one else None
+        if (kind := places.kind(pool)) is None or (kind.makes and not kind.takes):
+            continue
         if location.is_network(name):
             yield pool.location
-        elif volume is not None and volume in names.get(name, ()):
+        elif volume is not None and (kind.takes or volume in names.get(name, ())):
             yield location.child(pool.location, volume)
 
 

@@ -1,5 +1,6 @@
 """Which disks a request means, where each goes and as what: before anything is judged."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -101,7 +102,8 @@ def _choice(asked: DiskRequest, request: Request, inventory: Inventory, *, named
     destination = None
     below = layers(disk, request, inventory, pool)
     if pool is not None and pool.location is not None and image is not None:
-        destination = on(_destination(asked, request, disk, image, pool), below, flatten=request.flatten)
+        there = {*inventory.taken, *inventory.troubles}
+        destination = on(_destination(asked, request, disk, image, pool, there), below, flatten=request.flatten)
     return Choice(
         disk=disk,
         asked=asked,
@@ -115,7 +117,10 @@ def _choice(asked: DiskRequest, request: Request, inventory: Inventory, *, named
     )
 
 
-def _destination(asked: DiskRequest, request: Request, disk: Disk, image: Image, pool: Pool) -> VolumeSpec:
+def _destination(
+    asked: DiskRequest, request: Request, disk: Disk, image: Image, pool: Pool, there: Collection[str]
+) -> VolumeSpec:
+    """`there`: the locations of volumes that could be taken."""
     wanted = asked.format or request.format
     kind = places.kind(pool) or places.KINDS["dir"]  # of an unknown one the checks of pools tell
     # What is no file can carry a qcow2, and has no use for one.
@@ -123,6 +128,7 @@ def _destination(asked: DiskRequest, request: Request, disk: Disk, image: Image,
     name = asked.name or _name(location.name(disk.path or disk.target), format_)
     key = _key(asked, request, disk)
     virtual_bytes = disk.slice_bytes or image.virtual_bytes
+    taken = not kind.makes or (kind.takes and _location(pool, name) in there)
     # The source's options are kept; a raw source has none, and QEMU's defaults are right for it.
     keeps = format_ == "qcow2" and image.format == "qcow2"
     return VolumeSpec(
@@ -131,8 +137,8 @@ def _destination(asked: DiskRequest, request: Request, disk: Disk, image: Image,
         path=_location(pool, name),
         format=format_,
         capacity=-(-virtual_bytes // _SECTOR) * _SECTOR,
-        taken=not kind.makes,
-        overwrite=not kind.makes and request.overwrite,
+        taken=taken,
+        overwrite=taken and request.overwrite,
         cluster_bytes=image.cluster_bytes if keeps else None,
         # libvirt's own default is compat 0.10, which has neither zero clusters nor lazy refcounts.
         compat=(image.compat if keeps else "1.1") if format_ == "qcow2" else None,

@@ -12,6 +12,7 @@ from svmove.model import Inventory, Pool
 class Kind:
     files: bool = False  # in a folder of the host: formats, chains, sharing extents
     makes: bool = False  # its volumes are made for the move; else one that is there is taken, and never deleted
+    takes: bool = False  # but one that is there, and is named, is taken as it is
     thin: bool = False  # a volume takes what is written to it
     deletes: bool = False  # the volume can be deleted when a guest has left it
 
@@ -23,7 +24,8 @@ KINDS: Mapping[str, Kind] = {
     "fs": _FILES,
     "netfs": _FILES,
     "rbd": Kind(makes=True, thin=True, deletes=True),
-    "logical": Kind(makes=True, deletes=True),
+    # libvirt makes thick volumes. A thin one is made by lvcreate beforehand, and taken; libvirt 9.0 does not list it.
+    "logical": Kind(makes=True, takes=True, deletes=True),
     "disk": Kind(),
     "iscsi-direct": Kind(),
     "nbd": Kind(),

@@ -31,7 +31,9 @@ def overlays(domain: etree._Element, wanted: Mapping[str, VolumeSpec]) -> str:
     return serialized(E.domainsnapshot(E.disks(*disks)))
 
 
-def volume(spec: VolumeSpec) -> str:
+def volume(spec: VolumeSpec, *, dense: bool = False) -> str:
+    """`dense`: with all of its room. Of less libvirt makes, in a volume group, a snapshot of the old kind, with a table
+    of exceptions that runs full and then fails."""
     target = E.target(E.format(type=spec.format))
     if spec.luks is not None:
         target.append(encryption(spec.luks))
@@ -50,7 +52,7 @@ def volume(spec: VolumeSpec) -> str:
         E.volume(
             E.name(xmlable(spec.name)),
             E.capacity(str(spec.capacity), unit="B"),
-            E.allocation("0", unit="B"),
+            E.allocation(str(spec.capacity if dense else 0), unit="B"),
             target,
             *_backing(spec),
         )

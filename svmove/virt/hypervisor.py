@@ -19,7 +19,6 @@ from svmove.survey import Survey
 from svmove.virt import (
     agent,
     checkpoints,
-    documents,
     export,
     fleet,
     jobs,
@@ -35,6 +34,7 @@ from svmove.virt import (
 )
 from svmove.virt.connection import Connection, Way, unless_unsupported
 from svmove.virt.events import EventQueue, subscribed
+from svmove.virt.storage import create as create_in
 from svmove.virt.storage import find, pool_record, volume_names, volume_path, volume_record
 from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
 
@@ -222,8 +222,7 @@ class LibvirtHypervisor:
         flags = libvirt.VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA if mapped else 0
 
         def create(c: Any) -> Volume:
-            pool = c.storagePoolLookupByName(spec.pool)
-            return volume_record(pool, pool.createXML(documents.volume(spec), flags))
+            return create_in(c, spec, flags)
 
         if spec.luks is None:
             return self._connection.once(create)

@@ -209,6 +209,8 @@ class FakeHypervisor:
             raise HypervisorError(f"storage volume name '{spec.name}' already in use.")
         made = self.world.make_file(spec.path)
         made.format, made.luks = spec.format, spec.luks
+        if location.is_device(spec.path):  # a volume group's extents have what lay there before
+            made.blocks = [99] * BLOCKS
         if spec.backing is not None:
             made.below = self.world.files[spec.backing]
         return Volume(pool=spec.pool, name=spec.name, path=spec.path, capacity=spec.capacity, allocation=0)

@@ -21,7 +21,8 @@ without KVM, one run each; a machine that is busy with something else takes long
 the storage tells (of a partition: all). "Told": the findings by which the plan said before the start what the disk
 would lose, its thinness or its encryption; the test fails where that is not what came.
 
-LVM and NFS need what not every machine has (device-mapper, NFS in the kernel): they are not in this table.
+LVM and NFS need what not every machine has (device-mapper, NFS in the kernel): they are not in this table. What was
+seen of them is in [vagrant.md](vagrant.md).
 
 """
 
