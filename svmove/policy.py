@@ -13,6 +13,7 @@ from typing import Any
 from svmove.affinity import AffinityPolicy
 from svmove.budgets import Budgets, PoolPolicy, SlotsPolicy
 from svmove.objections import Objection
+from svmove.retries import RetryPolicy
 from svmove.units import KiB, MiB, write_duration
 from svmove.windows import ANY_TIME, Windows
 
@@ -191,25 +192,6 @@ class AgentPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """Limits of every retry in the program. Only reads and idempotent acts are retried."""
-
-    attempts: int = _count(6)
-    first_wait: float = _unit(0.2, "duration")
-    longest_wait: float = _unit(5.0, "duration")
-    # A libvirt daemon that is restarted (package upgrade), or a host's service that hangs, is back within this time.
-    reconnect: float = _unit(120.0, "duration")
-
-    def objections(self) -> Iterator[Objection]:
-        if self.first_wait > self.longest_wait:
-            yield Objection(
-                keys=("first_wait", "longest_wait"),
-                text="is longer than longest_wait",
-                remedy="the waits grow from the first to the longest",
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PathPolicy:
     # The hypervisor's local disk for the verification's scratch files and socket. None: beside the journal; on another
     # host /var/lib/svmove/scratch.
@@ -259,7 +241,7 @@ class Policy:
     space: SpacePolicy = SpacePolicy()
     verify: VerifyPolicy = VerifyPolicy()
     agent: AgentPolicy = AgentPolicy()
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
     paths: PathPolicy = PathPolicy()
     cleanup: CleanupPolicy = CleanupPolicy()
     host: HostPolicy = HostPolicy()

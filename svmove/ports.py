@@ -14,6 +14,7 @@ from svmove.health import Setup
 from svmove.location import Secret, SecretState
 from svmove.model import Agent, Domain, Event, Job, Pool, Tuning, Versions, Volume
 from svmove.outcomes import Progress
+from svmove.retries import Retry
 from svmove.survey import Survey
 from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
 
@@ -41,6 +42,10 @@ class Hypervisor(Protocol):
 
     @property
     def uri(self) -> str: ...
+    def retried(self) -> tuple[Retry, ...]:
+        """What was tried again since this was asked last; also of the connection to its host."""
+        ...
+
     def versions(self) -> Versions: ...
     def domain_names(self) -> tuple[str, ...]: ...
     def find_domain(self, name: str) -> Domain:

@@ -7,6 +7,7 @@ from svmove import addresses
 from svmove.host.local import LocalHost
 from svmove.policy import Policy
 from svmove.ports_host import Host
+from svmove.retries import Retries
 from svmove.virt.hypervisor import LibvirtHypervisor
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ def reach(uri: str, policy: Policy) -> Reached:
     from svmove.host.remote.host import remote_host
     from svmove.host.remote.tunnel import Tunnel
 
-    line = _line(uri, policy)
-    hypervisor = LibvirtHypervisor(uri, policy.retry, Tunnel(line).open)
+    retries = Retries(policy.retry)
+    line = _line(uri, policy, retries)
+    hypervisor = LibvirtHypervisor(uri, policy.retry, Tunnel(line).open, retries)
     return Reached(hypervisor=hypervisor, host=remote_host(line, hypervisor.secret), scratch=scratch or _SCRATCH)
 
 
@@ -44,10 +46,10 @@ def host_alone(uri: str, policy: Policy) -> Host:
     from svmove.host.nodes import no_secrets
     from svmove.host.remote.host import remote_host
 
-    return remote_host(_line(uri, policy), no_secrets)
+    return remote_host(_line(uri, policy, Retries(policy.retry)), no_secrets)
 
 
-def _line(uri: str, policy: Policy) -> "Line":
+def _line(uri: str, policy: Policy, retries: Retries) -> "Line":
     from svmove.host.remote.line import Line  # paramiko takes 0.15 s
 
-    return Line(addresses.parse(uri), policy.host, policy.retry)
+    return Line(addresses.parse(uri), policy.host, retries)

@@ -11,6 +11,7 @@ from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
 from svmove.move.quiet import frozen_since, thaw
 from svmove.moves import Plan
 from svmove.requests import Method
+from svmove.units import show_duration
 
 # A daemon that answers and goes away again each time is not worth a hundred tries.
 _RECONNECTS = 10
@@ -30,6 +31,7 @@ class Walk:
     def __init__(self, world: World, record: Record) -> None:
         self._world = world
         self.record = record
+        self._lost: list[str] = []
 
     def run(self) -> None:
         """From the phase that the move is in to where it rests.
@@ -44,10 +46,11 @@ class Walk:
                 try:
                     with listening(self._world, self.record.plan.uuid) as events:
                         self._walk(Move(self._world, self.record, events))
-                except UnreachableError:
+                except UnreachableError as error:
                     lost += 1
                     if lost > _RECONNECTS:
                         raise
+                    self._lost.append(error.text)
                     self._world.hypervisor.reconnect()
         finally:
             # Where that fails, the slot is free when this process does not work on the move any more.
@@ -57,6 +60,7 @@ class Walk:
     def _walk(self, move: Move) -> None:
         try:
             while move.phase not in RESTING:
+                self._tell_retries(move)
                 move.say()
                 suffers = move.phase in _GUARDED and move.plan.method is not Method.OFFLINE
                 suffers = suffers or bool(throttle.in_force(move.record)) or frozen_since(move.record) is not None
@@ -72,11 +76,20 @@ class Walk:
                 if following is Phase.HELD:
                     cleanup.hold(move)
                 move.enter(following)
+            self._tell_retries(move)
             left = move.phase is Phase.HELD and move.noted("export-left") is not None
             move.world.guard(move.plan.move if left else None)
         finally:
             move.unlock()
             self.record = move.record
+
+    def _tell_retries(self, move: Move) -> None:
+        """Between two steps: in their midst a guest may stand still, and a note in the journal waits for the disk."""
+        while self._lost:
+            move.note("reconnected", error=self._lost.pop(0))
+        for retry in move.world.hypervisor.retried():
+            move.note("retried", at=retry.at, attempt=retry.attempt, wait=round(retry.wait, 3), error=retry.text)
+            move.say(text=f"tried again after {show_duration(retry.wait)}: {retry.text}")
 
 
 def _after(error: SvmoveError, move: Move) -> Phase:

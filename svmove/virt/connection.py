@@ -13,8 +13,8 @@ import libvirt
 import tenacity
 
 from svmove.errors import HypervisorError, NotFoundError, NotReadyError, SvmoveError, UnreachableError
-from svmove.policy import RetryPolicy
 from svmove.redact import redact
+from svmove.retries import Retries, RetryPolicy
 
 T = TypeVar("T")
 Way = Callable[[], AbstractContextManager[str]]
@@ -63,11 +63,12 @@ _FILTER_LEFT = (
 class Connection:
     """Raises UnreachableError when the daemon can't be reached at all."""
 
-    def __init__(self, uri: str, retry: RetryPolicy, way: Way | None = None) -> None:
+    def __init__(self, uri: str, retry: RetryPolicy, way: Way | None = None, retries: Retries | None = None) -> None:
         """`way`: makes the URI by which libvirt is to open the connection, when it is not `uri` itself."""
         self.uri = uri
         self._way = way or (lambda: nullcontext(uri))
-        self._retry = retry
+        self._transient = {getattr(libvirt, f"VIR_ERR_{code.name}") for code in retry.codes}
+        self.retries = retries or Retries(retry)
         _start_event_loop()
         self.raw = self._open()
 
@@ -91,24 +92,13 @@ class Connection:
 
     def reopen(self) -> None:
         self.close()
-        for attempt in tenacity.Retrying(
-            stop=tenacity.stop_after_delay(self._retry.reconnect),
-            wait=self._wait(),
-            retry=tenacity.retry_if_exception_type(UnreachableError),
-            reraise=True,
-        ):
+        for attempt in self.retries.of_connection(UnreachableError):
             with attempt:
                 self.raw = self._open()
 
     def ask(self, call: Callable[[Any], T]) -> T:
         """Runs `call(connection)`, which must be a read or an idempotent act, retrying what is transient."""
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self._retry.attempts),
-            wait=self._wait(),
-            retry=tenacity.retry_if_exception(lambda e: isinstance(e, HypervisorError) and e.transient),
-            reraise=True,
-        )
-        for attempt in retrying:
+        for attempt in self.retries.of_call(lambda e: isinstance(e, HypervisorError) and e.transient):
             with attempt:
                 return self.once(call)
         raise AssertionError("tenacity either returns or raises")
@@ -133,10 +123,6 @@ class Connection:
         with self.translated():
             return call(self.raw)
 
-    def _wait(self) -> Any:
-        first, longest = self._retry.first_wait, self._retry.longest_wait
-        return tenacity.wait_exponential(multiplier=first, max=longest) + tenacity.wait_random(0, first)
-
     @contextmanager
     def translated(self) -> Iterator[None]:
         try:
@@ -154,8 +140,7 @@ class Connection:
             return NotFoundError(_MISSING[number], "", text=text)
         if number == libvirt.VIR_ERR_BLOCK_COPY_ACTIVE:
             return NotReadyError(text, number=number)
-        # "cannot acquire state change lock": another client works on the domain just now.
-        transient = number in (libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_RESOURCE_BUSY)
+        transient = number in self._transient
         remedy = _FILTER_LEFT if "Need a root block node" in text else None
         return HypervisorError(text, number=number, transient=transient, remedy=remedy)
 

@@ -6,7 +6,6 @@ from types import MappingProxyType
 from typing import Any
 
 import libvirt
-import tenacity
 
 from svmove import location
 from svmove.errors import HypervisorError, NotFoundError
@@ -14,7 +13,7 @@ from svmove.fleet import Counters, DiskKey
 from svmove.health import Setup
 from svmove.location import Secret, SecretState
 from svmove.model import Agent, Domain, DomainState, Job, Pool, Tuning, Versions, Volume
-from svmove.policy import RetryPolicy
+from svmove.retries import Retries, Retry, RetryPolicy
 from svmove.survey import Survey
 from svmove.virt import (
     agent,
@@ -28,13 +27,13 @@ from svmove.virt import (
     secrets,
     setup,
     snapshots,
+    storage,
     throttle,
     usage,
     xml,
 )
 from svmove.virt.connection import Connection, Way, unless_unsupported
 from svmove.virt.events import EventQueue, subscribed
-from svmove.virt.storage import create as create_in
 from svmove.virt.storage import find, pool_record, volume_names, volume_path, volume_record
 from svmove.volumes import CopyOptions, DiskPlan, VolumeSpec
 
@@ -46,21 +45,20 @@ _STATES = {
 }
 # Where libvirt keeps the state of an emulated TPM, by the domain's UUID, unless it is told another place.
 _TPM_STATE = "/var/lib/libvirt/swtpm/"
-# qemu-img measures how long a key takes on this CPU, and gives up when others take the time away.
-_NO_TIME = "Unable to get accurate CPU usage"
-_KEY_ATTEMPTS = 6
-_KEY_WAIT = 1.0  # seconds
 
 
 class LibvirtHypervisor:
     """Raises UnreachableError at once when the daemon can't be reached."""
 
-    def __init__(self, uri: str, retry: RetryPolicy, way: Way | None = None) -> None:
-        self._connection = Connection(uri, retry, way)
+    def __init__(self, uri: str, retry: RetryPolicy, way: Way | None = None, retries: Retries | None = None) -> None:
+        self._connection = Connection(uri, retry, way, retries)
 
     @property
     def uri(self) -> str:
         return self._connection.uri
+
+    def retried(self) -> tuple[Retry, ...]:
+        return self._connection.retries.taken()
 
     def close(self) -> None:
         self._connection.close()
@@ -217,25 +215,7 @@ class LibvirtHypervisor:
         return None
 
     def create_volume(self, spec: VolumeSpec) -> Volume:
-        # libvirt preallocates qcow2 when it is asked to, raw by the allocation alone.
-        mapped = spec.full and spec.format == "qcow2" and spec.backing is None and spec.luks is None
-        flags = libvirt.VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA if mapped else 0
-
-        def create(c: Any) -> Volume:
-            return create_in(c, spec, flags)
-
-        if spec.luks is None:
-            return self._connection.once(create)
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(_KEY_ATTEMPTS),
-            wait=tenacity.wait_fixed(_KEY_WAIT),
-            retry=tenacity.retry_if_exception(lambda e: isinstance(e, HypervisorError) and _NO_TIME in e.text),
-            reraise=True,
-        )
-        for attempt in retrying:
-            with attempt:
-                return self._connection.once(create)
-        raise AssertionError("tenacity either returns or raises")
+        return storage.make(self._connection, spec)
 
     def delete_volume(self, pool: str, name: str, path: str) -> None:
         def delete(c: Any) -> None:

@@ -28,6 +28,7 @@ from svmove.model import (
     Versions,
     Volume,
 )
+from svmove.retries import Retry
 from svmove.survey import Survey
 from svmove.units import KiB
 from svmove.volumes import NVRAM, CopyOptions, DiskPlan, VolumeSpec
@@ -40,6 +41,10 @@ WRITE_SECONDS = 0.002  # that each write of the guest takes
 class FakeHypervisor:
     room = "virt"
     uri = "fake:///"
+
+    def retried(self) -> tuple[Retry, ...]:
+        found, self.world.retries = tuple(self.world.retries), []
+        return found
 
     def __init__(self, world: World) -> None:
         self.world = world

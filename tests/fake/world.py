@@ -19,6 +19,7 @@ from svmove.model import (
     Pool,
     Process,
 )
+from svmove.retries import Retry
 from svmove.units import GiB, KiB
 from svmove.volumes import CopyOptions
 from tests.builders import UUID
@@ -165,6 +166,7 @@ class World:
     def __init__(self, *targets: str, uuid: str = UUID) -> None:
         self.uuid = uuid
         self.time = 0.0
+        self.retries: list[Retry] = []
         self.remote = False  # it is reached over a network
         self.wakes, self.woken = math.inf, False
         self.faults = Faults()

@@ -7,7 +7,7 @@ import pytest
 
 from bench import fleet as made_up
 from svmove.model import DomainState
-from svmove.policy import RetryPolicy
+from svmove.retries import RetryPolicy
 from svmove.virt import metadata, xml
 from svmove.virt.hypervisor import LibvirtHypervisor
 

@@ -6,8 +6,8 @@ from lxml import etree
 from svmove.errors import HypervisorError
 from svmove.location import Secret
 from svmove.model import Disk
-from svmove.policy import RetryPolicy
-from svmove.virt import documents, hypervisor, xml
+from svmove.retries import Retries, RetryPolicy
+from svmove.virt import documents, xml
 from svmove.virt.hypervisor import LibvirtHypervisor
 from svmove.virt.sources import write
 from tests.builders import disk_plan, spec
@@ -102,6 +102,7 @@ class Flaky:
 
     def __init__(self, times: int, text: str) -> None:
         self.left, self.text, self.calls = times, text, 0
+        self.retries = Retries(RetryPolicy(first_wait=0.001, longest_wait=0.001, jitter=0.0))
 
     def once(self, _call: object) -> str:
         self.calls += 1
@@ -126,7 +127,6 @@ FLAKE = "internal error: qemu-img: /a: Unable to get accurate CPU usage"
 def test_a_key_that_could_not_be_measured_is_made_again_and_nothing_else_is(
     monkeypatch: pytest.MonkeyPatch, key: Secret | None, connection: Flaky, calls: int
 ) -> None:
-    monkeypatch.setattr(hypervisor, "_KEY_WAIT", 0.0)
     made = LibvirtHypervisor("test:///default", RetryPolicy())
     monkeypatch.setattr(made, "_connection", connection)
     if connection.left == 99:

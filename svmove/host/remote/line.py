@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import paramiko
-import tenacity
 
 from svmove.addresses import Target
 from svmove.errors import UnreachableError
 from svmove.host.remote import hops, login
-from svmove.policy import HostPolicy, RetryPolicy
+from svmove.policy import HostPolicy
+from svmove.retries import Retries
 
 # What paramiko raises of a connection that is gone.
 BROKEN = (OSError, EOFError, paramiko.SSHException)
@@ -23,8 +23,8 @@ BROKEN = (OSError, EOFError, paramiko.SSHException)
 class Line:
     """For use by several threads at once. Methods raise UnreachableError."""
 
-    def __init__(self, target: Target, policy: HostPolicy, retry: RetryPolicy) -> None:
-        self.target, self._policy, self._retry = target, policy, retry
+    def __init__(self, target: Target, policy: HostPolicy, retries: Retries) -> None:
+        self.target, self._policy, self._retries = target, policy, retries
         self._hops = hops.hops(target, hops.read_config())
         self._lock = threading.Lock()
         self._clients: list[paramiko.SSHClient] = []
@@ -67,11 +67,4 @@ class Line:
         # What can't be reached at all is told at once; what could be is waited for.
         if not self._had_one:
             return login.open_(self._hops)
-        first, longest = self._retry.first_wait, self._retry.longest_wait
-        attempts = tenacity.Retrying(
-            stop=tenacity.stop_after_delay(self._retry.reconnect),
-            wait=tenacity.wait_exponential(multiplier=first, max=longest) + tenacity.wait_random(0, first),
-            retry=tenacity.retry_if_exception_type(UnreachableError),
-            reraise=True,
-        )
-        return attempts(login.open_, self._hops)
+        return self._retries.of_connection(UnreachableError)(login.open_, self._hops)

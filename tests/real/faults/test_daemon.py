@@ -16,7 +16,8 @@ from svmove.host.local import LocalHost
 from svmove.lab.watch import Watch
 from svmove.model import DomainState
 from svmove.outcomes import Outcome, State
-from svmove.policy import Policy, RetryPolicy
+from svmove.policy import Policy
+from svmove.retries import Retries, RetryPolicy
 from tests.real.faults.conftest import Ended, Scene
 from tests.real.faults.points import Act, Point
 from tests.real.world import until
@@ -58,7 +59,7 @@ def test_a_daemon_that_comes_back_at_once_costs_the_guest_no_more_than_the_pause
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_daemon_that_stays_away_leaves_a_move_that_is_resumed(scene: Scene, row: Ended, point: Point) -> None:
-    scene.world.hypervisor._connection._retry = IMPATIENT.retry
+    scene.world.hypervisor._connection.retries = Retries(IMPATIENT.retry)
     outcome = scene.move(point, lambda: kill(scene), policy=IMPATIENT)
     scene.world.lab.start_daemon()
     scene.world.hypervisor.reconnect()
@@ -91,7 +92,7 @@ def test_a_daemon_that_dies_when_the_pivot_is_done_leaves_a_guest_that_runs_and_
     """The moment to freeze the destination for its proof is over when the daemon is back: the guest does not wait."""
     policy = Policy()
     if away:
-        scene.world.hypervisor._connection._retry = IMPATIENT.retry
+        scene.world.hypervisor._connection.retries = Retries(IMPATIENT.retry)
         policy = IMPATIENT
     with Watch(scene.world.lab.console) as watch:
         outcome = scene.move(Point.PIVOTING, (lambda: kill(scene)) if away else restarted(scene), policy=policy)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from svmove.errors import UnreachableError
-from svmove.policy import HostPolicy, Policy, RetryPolicy
+from svmove.policy import HostPolicy, Policy
 from svmove.reach import reach
+from svmove.retries import RetryPolicy
 from tests.real.remote.sshd import Server
 from tests.real.world import GUEST, World
 
