@@ -7,8 +7,9 @@ from svmove.errors import NotFoundError, RefusedError
 from svmove.fleet import Fleet, FleetDisk, FleetPool, Stay
 from svmove.plan.candidates import bundles, some, takes, unfit
 from svmove.plan.ledger import Bar, Bundle, Ledger, bundle
+from svmove.plan.makespan import makespan
 from svmove.plan.packing import pack
-from svmove.plan.rounds import Step, in_rounds, makespan, proposals
+from svmove.plan.rounds import Step, in_rounds, proposals
 from svmove.plan.rules import Rules
 from svmove.policy import Policy
 from svmove.proposals import ANY_VOLUME, Evacuation, NewVolume, Places, PoolOutlook, Unmovable, Why
@@ -47,7 +48,7 @@ def evacuate(fleet: Fleet, policy: Policy, pool: str, to: Sequence[str] = (), *,
         stays=_unmovable(fleet, pool, [stays[key] for key in sorted(stays)]),
         moves=moves,
         pools=outlook([p.name for p in concerned], ledger, packing.ledger),
-        seconds=makespan(moves, at_once),
+        seconds=makespan(moves, at_once, policy.budgets),
         emptying=left.emptying,
     )
 

@@ -53,17 +53,6 @@ def proposals(rounds: Sequence[Sequence[Step]], rates: Mapping[tuple[str, str], 
     return tuple(found)
 
 
-def makespan(moves: Sequence[Proposal], at_once: int) -> float:
-    """Seconds until the last copy has ended, so many guests at a time."""
-    total = 0.0
-    for number in sorted({move.round for move in moves}):
-        lanes = [0.0] * at_once
-        for seconds in sorted(_by_guest(m for m in moves if m.round == number).values(), reverse=True):
-            lanes[lanes.index(min(lanes))] += seconds
-        total += max(lanes)
-    return total
-
-
 def _by_guest(moves: Iterable[Proposal]) -> dict[str, float]:
     found: dict[str, float] = {}
     for move in moves:

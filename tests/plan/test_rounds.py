@@ -5,7 +5,7 @@ import pytest
 from svmove.affinity import AffinityPolicy
 from svmove.fleet import FleetDisk
 from svmove.plan.ledger import Ledger, bundle
-from svmove.plan.rounds import Step, in_rounds, makespan, proposals
+from svmove.plan.rounds import Step, in_rounds, proposals
 from svmove.plan.rules import Rules
 from svmove.policy import Policy
 from svmove.proposals import Why
@@ -41,7 +41,3 @@ def test_a_chain_of_needs_is_a_chain_of_rounds_and_what_comes_later_waits_too() 
 def test_steps_that_can_not_follow_one_another_are_a_fault() -> None:
     with pytest.raises(AssertionError, match="does not fit"):
         rounds((DISKS[1], "a"))
-
-
-def test_the_time_is_that_of_the_longest_lane_of_each_round() -> None:
-    assert makespan([], 2) == 0
