@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,19 @@ def qemu(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
     process = subprocess.Popen([*argv, "-mon", "chardev=charmonitor,mode=control"])
     try:
         deadline = time.monotonic() + 20
-        while not (tmp_path / "monitor.sock").exists():
+        while not _listens(tmp_path / "monitor.sock"):  # the file is there a moment before that
             assert time.monotonic() < deadline
             time.sleep(0.01)
         yield process
     finally:
         process.kill()
         process.wait()
+
+
+def _listens(path: Path) -> bool:
+    with suppress(OSError), monitor._connected(path):
+        return True
+    return False
 
 
 def status(path: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from svmove.host import probe as timed
 from svmove.host import timed_write
 from svmove.host.local import LocalHost
 from svmove.host.probe import Read, Timed, Write
@@ -58,10 +59,8 @@ def test_an_error_is_an_answer(tmp_path: Path) -> None:
     assert took is not None
 
 
-def test_one_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = tmp_path / "hangs.py"
-    path.write_text("import time; time.sleep(60)")
-    monkeypatch.setattr(timed_write, "__file__", str(path))
+def test_one_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timed, "_source", lambda: "import time; time.sleep(60)")
     began = time.monotonic()
     probe = Write("/anything")
     assert probe.took(0.1) is None
@@ -70,10 +69,8 @@ def test_one_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert time.monotonic() - began < 5
 
 
-def test_one_that_somebody_kills_has_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    path = tmp_path / "hangs.py"
-    path.write_text("import time; time.sleep(60)")
-    monkeypatch.setattr(timed_write, "__file__", str(path))
+def test_one_that_somebody_kills_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timed, "_source", lambda: "import time; time.sleep(60)")
     probe = Write("/anything")
     os.kill(probe.pid, signal.SIGKILL)
     took = probe.took(10.0)
