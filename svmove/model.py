@@ -293,6 +293,7 @@ class Inventory:
     agent: Agent | None = None  # None: nobody has asked, since nothing needs it
     secrets: Mapping[Secret, SecretState] = field(default_factory=dict)  # of the disks, the pools and the request
     locked: Mapping[str, str] = field(default_factory=dict)  # by path: why the disk's secret does not open it
+    promised: Mapping[str, int] = field(default_factory=dict)  # by pool: capacity of all volumes, if limited
     fleet: tuple[FleetDisk, ...] = ()  # all disks of all guests, if a rule of the policy concerns this one
 
     def pool(self, name: str) -> Pool | None:

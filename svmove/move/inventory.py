@@ -104,6 +104,7 @@ def gather(
         buffered=_buffered(pools, wanted, host),
         shared=_shared(meant, host) if can_read else {},
         fleet=_fleet(domain, policy, hypervisor),
+        promised=_promised([name for name in wanted if name is not None], policy, hypervisor),
         emptied=_emptied(hypervisor, journal) if after is None else frozenset(),  # else it has nowhere else to go
         offloads=_offloads(meant, request, pools, host) if can_read else {},
         writes=written.rates([disk.target for disk in meant], _expected(request, policy, past_rates), policy),
@@ -116,6 +117,16 @@ def _with_room(pool: Pool, host: Host) -> Pool:
         if pool.active and pool.network is not None and (room := host.room_left(pool.network)) is not None:
             return replace(pool, available=max(min(pool.available, room), 0))
     return pool
+
+
+def _promised(pools: Collection[str], policy: Policy, hypervisor: Hypervisor) -> dict[str, int]:
+    """Of pools that may not be promised any much. All volumes are listed for it, in one call."""
+    limited = {name for name in pools if policy.overcommit(name) is not None}
+    found = dict.fromkeys(limited, 0)
+    for volume in hypervisor.survey().volumes if limited else ():
+        if volume.pool in found:
+            found[volume.pool] += volume.capacity
+    return found
 
 
 def _has_nvram(pool: Pool, domain: Domain) -> bool:

@@ -48,6 +48,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     logical_checks.names,
     logical_checks.sizes,
     pool_checks.space,
+    pool_checks.overcommit,
     pool_checks.scratch,
     domain_checks.agent,
     domain_checks.pause,

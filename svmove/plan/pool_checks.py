@@ -108,6 +108,26 @@ def space(case: Case) -> Iterator[Finding]:
             yield refuse("no-space", lack, "free some, choose another pool, or lower the reserve in the policy")
 
 
+def overcommit(case: Case) -> Iterator[Finding]:
+    """What all volumes of a pool can hold together, this move's as well, against what the policy allows."""
+    wanted: Counter[str] = Counter()
+    for _, spec in _made(case):
+        if not spec.taken:
+            wanted[spec.pool] += spec.capacity
+    for name, size in wanted.items():
+        pool, most = case.inventory.pool(name), case.policy.overcommit(name)
+        if pool is None or most is None:
+            continue
+        promised, limit = case.inventory.promised.get(name, 0) + size, int(most * pool.capacity)
+        if promised > limit:
+            yield refuse(
+                "overcommitted",
+                f"the volumes of pool {name} would be promised {show_size(promised)}, and at most {show_size(limit)} "
+                f"are allowed ({most:g} times its capacity)",
+                "choose another pool, or raise overcommit in the policy",
+            )
+
+
 def scratch(case: Case) -> Iterator[Finding]:
     reserve = case.policy.space.scratch_reserve
     if case.verify is Verify.NONE:

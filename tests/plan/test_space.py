@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from svmove.budgets import PoolPolicy
 from svmove.model import CopyWay, Inventory, WriteRate
 from svmove.moves import Level
 from svmove.policy import MovePolicy, Policy, SpacePolicy
@@ -21,6 +22,12 @@ FIRES = [
         found=chained(pools=(pool(available=2 * GiB), pool("slow"))),
         asked=request(flatten=True),
         says="needed are 2.0 GiB",
+    ),
+    Fires(
+        code="overcommitted",
+        found=replace(inventory(), promised={"fast": 200 * GiB}),
+        policy=Policy(space=SpacePolicy(overcommit=2.0)),
+        says="at most 200.0 GiB are allowed (2 times its capacity)",
     ),
     Fires(code="not-verified", asked=request(verify=Verify.NONE), level=Level.WARN, says="deleted"),
     Fires(
@@ -47,6 +54,22 @@ NOT = [
 @pytest.mark.parametrize(("code", "asked", "found"), NOT, ids=[code for code, _, _ in NOT])
 def test_a_check_does_not_fire_where_it_has_no_cause(code: str, asked: Request, found: Inventory) -> None:
     assert code not in codes(asked, found)
+
+
+@pytest.mark.parametrize(
+    ("overcommit", "pools", "promised"),
+    [
+        (2.0, {}, 100 * GiB),
+        (None, {}, 900 * GiB),
+        (1.0, {"fast": PoolPolicy(overcommit=9.0)}, 800 * GiB),
+        (1.0, {"slow": PoolPolicy(overcommit=0.1)}, 10 * GiB),
+    ],
+)
+def test_a_pool_may_be_promised_what_the_policy_allows(
+    overcommit: float | None, pools: Mapping[str, PoolPolicy], promised: int
+) -> None:
+    policy = Policy(space=SpacePolicy(overcommit=overcommit), pools=pools)
+    assert planned(request(), replace(inventory(), promised={"fast": promised}), policy).findings == ()
 
 
 def test_the_space_of_all_disks_in_a_pool_counts_together() -> None:
