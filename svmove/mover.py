@@ -233,7 +233,9 @@ class Mover:
         return leftovers.find(self._journal, self._hypervisor, self._host, self._scratch, self.uri, self._clock.now())
 
     def remove(self, leftover: Leftover) -> None:
-        """Raises HypervisorError, HostError, UnreachableError."""
+        """Looks once more. Raises RefusedError if it isn't as it was; HypervisorError, HostError, UnreachableError."""
+        if leftover.kept is None and leftover not in self.leftovers():
+            raise RefusedError("it is not as it was when it was looked at", remedy="svmove gc lists it again")
         leftovers.remove(leftover, self._hypervisor, self._host)
 
     @property

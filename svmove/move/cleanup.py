@@ -1,6 +1,4 @@
-"""What is left after a move: sources after a commit, our own volumes after a roll-back. A doubt of `ownership` keeps
-the file, and is told.
-"""
+"""What is left after a move: sources after a commit, what we made after a roll-back. A doubt (`ownership`) keeps it."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -95,6 +93,8 @@ def _delete_sources(move: Move, seen: Seen, elsewhere: Mapping[str, str]) -> Non
         if move.noted("deleted", key):
             gone.add(path)
             continue
+        if move.plan.keep_for is not None and not move.noted("source-kept", key):
+            continue  # it waits, and so does what it lies on, each by itself
         below = list(disk.deletable.values())
         for lower in below[below.index(path) + 1 :]:
             if (identity := move.world.host.identity(lower)) is not None:

@@ -4,10 +4,12 @@ What could have changed since: somebody has written to the file, or put another 
 what it ran on perhaps with it; some guest uses it again. Each of these keeps it.
 """
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
+from svmove import location
 from svmove.errors import HypervisorError, NotFoundError
-from svmove.journal import Entry, Record
+from svmove.journal import Entry, Kind, Record
 from svmove.move.context import Move
 from svmove.move.observe import same
 from svmove.ports import Hypervisor
@@ -27,18 +29,29 @@ def keep(move: Move) -> None:
             told = move.noted("deleted", key) or move.noted("source-kept", key) or move.noted(FACT, key)
             if told or disk.volume_of(key) is None:
                 continue
+            # Of an image on the network its name is all that is known: who writes to it leaves no trace here.
+            stamp = None if location.is_network(path) else move.world.host.stamp(path)
             text = f"{path} is kept until {_day(until)}, then svmove gc may delete it"
-            move.note(FACT, key, text=text, until=until, stamp=move.world.host.stamp(path))
+            move.note(FACT, key, text=text, until=until, stamp=stamp)
+
+
+def is_due(records: Iterable[Record], now: float) -> bool:
+    """Whether any source has waited for its time."""
+    return any(entry.data["until"] <= now for record in records for entry in record.all(Kind.FACT, FACT))
 
 
 def objection(
-    record: Record, disk: DiskPlan, told: Entry, path: str, host: Host, hypervisor: Hypervisor, now: float
+    records: Sequence[Record], disk: DiskPlan, told: Entry, path: str, host: Host, hypervisor: Hypervisor, now: float
 ) -> str | None:
-    """Why a source that waits may not go; None: nothing of this room's. Raises HostError, UnreachableError."""
+    """Why a source that waits may not go; None: nothing of this room's. `records`: of its move, and of all that moved
+    the same guest later. Raises HostError, UnreachableError."""
+    record = records[0]
     if now < told.data["until"]:
         return f"its time is not over: {_day(told.data['until'])}"
-    if told.data["stamp"] is None or host.stamp(path) != told.data["stamp"]:
-        return "somebody has written to it since; remove it by hand when you are sure"
+    if told.data["stamp"] is None:
+        return "it can't be told whether somebody has written to it; remove it by hand when you are sure"
+    if host.stamp(path) != told.data["stamp"]:
+        return "somebody may have written to it since; remove it by hand when you are sure"
     try:
         domain = hypervisor.domain(record.plan.uuid)
     except NotFoundError:
@@ -47,8 +60,14 @@ def objection(
         return f"it can't be seen what the guest uses: {error.text}"
     disks = [one.path for side in (domain.live, domain.inactive) for one in side if one.target == disk.target]
     found = [domain.live_nvram, domain.inactive_nvram] if disk.target == NVRAM else disks
-    if not any(found) or not all(path is None or same(path, host) is not None for path in found):
-        return f"the guest has no {disk.target} any more, or its file is gone: this may be all that is left of it"
+    runs_on = {None if path is None else same(path, host) for path in found if path or disk.target != NVRAM}
+    proven = {
+        entry.data["identity"]
+        for one in records
+        if (entry := one.last(Kind.FACT, "created", disk.target)) is not None and entry.data.get("identity")
+    }
+    if not runs_on or not runs_on <= proven:
+        return f"the guest's {disk.target} is not what svmove has brought it to: this may be all that is left of it"
     return None
 
 

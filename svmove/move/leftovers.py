@@ -4,7 +4,8 @@ The journal says what is ours; a leftover goes only if it is provably that, and 
 only good copy of something is listed, and never removed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -44,17 +45,19 @@ def find(
     journal: Journal, hypervisor: Hypervisor, host: Host, scratch: str, uri: str, now: float
 ) -> tuple[Leftover, ...]:
     """Looks only. `now`: Unix time. Raises JournalError, UnreachableError, HypervisorError, HostError."""
+    summaries = journal.moves(ended=True)
+    ids = {summary.move for summary in summaries}
+    records = [journal.read(summary.move) for summary in summaries if summary.ended and summary.uri == uri]
+    if keeping.is_due(records, now):
+        _refresh(hypervisor)
     used = _identities_in_use(hypervisor, host)
     found: list[Leftover] = []
-    ids = set()
-    for summary in journal.moves(ended=True):
-        ids.add(summary.move)
-        if summary.ended and summary.uri == uri:
-            record = journal.read(summary.move)
-            found.extend(_volumes(record, host, used))
-            found.extend(_waiting(record, host, used, hypervisor, now))
-            found.extend(_scratch(record, host, scratch))
-            found.extend(_limits(record, hypervisor))
+    for number, record in enumerate(records):
+        same_guest = [one for one in records[number:] if one.plan.uuid == record.plan.uuid]
+        found.extend(_volumes(record, host, used))
+        found.extend(_waiting(same_guest, host, used, hypervisor, now))
+        found.extend(_scratch(record, host, scratch))
+        found.extend(_limits(record, hypervisor))
     found.extend(_markers(hypervisor, journal, ids))
     return tuple(found)
 
@@ -101,10 +104,19 @@ def _volumes(record: Record, host: Host, used: dict[str, str]) -> Iterator[Lefto
                 yield from _volume(record, disk, kept, path, volume, known, host, used)
 
 
+def _refresh(hypervisor: Hypervisor) -> None:
+    """An image that somebody has laid over a source meanwhile is known when its pool has been looked at."""
+    for pool in hypervisor.pools():
+        if pool.active:
+            with suppress(HypervisorError):
+                hypervisor.refresh_pool(pool.name)
+
+
 def _waiting(
-    record: Record, host: Host, used: dict[str, str], hypervisor: Hypervisor, now: float
+    records: Sequence[Record], host: Host, used: dict[str, str], hypervisor: Hypervisor, now: float
 ) -> Iterator[Leftover]:
-    """Sources that are kept for a time."""
+    """Sources that the first move keeps for a time; the others moved the same guest later."""
+    record = records[0]
     for disk in record.plan.disks:
         for key, path in disk.deletable.items():
             told = record.last(Kind.FACT, keeping.FACT, key)
@@ -112,7 +124,7 @@ def _waiting(
                 continue
             known = record.last(Kind.FACT, "source", key)
             for left in _volume(record, disk, told, path, disk.lies_in(key), known, host, used):
-                why = left.kept or keeping.objection(record, disk, told, path, host, hypervisor, now)
+                why = left.kept or keeping.objection(records, disk, told, path, host, hypervisor, now)
                 yield replace(left, kept=why)
 
 

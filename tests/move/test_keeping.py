@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from svmove.errors import UsageError
+from svmove.errors import RefusedError, UsageError
 from svmove.move.leftovers import Leftover
 from svmove.outcomes import State
 from svmove.policy import After, CleanupPolicy, Policy
-from svmove.requests import Method
+from svmove.requests import DiskRequest, Method
 from tests.fake import CrashError
 from tests.move.stage import Stage
 
@@ -50,15 +50,40 @@ def test_it_is_there_until_its_time_is_over_and_goes_then(tmp_path: Path, method
     stage.world.check_copies()
 
 
+def restored(stage: Stage) -> None:
+    """Somebody has given the guest an image from elsewhere."""
+    drive = stage.world.drives["vda"]
+    drive.path = "/pools/fast/from-a-backup.qcow2"
+    drive.file = stage.world.make_file(drive.path)
+
+
+def test_a_guest_that_svmove_has_moved_on_needs_it_no_more(tmp_path: Path) -> None:
+    stage = moved(tmp_path)
+    later(stage)
+    assert stage.move(to="slow", disks=(DiskRequest(target="vda", name="again.qcow2"),)).state is State.DONE
+    assert source(stage).kept is None
+
+
+def test_what_has_changed_between_the_list_and_the_deletion_is_left(tmp_path: Path) -> None:
+    stage = moved(tmp_path)
+    later(stage)
+    listed = source(stage)
+    stage.world.files[listed.path].write(3, 99)
+    with pytest.raises(RefusedError, match="not as it was"):
+        stage.mover().remove(listed)
+    assert listed.path in stage.world.files
+
+
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
-        (lambda stage: stage.world.files[source(stage).path].write(3, 99), "written to it"),
+        (lambda stage: stage.world.files[source(stage).path].write(3, 99), "may have written to it"),
         (lambda stage: stage.world.files.pop(stage.world.drives["vda"].path), "all that is left"),
+        (restored, "is not what svmove has brought it to"),
         (lambda stage: setattr(stage.world, "uuid", "another"), "is gone"),
         (lambda stage: stage.world.used_by.update({source(stage).path: "domain other"}), "domain other uses it"),
     ],
-    ids=["written", "destination-gone", "guest-gone", "used"],
+    ids=["written", "destination-gone", "restored", "guest-gone", "used"],
 )
 def test_what_has_changed_since_keeps_it(tmp_path: Path, harm: Callable[[Stage], object], says: str) -> None:
     stage = moved(tmp_path)
@@ -119,3 +144,21 @@ def test_the_policy_decides_where_nothing_is_said(
 def test_what_contradicts_itself_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="contradict"):
         Stage(tmp_path).plan(keep_for=WEEK, keep_source=True)
+
+
+def test_what_a_source_lies_on_waits_with_it_and_is_looked_at_by_itself(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, "vda", "vdb")
+    stage.world.lay_on_a_base("vda")
+    stage.stop_guest()
+    outcome = stage.move(flatten=True, keep_for=WEEK)
+    assert (outcome.state, {finding.code for finding in outcome.findings}) == (State.DONE, {"source-waits"})
+    assert {found.path.rpartition("/")[2] for found in stage.mover().leftovers()} == {
+        "web-vda.qcow2",
+        "base-vda.qcow2",
+        "web-vdb.qcow2",
+    }
+    later(stage)
+    assert [found.kept for found in stage.mover().leftovers()] == [None] * 3
+    stage.world.files["/pools/slow/base-vda.qcow2"].write(2, 99)
+    (kept,) = [found for found in stage.mover().leftovers() if found.kept is not None]
+    assert (kept.path, "may have written" in (kept.kept or "")) == ("/pools/slow/base-vda.qcow2", True)

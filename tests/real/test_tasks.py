@@ -176,5 +176,5 @@ def test_a_source_is_kept_for_its_time_and_collected_then_unless_somebody_wrote_
     ]
     assert not sources["vda"].exists()
     assert sources["vdb"].exists()
-    assert "written to it" in guest.cli("gc").stdout
+    assert "have written to it" in guest.cli("gc").stdout
     assert set(guest.where().values()) == {to}
