@@ -12,6 +12,7 @@ from svmove.policy import HostPolicy, Policy
 from svmove.reach import reach
 from svmove.retries import RetryPolicy
 from tests.real.remote.sshd import Server
+from tests.real.remote.test_moves import SCRATCH
 from tests.real.world import GUEST, World
 
 
@@ -74,6 +75,15 @@ def test_a_host_without_its_python_is_told_with_what_to_install(
     server: Server, host: HostPolicy, says: list[str]
 ) -> None:
     refused(server.uri(), *says, policy=Policy(host=host))
+
+
+def test_doctor_looks_at_that_host(far: World) -> None:
+    result = far.cli("doctor", "--json")
+    assert result.code == 0, result.stdout + result.stderr
+    seen = {line["subject"]: line["seen"] for line in result.document["lines"]}
+    assert "virsh" in seen["commands"]
+    assert f"scratch {SCRATCH}" in seen
+    assert {"pool lab-a", "pool lab-b"} <= set(seen)
 
 
 def test_a_command_goes_by_sudo_if_the_policy_says_so(server: Server, world: World) -> None:
