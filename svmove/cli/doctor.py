@@ -1,14 +1,14 @@
 """`svmove doctor`: what can be looked at without a guest, each line with its remedy."""
 
 import os
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from svmove.cli import complete, plan
-from svmove.cli.context import Options, options, print_json, stdout
+from svmove.cli.context import Options, options, stdout
 from svmove.cli.exits import Exit
-from svmove.cli.hosts import each
+from svmove.cli.hosts import Show, each_documented
 
 
 def doctor(
@@ -31,10 +31,7 @@ def doctor(
     from svmove.plan.health import worst
     from svmove.view import health, tables
 
-    told: list[tuple[str, dict[str, Any]]] = []
-    several = len(options(context).hosts()) > 1
-
-    def look(host: str, given: Options) -> Exit:
+    def look(_host: str, given: Options, show: Show | None) -> Exit:
         places = (*found_by_themselves(os.environ), *([given.policy] if given.policy else []))
         facts = examine(
             given.uri,
@@ -44,19 +41,12 @@ def doctor(
             asked=pools or (),
         )
         lines = judge(facts)
-        if json:
-            told.append((host, health.document(facts, lines)))
+        if show is not None:
+            show(health.document(facts, lines))
         else:
-            if several:
-                stdout().print(f"{host}:", markup=False)
             tables.show(stdout(), health.table(lines))
         if facts.libvirt.unreachable is not None:
             return Exit.UNREACHABLE
         return Exit.REFUSED if worst(lines) is Mark.PROBLEM else Exit.OK
 
-    code = each(options(context), look)
-    if json and several:
-        print_json({"schema": 1, "hosts": [{"host": host, **document} for host, document in told]})
-    elif json:
-        print_json(told[0][1])
-    return code
+    return each_documented(options(context), look, json=json)

@@ -1,19 +1,15 @@
 """`svmove evacuate`: a pool is emptied, each guest by a move in a process of its own."""
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from svmove.cli import complete, plan
-from svmove.cli.context import Options, options, print_json, stderr, stdout
+from svmove.cli.context import Options, options, stderr, stdout
 from svmove.cli.documented import documented
 from svmove.cli.exits import Exit
-from svmove.cli.hosts import each
+from svmove.cli.hosts import Show, each_documented
 from svmove.cli.workers import Processes, carried, interrupted
-
-# Takes the document of one host.
-Show = Callable[[dict[str, Any]], None]
 
 
 def evacuate(
@@ -35,12 +31,7 @@ def evacuate(
     """Empty a pool: move every disk that can move, and tell first what can't and why. Until --end nothing new is placed
     there. Once more after an interruption, it goes on."""
 
-    told: list[tuple[str, dict[str, Any]]] = []
-
-    def on(host: str, given: Options) -> int:
-        if len(options(context).hosts()) > 1 and not json:
-            stdout().print(f"{host}:", markup=False)
-        show = (lambda document: told.append((host, document))) if json else None
+    def on(_host: str, given: Options, show: Show | None) -> int:
         if end:
             return _end(given, pool, show)
         if dry_run:
@@ -54,15 +45,7 @@ def evacuate(
             return Exit.OK
         return _empty(given, pool, tuple(to or ()), parallel, show)
 
-    def work() -> int:
-        code = each(options(context), on)
-        if len(options(context).hosts()) > 1 and json:
-            print_json({"schema": 1, "hosts": [{"host": host, **document} for host, document in told]})
-        elif json:
-            print_json(told[0][1])
-        return code
-
-    return documented(work, domain=None, json=json)
+    return documented(lambda: each_documented(options(context), on, json=json), domain=None, json=json)
 
 
 def _empty(given: Options, pool: str, to: tuple[str, ...], parallel: int, show: Show | None) -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from svmove.cli.context import Options
 from svmove.cli.exits import Exit
-from svmove.cli.hosts import each, resolve
+from svmove.cli.hosts import Show, each, each_documented, resolve
 from svmove.cli.main import run
 from svmove.errors import RefusedError, UnreachableError, UsageError
 
@@ -54,6 +54,36 @@ def test_what_one_host_complains_of_keeps_no_other_waiting(capsys: pytest.Captur
     assert each(given("x://a/s", "x://b/s", "x://c/s"), work) == Exit.UNREACHABLE
     assert seen == ["x://a/s", "x://b/s", "x://c/s"]
     assert capsys.readouterr().err == "b: b is gone (look)\n"
+
+
+def test_who_interrupts_it_on_one_host_has_no_other_one_begun() -> None:
+    seen: list[str] = []
+
+    def work(host: str, _options: Options) -> Exit:
+        seen.append(host)
+        return Exit.INTERRUPTED
+
+    assert each(given("x://a/s", "x://b/s"), work) == Exit.INTERRUPTED
+    assert seen == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "document"),
+    [
+        (["x://a/s"], {"pool": "p"}),
+        (["x://a/s", "x://b/s"], {"schema": 1, "hosts": [{"host": "a", "pool": "p"}, {"host": "b", "pool": "p"}]}),
+    ],
+)
+def test_several_hosts_are_one_document(
+    capsys: pytest.CaptureFixture[str], hosts: list[str], document: dict[str, object]
+) -> None:
+    def work(_host: str, _options: Options, show: Show | None) -> Exit:
+        assert show is not None
+        show({"pool": "p"})
+        return Exit.OK
+
+    assert each_documented(given(*hosts), work, json=True) == Exit.OK
+    assert json.loads(capsys.readouterr().out) == document
 
 
 def test_the_error_of_the_only_host_is_raised() -> None:
