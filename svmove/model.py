@@ -280,7 +280,7 @@ class Inventory:
     jobs: Mapping[str, str] = field(default_factory=dict)  # targets that a block job, not ours, holds
     can_read_host: bool = True
     unheld: frozenset[str] = frozenset()  # targets of which QEMU has another file open than is at their path now
-    shut: frozenset[str] = frozenset()  # pools whose folder the guest's QEMU can't enter
+    shut: frozenset[str] = frozenset()  # pools, and the folder for scratch files, that QEMU can't enter
     writes: Mapping[str, WriteRate] = field(default_factory=dict)  # by target, what the guest writes now, if it runs
     emptied: frozenset[str] = frozenset()  # pools that `svmove evacuate` empties, or keeps empty
     # By target (of files below the disk TARGET:1 and so on, the nearest first): how a copy out of process would go.

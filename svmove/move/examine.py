@@ -6,7 +6,6 @@ the rest goes on.
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from pathlib import PurePosixPath
 
 from svmove import location
 from svmove.budgets import Budgets
@@ -15,7 +14,7 @@ from svmove.health import HostFacts, LibvirtFacts, MoveFacts, PoolFacts, Setup, 
 from svmove.host.premises import COMMANDS
 from svmove.journal import Journal
 from svmove.model import CopyWay, Pool, Process
-from svmove.move import leftovers, tasks
+from svmove.move import held, leftovers, tasks
 from svmove.move.tasks import TaskState
 from svmove.ports import Hypervisor
 from svmove.ports_host import Host
@@ -45,7 +44,7 @@ def premises(host: Host, setup: Setup, scratch: str) -> HostFacts:
     """Of the machine that the hypervisor runs on."""
     uid, gid = setup.qemu_user or _ROOT
     try:
-        there = _nearest(host, scratch)
+        there = held.nearest(host, scratch)
         return HostFacts(
             missing=host.missing(tuple(COMMANDS)),
             looks_into_qemu=host.can_see(Process(pid=0, uid=uid, gid=gid)),
@@ -58,12 +57,6 @@ def premises(host: Host, setup: Setup, scratch: str) -> HostFacts:
         )
     except HostError as error:
         return HostFacts(scratch=scratch, trouble=trouble(error))
-
-
-def _nearest(host: Host, path: str) -> str:
-    """The folder, or the nearest above it that is there: the rest is made when it is needed, and QEMU let through."""
-    found = (one for one in (path, *map(str, PurePosixPath(path).parents)) if host.identity(one) is not None)
-    return next(found, "/")
 
 
 def pools(

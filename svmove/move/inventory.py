@@ -96,7 +96,7 @@ def gather(
         jobs=_jobs(domain.uuid, meant, hypervisor) if domain.live else {},
         can_read_host=can_read,
         unheld=held.elsewhere(meant, process, host) if can_read and domain.live else frozenset(),
-        shut=held.shut(pools, wanted, process, host) if domain.live else frozenset(),
+        shut=held.shut(pools, wanted, scratch, process, host) if domain.live else frozenset(),
         agent=_agent(domain, hypervisor) if request.trim or request.freeze else None,
         taken=taken.look(to_take, domain.uuid, meant, hypervisor, host, troubles),
         troubles=troubles,

@@ -146,3 +146,10 @@ def scratch(case: Case) -> Iterator[Finding]:
             f"needed are {show_size(2 * reserve)}",
             "free some, or set paths.scratch in the policy",
         )
+    elif case.method is not Method.OFFLINE and case.choices:
+        for folder in sorted(name for name in case.inventory.shut if name.startswith("/")):  # no pool's name has one
+            yield refuse(
+                "no-access",
+                f"the guest's QEMU may not enter {folder}, where the verification's scratch files are to be",
+                "let its user through, on each folder of the way (chmod o+x), or set paths.scratch in the policy",
+            )

@@ -157,7 +157,7 @@ class FakeHost:
 
     @counted
     def may_use(self, path: str, uid: int, gid: int, how: str) -> bool | None:
-        return path in ("/pools/fast", "/pools/slow")
+        return path in ("/", "/pools/fast", "/pools/slow")
 
     def filesystem_kind(self, path: str) -> str | None:
         return "xfs" if path in ("/pools/fast", "/pools/slow") else None

@@ -33,6 +33,7 @@ FIRES = [
     Fires(
         code="not-verified", asked=request(verify=Verify.NONE, keep_source=True), level=Level.WARN, says="not compared"
     ),
+    Fires(code="no-access", found=inventory(shut=frozenset({"/root/journal"})), says="/root/journal"),
     Fires(code="no-scratch", found=inventory(scratch_free=GiB - 1), says="paths.scratch"),
 ]
 
@@ -45,6 +46,7 @@ def test_a_check_fires_and_no_other_one_does(case: Fires) -> None:
 NOT = [
     ("no-space", request(), inventory(pools=(pool(available=GiB + 256 * MiB), pool("slow")))),
     ("no-space", request(to="slow"), inventory(pools=(pool(), pool("slow", available=0)))),
+    ("no-access", request(verify=Verify.NONE), inventory(shut=frozenset({"/root/journal"}))),
     ("no-scratch", request(), inventory(scratch_free=GiB)),
     ("no-scratch", request(verify=Verify.NONE), inventory(scratch_free=0)),
     ("no-scratch", request(to="slow"), inventory(scratch_free=0)),
