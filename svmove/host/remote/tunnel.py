@@ -58,7 +58,8 @@ def _serve(listener: socket.socket, channel: paramiko.Channel) -> None:
     try:
         link, _ = listener.accept()
     except OSError:  # nobody came
-        channel.close()
+        with suppress(*BROKEN):
+            channel.close()
         return
     with link:
         _LINKS.add(link)
@@ -69,7 +70,8 @@ def _serve(listener: socket.socket, channel: paramiko.Channel) -> None:
                 channel.sendall(chunk)
         if channel.eof_received:  # it ended by itself, and why comes after that
             channel.status_event.wait(_ENDS)
-        channel.close()
+        with suppress(*BROKEN):  # to tell the other side of it, which may be gone
+            channel.close()
         back.join()
 
 
