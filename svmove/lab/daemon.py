@@ -32,7 +32,8 @@ from svmove.lab.paths import LabPaths
 # makes libvirt probe QEMU again at each definition (20 to 50 s instead of 0.03 s).
 _NAMESPACE = r"""
 set -eu
-root=$1 config=$2 kvm=$3
+root=$1 kvm=$2
+shift 2
 for shared in udev lock lvm; do
     if [ -d "/run/$shared" ]; then
         mkdir -p "$root/run/$shared"
@@ -57,7 +58,7 @@ if [ -e /dev/kvm ]; then
     fi
     mount -n --bind /run/svmove-lab/kvm /dev/kvm
 fi
-exec libvirtd --config "$config" --pid-file "$root/run/libvirtd.pid"
+exec "$@"
 """
 
 _LIBVIRTD_CONF = """\
@@ -106,22 +107,10 @@ class Daemon:
             _demand_libvirtd()
             self._configure()
             self.paths.socket.unlink(missing_ok=True)
-            # setsid --fork: an orphan at once, so that no caller has to wait for it or is waited for.
-            argv = [
-                "setsid",
-                "--fork",
-                "unshare",
-                "--mount",
-                "--propagation",
-                "slave",
-                "sh",
-                "-c",
-                _NAMESPACE,
-            ]
-            argv += ["svmove-lab", str(self.paths.root), str(self.paths.config), kvm.value]
             with self._log.open("ab") as log:
                 subprocess.run(
-                    argv,
+                    # An orphan at once, so that no caller has to wait for it or is waited for.
+                    ["setsid", "--fork", *self._command(kvm)],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -148,17 +137,12 @@ class Daemon:
 
     def processes(self) -> Iterator[int]:
         """Every live process of this lab: the daemon, its helpers, the guests' QEMUs."""
-        try:
-            ours = self.paths.run.stat()
-        except FileNotFoundError:
-            ours = None
         for entry in Path("/proc").iterdir():
             if not entry.name.isdecimal() or int(entry.name) == os.getpid():
                 continue
             with suppress(OSError):
                 pid = int(entry.name)
-                inside = ours is not None and os.path.samestat((entry / "root/run").stat(), ours)
-                if (inside or self._names_us(pid)) and _alive(pid):
+                if (self._inside(pid) or self._names_us(pid)) and _alive(pid):
                     yield pid
 
     def end_all(self, *, timeout: float = 20.0) -> None:
@@ -172,6 +156,22 @@ class Daemon:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
+
+    def _command(self, kvm: Kvm) -> list[str]:
+        """Guests that outlived their daemon keep its namespace: the next one joins them there, else what is mounted for
+        one of both would be missing for the other."""
+        daemon = ["libvirtd", "--config", str(self.paths.config), "--pid-file", str(self.paths.run / "libvirtd.pid")]
+        if (guest := next(filter(self._inside, self.processes()), None)) is not None:
+            return ["nsenter", f"--mount=/proc/{guest}/ns/mnt", *daemon]
+        made = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", _NAMESPACE]
+        return [*made, "svmove-lab", str(self.paths.root), kvm.value, *daemon]
+
+    def _inside(self, pid: int) -> bool:
+        """Raises FileNotFoundError when that process is gone."""
+        with suppress(FileNotFoundError):
+            ours = self.paths.run.stat()
+            return os.path.samestat(Path(f"/proc/{pid}/root/run").stat(), ours)
+        return False
 
     def _names_us(self, pid: int) -> bool:
         """The proofs that are left before the mounts, and after somebody removed the directory by hand."""

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -107,6 +108,18 @@ def test_a_daemon_that_dies_in_the_cutover_does_not_leave_the_guest_standing(gue
     assert watch.pause.suspended < 1.0
     assert outcome.state is State.DONE, outcome.error
     assert (outcome.disks[0].verified, guest.where()["vdb"]) == (True, to)
+
+
+def test_a_daemon_that_is_started_again_sees_the_mounts_that_its_guests_see(guest: World) -> None:
+    process = guest.host.process(guest.domain().uuid)
+    assert process is not None
+
+    _kill(guest.lab)
+    guest.lab.start_daemon()
+    guest.hypervisor.reconnect()
+
+    daemon = guest.lab.daemon.pid()
+    assert Path(f"/proc/{daemon}/ns/mnt").readlink() == Path(f"/proc/{process.pid}/ns/mnt").readlink()
 
 
 def _kill(lab: Lab) -> None:

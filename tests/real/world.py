@@ -111,10 +111,11 @@ class World:
         self.cli = Cli(lab.uri, folder)
         self.hypervisor = LibvirtHypervisor(lab.uri, Policy().retry)
         self.host: Host = LocalHost(self.hypervisor.secret)
+        self.scratch: str | None = None
 
     def mover(self, hypervisor: Hypervisor | None = None, policy: Policy | None = None) -> Mover:
         journal = Journal(str(self.cli.journal))
-        return Mover(hypervisor or self.hypervisor, self.host, journal, policy or Policy())
+        return Mover(hypervisor or self.hypervisor, self.host, journal, policy or Policy(), scratch=self.scratch)
 
     @property
     def journal_folder(self) -> Path:

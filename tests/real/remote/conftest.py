@@ -23,6 +23,7 @@ def far(world: World, server: Server) -> Iterator[World]:
     reached = reach(server.uri(), Policy())
     near = world.hypervisor, world.host, world.cli.uri
     world.hypervisor, world.host, world.cli.uri = reached.hypervisor, reached.host, server.uri()
+    world.scratch = reached.scratch
     yield world
     world.cli.end()
     reached.hypervisor.close()
