@@ -104,12 +104,10 @@ def test_what_shares_its_room_with_another_file_is_told_to_take_room_of_its_own(
         run(["cp", "--reflink=always", str(path), str(folder / "its-clone.img")])
         world.virsh("pool-refresh", "reflinks")
         world.guest("cloned", disk(path, "vda", "raw"))
-        left = free(world.lab.paths.pool("lab-b"))
         moved = world.cli.move("cloned", "--to", "lab-b")
         assert (moved.code, moved.document["state"]) == (0, "done"), moved.stdout
         assert [(f["code"], f["target"]) for f in moved.document["findings"]] == [("reflink", "vda")]
         assert "64.0 MiB share their room" in moved.document["findings"][0]["text"]
         (arrived,) = (Path(d["destination"]) for d in moved.document["disks"])
         assert arrived.stat().st_blocks * 512 >= size
-        assert left - free(arrived.parent) > size // 2  # other tests' files come and go
         world.virsh("destroy", "cloned")
