@@ -7,6 +7,7 @@ _WITH_VALUE = (
     "format",
     "bandwidth",
     "verify",
+    "keep_for",
     "max_pause",
     "deadline",
     "at",
@@ -15,7 +16,7 @@ _WITH_VALUE = (
     "allocation",
     "encrypt",
 )
-_FLAGS = ("keep_source", "flatten", "trim", "freeze", "overwrite", "decrypt")
+_FLAGS = ("keep_source", "delete_source", "flatten", "trim", "freeze", "overwrite", "decrypt")
 
 DISK = {
     "target": {"type": "str", "required": True},
@@ -32,6 +33,8 @@ REQUEST = {
     "bandwidth": {"type": "str"},
     "verify": {"type": "str", "choices": ["cutover", "before", "none"]},
     "keep_source": {"type": "bool", "default": False},
+    "keep_for": {"type": "str"},
+    "delete_source": {"type": "bool", "default": False},
     "max_pause": {"type": "str"},
     "deadline": {"type": "str"},
     "at": {"type": "str"},

@@ -70,6 +70,13 @@ options:
     description: The source volumes are not deleted.
     type: bool
     default: false
+  keep_for:
+    description: The source volumes are kept for that long, such as V(7d), and C(svmove gc) removes them then.
+    type: str
+  delete_source:
+    description: The source volumes are deleted when every byte is proven, whatever the policy says.
+    type: bool
+    default: false
   max_pause:
     description: The guest's longest standstill, such as V(500ms). Without it the policy's.
     type: str

@@ -10,6 +10,12 @@ def test_nothing_is_said_that_was_not_asked_for():
     assert request.planned({"domain": "web", "to": "fast", "trim": False, "at": None}) == ["--to=fast", "--", "web"]
 
 
+def test_what_becomes_of_the_source_is_said_as_svmove_has_it():
+    assert request.planned({"domain": "web", "to": "fast", "keep_for": "7d"})[:-2] == ["--to=fast", "--keep-for=7d"]
+    given = {"domain": "web", "to": "fast", "delete_source": True, "keep_for": None}
+    assert request.planned(given)[:-2] == ["--to=fast", "--delete-source"]
+
+
 def test_a_domain_is_a_domain_even_when_it_looks_like_an_option():
     assert request.planned({"domain": "--keep-source", "to": "b"})[-2:] == ["--", "--keep-source"]
 
