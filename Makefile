@@ -11,7 +11,7 @@ PYTEST := .venv/bin/pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-tests setup-vagrant demo test test-fast faults pools ansible lint bench bench-converge bench-policy \
-	bench-scale lab-up lab-down vagrant-box vagrant-up vagrant-smoke vagrant-down clean
+	bench-scale lab-up lab-down vagrant-box vagrant-up vagrant-smoke vagrant-pools vagrant-down clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,7 +29,7 @@ demo: setup ## move the disks of a running guest, and prove it
 test: setup-tests ## all tests, on a real libvirt with a real guest (about 17 minutes on two cores)
 	$(ROOT) $(PYTEST) -n auto -m "not real"
 	scripts/ansible units
-	$(ROOT) $(PYTEST) -n 2 --dist loadfile -m "real and not fault and not pool"
+	$(ROOT) $(PYTEST) -n 2 --dist loadfile -m "real and not fault and not pool and not kernel"
 
 test-fast: setup-tests ## the tests that need no lab (seconds)
 	$(PYTEST) -n auto -m "not real"
@@ -37,25 +37,27 @@ test-fast: setup-tests ## the tests that need no lab (seconds)
 
 faults: setup-tests ## the whole fault matrix on the lab, which writes docs/faults.md (about an hour)
 	rm -f .faults.jsonl
-	$(ROOT) env SVMOVE_FAULTS=$(CURDIR)/.faults.jsonl $(PYTEST) tests/real -m "fault or chosen"
+	$(ROOT) env SVMOVE_FAULTS=$(CURDIR)/.faults.jsonl $(PYTEST) -n 2 --dist loadfile tests/real -m "(fault or chosen) and not kernel"
 	.venv/bin/python -m tests.real.faults.record .faults.jsonl docs/faults.md
 
 pools: setup-tests ## between any two kinds of pool, which writes docs/pools.md (about an hour)
 	rm -f .pools.jsonl
-	$(ROOT) env SVMOVE_POOLS=$(CURDIR)/.pools.jsonl $(PYTEST) tests/real/pools -m "pool or chosen"
+	$(ROOT) env SVMOVE_POOLS=$(CURDIR)/.pools.jsonl $(PYTEST) -n 2 --dist loadgroup tests/real/pools -m "(pool or chosen) and not kernel"
 	.venv/bin/python -m tests.real.pools.record .pools.jsonl docs/pools.md
 
 ansible: setup-tests ## the Ansible collection: sanity, units, lint, documentation, and moves of a guest (5 minutes)
 	scripts/ansible all
 
-# Not `vagrant validate`: vagrant and its plugin are 100 MB more, and whoever runs the lab has them.
-lint: ## ruff, mypy, shellcheck, ruby -c
+# Vagrant without its plugin for libvirt, which has its say in `make vagrant-up`.
+lint: ## ruff, mypy, shellcheck, ruby -c, vagrant validate
 	@scripts/bootstrap --lint
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy --strict svmove tests vagrant/outer.py
-	shellcheck vagrant/build-box vagrant/lab vagrant/install vagrant/pools vagrant/smoke
+	.venv/bin/mypy --strict svmove tests vagrant/outer.py vagrant/remote.py
+	shellcheck vagrant/build-box vagrant/lab vagrant/pools vagrant/smoke
 	ruby -c vagrant/Vagrantfile
+	cd vagrant && VAGRANT_HOME=$(CURDIR)/build/vagrant VAGRANT_DOTFILE_PATH=$(CURDIR)/build/vagrant/state \
+		VAGRANT_CHECKPOINT_DISABLE=1 vagrant validate --ignore-provider
 
 bench: setup ## moves against virsh blockcopy, and the methods against each other (15 minutes)
 	$(ROOT) .venv/bin/python -m bench
@@ -85,8 +87,11 @@ vagrant-box: setup-vagrant ## build the Vagrant lab's box from the distribution'
 vagrant-up: setup-vagrant ## a machine with LVM, NFS, iSCSI, and svmove in it (docs/vagrant.md)
 	$(ROOT) vagrant/lab up
 
-vagrant-smoke: setup-vagrant ## bring it up, move a nested guest through all its pools, and destroy it
+vagrant-smoke: setup-vagrant ## bring it up, move guests through its pools, run the tests that want its kernel, and destroy it
 	$(ROOT) vagrant/lab check
+
+vagrant-pools: setup-vagrant ## between any two of its pools, in the machine that is up; its table goes into docs/pools.md
+	$(ROOT) vagrant/lab matrix
 
 vagrant-down: setup-vagrant ## destroy it (the box stays)
 	$(ROOT) vagrant/lab down

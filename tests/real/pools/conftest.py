@@ -2,7 +2,8 @@ import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make pools` runs all of them, `make test` those that are chosen."""
+    """`make pools` runs all of them, `make test` those that are chosen. Likewise, of those that want a kernel with
+    device-mapper and an NFS server, `make vagrant-pools` and `make vagrant-smoke`."""
     for item in items:
         if "tests/real/pools" in str(item.path) and item.get_closest_marker("chosen") is None:
             item.add_marker(pytest.mark.pool)

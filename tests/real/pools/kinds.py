@@ -34,6 +34,7 @@ class Place:
     thin: bool = True  # it tells of holes
     no_cow: bool = False  # files there are written in place
     backing: Path | None = None  # of a volume that is taken: the file on its server
+    ready: Callable[[], None] | None = None  # makes the volume that is to be taken
 
     @property
     def volume(self) -> tuple[str, str] | None:
@@ -146,6 +147,8 @@ def _goes(world: World, before: Place, place: Place) -> record.Row:
     assert old is not None
     assert old.path is not None
     allocated = _allocated(world, old.path, old.format)
+    if place.ready is not None:
+        place.ready()
     words = [*place.words, *(["--decrypt"] if before.locked and not place.locked else [])]
     full = place.backing is not None and place.backing.stat().st_blocks * 512 > SIZE * 0.9
     with Watch(world.lab.console) as watch:

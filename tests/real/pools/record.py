@@ -21,8 +21,16 @@ without KVM, one run each; a machine that is busy with something else takes long
 the storage tells (of a partition: all). "Told": the findings by which the plan said before the start what the disk
 would lose, its thinness or its encryption; the test fails where that is not what came.
 
-LVM and NFS need what not every machine has (device-mapper, NFS in the kernel): they are not in this table. What was
-seen of them is in [vagrant.md](vagrant.md).
+LVM and NFS need what not every machine has (device-mapper, NFS in the kernel): they have a table of their own, below.
+
+"""
+
+_KERNEL_HEAD = """
+## Places that need a kernel of their own
+
+Likewise, written by `make vagrant-smoke` in the Vagrant lab ([vagrant.md](vagrant.md)): pools of type logical (LVM),
+thick and thin, and netfs on the kernel's NFS server. There all of it runs in a virtual machine, and the guest in one
+inside it: where the outer one has no KVM either, the seconds say little.
 
 """
 
@@ -46,7 +54,7 @@ def write(row: Row) -> None:
 
 
 def table(rows: Sequence[Row]) -> str:
-    parts = [_HEAD, "| from | to | copy | verification | pause | allocated | told |\n", "| --- " * 7 + "|\n"]
+    parts = ["| from | to | copy | verification | pause | allocated | told |\n", "| --- " * 7 + "|\n"]
     found = {(row.source, row.destination): row for row in rows}
     parts.extend(
         f"| {row.source} | {row.destination} | {show_duration(row.copy)} | {show_duration(row.verify)} | "
@@ -58,10 +66,18 @@ def table(rows: Sequence[Row]) -> str:
     return "".join(parts)
 
 
-def main(source: str, target: str) -> None:
+def document(before: str, rows: Sequence[Row], *, kernel: bool) -> str:
+    """With one of its two tables anew, and the other one as it was."""
+    first, _, second = before.partition(_KERNEL_HEAD)
+    if kernel:
+        return first + _KERNEL_HEAD + table(rows)
+    return _HEAD + table(rows) + (_KERNEL_HEAD + second if second else "")
+
+
+def main(source: str, target: str, *words: str) -> None:
     rows = [Row(**json.loads(line)) for line in Path(source).read_text().splitlines()]
-    Path(target).write_text(table(rows))
+    Path(target).write_text(document(Path(target).read_text(), rows, kernel="--kernel" in words))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:])

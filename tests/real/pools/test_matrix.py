@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,9 @@ from svmove.lab.errors import LabError
 from tests.real.pools.kinds import HOME, KINDS, SIZE, Place, goes
 from tests.real.pools.places import home, thin
 from tests.real.world import World, passable
+
+# The walk is cut in two, for two labs side by side: each walks on from where it is (pytest -n 2 --dist loadgroup).
+LABS = 2
 
 
 def every_pair(kinds: Sequence[str]) -> list[str]:
@@ -27,6 +31,13 @@ def every_pair(kinds: Sequence[str]) -> list[str]:
         else:
             walk.append(path.pop())
     return walk[::-1]
+
+
+def walked(pairs: Sequence[tuple[str, str]]) -> list[Any]:
+    return [
+        pytest.param(*pair, marks=pytest.mark.xdist_group(f"walk {number * LABS // len(pairs)}"))
+        for number, pair in enumerate(pairs)
+    ]
 
 
 @dataclass
@@ -72,7 +83,7 @@ def places(lab: Lab) -> Iterator[Places]:
         yield found
 
 
-@pytest.mark.parametrize(("before", "after"), list(itertools.pairwise(every_pair(list(KINDS)))))
+@pytest.mark.parametrize(("before", "after"), walked(list(itertools.pairwise(every_pair(list(KINDS))))))
 def test_a_disk_goes_from_any_kind_of_place_to_any_other_one(
     world: World, places: Places, before: str, after: str
 ) -> None:

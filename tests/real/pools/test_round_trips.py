@@ -21,13 +21,17 @@ from tests.real.world import GUEST, World
 )
 def test_a_disk_goes_there_and_comes_back(guest: World, kind: str) -> None:
     with KINDS[HOME](guest) as at_home, KINDS[kind](guest) as place:
-        try:
-            goes(guest, Place(kind="home", disk=""), place)
-            guest.lab.check()
-        finally:
-            words = ["--decrypt"] if place.locked else []
-            result = guest.cli.move(GUEST, "--disk", at_home.disk, *words)
-            assert result.code == 0, result.stdout
-            if not place.thin:
-                thin(guest, "vdb")
+        there_and_back(guest, at_home, place)
+
+
+def there_and_back(guest: World, at_home: Place, place: Place) -> None:
+    try:
+        goes(guest, Place(kind="home", disk=""), place)
+        guest.lab.check()
+    finally:
+        words = ["--decrypt"] if place.locked else []
+        result = guest.cli.move(GUEST, "--disk", at_home.disk, *words)
+        assert result.code == 0, result.stdout
+        if not place.thin:
+            thin(guest, "vdb")
     guest.lab.check()

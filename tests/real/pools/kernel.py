@@ -1,0 +1,50 @@
+"""The kinds of places that need a kernel of their own. The tests of them have the marker `kernel`: the Vagrant lab runs
+them (docs/vagrant.md)."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+
+from tests.real.pools.groups import group, nfs
+from tests.real.pools.kinds import HOME, KINDS, SIZE, Place
+from tests.real.world import World
+
+
+@contextmanager
+def _logical(world: World) -> Iterator[Place]:
+    with group(world, SIZE + SIZE // 4) as made:
+        yield Place(kind="logical", disk=f"vdb={made.name},name=vdb", thin=False)
+
+
+@contextmanager
+def _logical_thin(world: World) -> Iterator[Place]:
+    with group(world, SIZE // 4, thin=SIZE, name="svmove-thin") as made:
+        yield Place(
+            kind="logical, a thin volume",
+            disk=f"vdb={made.name},name=vdb",
+            words=("--overwrite",),
+            thin=False,
+            ready=lambda: made.thin("vdb", SIZE),
+        )
+
+
+@contextmanager
+def _nfs(world: World) -> Iterator[Place]:
+    with nfs(world):
+        yield Place(kind="netfs, raw on NFS", disk="vdb=exported,format=raw,name=vdb.img")
+
+
+@contextmanager
+def _nfs_qcow2(world: World) -> Iterator[Place]:
+    with nfs(world, "exported-too"):
+        yield Place(kind="netfs, qcow2 on NFS", disk="vdb=exported-too,format=qcow2,name=vdb.qcow2")
+
+
+KERNEL_KINDS: Mapping[str, Callable[[World], AbstractContextManager[Place]]] = {
+    HOME: KINDS[HOME],
+    "qcow2": KINDS["qcow2"],
+    "iscsi": KINDS["iscsi"],
+    "logical": _logical,
+    "logical-thin": _logical_thin,
+    "nfs": _nfs,
+    "nfs-qcow2": _nfs_qcow2,
+}
