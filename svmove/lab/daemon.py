@@ -158,11 +158,11 @@ class Daemon:
             time.sleep(0.05)
 
     def _command(self, kvm: Kvm) -> list[str]:
-        """Guests that outlived their daemon keep its namespace: the next one joins them there, else what is mounted for
-        one of both would be missing for the other."""
+        """Guests that outlived their daemon keep its namespaces: the next one joins them there, else what is mounted
+        for one of both, or reached by it, would be missing for the other."""
         daemon = ["libvirtd", "--config", str(self.paths.config), "--pid-file", str(self.paths.run / "libvirtd.pid")]
         if (guest := next(filter(self._inside, self.processes()), None)) is not None:
-            return ["nsenter", f"--mount=/proc/{guest}/ns/mnt", *daemon]
+            return ["nsenter", f"--mount=/proc/{guest}/ns/mnt", f"--net=/proc/{guest}/ns/net", *daemon]
         made = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", _NAMESPACE]
         return [*made, "svmove-lab", str(self.paths.root), kvm.value, *daemon]
 
