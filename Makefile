@@ -5,13 +5,13 @@
 ifeq ($(shell id -u),0)
 ROOT :=
 else
-ROOT := sudo env PYTHONDONTWRITEBYTECODE=1
+ROOT := sudo env PYTHONDONTWRITEBYTECODE=1 $(if $(SVMOVE_TEST_SSH),SVMOVE_TEST_SSH=1)
 endif
 PYTEST := .venv/bin/pytest -p no:cacheprovider
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests setup-vagrant demo test test-fast faults pools ansible lint bench bench-converge bench-policy \
-	bench-scale lab-up lab-down vagrant-box vagrant-up vagrant-smoke vagrant-pools vagrant-down clean
+.PHONY: help setup setup-tests setup-vagrant demo test test-fast remote faults pools ansible lint bench bench-converge \
+	bench-policy bench-scale lab-up lab-down vagrant-box vagrant-up vagrant-smoke vagrant-pools vagrant-down clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,6 +35,10 @@ test-fast: setup-tests ## the tests that need no lab (seconds)
 	$(PYTEST) -n auto -m "not real"
 	scripts/ansible units
 
+remote: setup-tests ## the lab's tests with the lab as another host, which svmove reaches by SSH alone (about 25 minutes)
+	$(ROOT) env SVMOVE_TEST_SSH=1 $(PYTEST) -n 2 --dist loadfile -m "real and not fault and not pool and not kernel"
+
+# These two over SSH as well: make faults SVMOVE_TEST_SSH=1
 faults: setup-tests ## the whole fault matrix on the lab, which writes docs/faults.md (about an hour)
 	rm -f .faults.jsonl
 	$(ROOT) env SVMOVE_FAULTS=$(CURDIR)/.faults.jsonl $(PYTEST) -n 2 --dist loadfile tests/real -m "(fault or chosen) and not kernel"

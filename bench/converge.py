@@ -23,7 +23,7 @@ from svmove.lab.specs import FIO_REGION
 from svmove.model import Disk
 from svmove.units import KiB, MiB, show_duration, show_rate
 from tests.real.faults import storage
-from tests.real.world import World
+from tests.real.world import Place, World
 
 _EXTENTS = ((FIO_REGION[0], FIO_REGION[1] - FIO_REGION[0]),)
 # 96 random writes of 128 KiB a second, and each read again and checked: 12 MiB/s, three times what the copy has. So two
@@ -124,7 +124,7 @@ def a_world() -> Iterator[World]:
         lab = Lab.open(Path(folder) / "lab")
         try:
             lab.up(lambda text: print(text, file=sys.stderr))
-            yield World(lab, Path(folder))
+            yield World(Place(lab=lab), Path(folder))
         finally:
             lab.down(keep_cache=True)
 

@@ -6,12 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from lxml.builder import E
 
 from svmove.host.command import run
-from svmove.host.local import LocalHost
 from svmove.model import Agent, Disk, DomainState, Event, EventKind, Process
 from svmove.ports import Events, Hypervisor
 from svmove.ports_host import Host
@@ -139,8 +137,7 @@ def fake_side() -> Side:
 
 
 @contextmanager
-def real_side(world: World, host: Host | None = None) -> Iterator[Side]:
-    """`host`: as the hypervisor's host is reached; here, if it is not said."""
+def real_side(world: World) -> Iterator[Side]:
     capacity = 8 * MiB
     paths = {target: world.image(f"contract-{target}.qcow2", str(capacity)) for target in ("vda", "vdb")}
     for path in paths.values():
@@ -177,17 +174,17 @@ def real_side(world: World, host: Host | None = None) -> Iterator[Side]:
         give_uefi(world, name, variables)
         return str(variables)
 
-    process = LocalHost().process(uuid)
+    process = world.host.process(uuid)
     assert process is not None
     yield Side(
         hypervisor=hypervisor,
-        host=host or LocalHost(),
+        host=world.host,
         name=name,
         uuid=uuid,
         pools=("lab-a", "lab-b"),
         folder=str(world.lab.paths.pool("lab-b")),
         capacity=capacity,
-        scratch=str(Path(world.cli.scratch) / "contract"),
+        scratch=f"{world.scratch}/contract",
         off=off,
         on=on,
         spoil=spoil,

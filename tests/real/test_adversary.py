@@ -6,7 +6,8 @@ from pathlib import Path
 
 from lxml import etree
 
-from tests.real.world import GUEST, World, copying, disk, finished, until
+from tests.real.cli import finished
+from tests.real.world import GUEST, World, copying, disk, until
 
 
 def _slow(world: World, *words: str) -> list[str]:

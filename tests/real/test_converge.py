@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from svmove.lab import DiskSpec, GuestSpec, Lab, report
+from svmove.lab import DiskSpec, GuestSpec, report
 from svmove.lab.specs import FIO_REGION
 from svmove.lab.watch import Watch
 from svmove.model import Tuning
 from svmove.units import MiB
-from tests.real.world import GUEST, Result, World, finished, passable, until
+from tests.real.cli import Result, finished
+from tests.real.world import GUEST, Place, World, passable, until
 
 WRITER = "lab-writer"
 _EXTENTS = ((FIO_REGION[0], FIO_REGION[1] - FIO_REGION[0]),)
@@ -69,10 +70,10 @@ class Writer:
 
 
 @pytest.fixture(scope="module")
-def guest_that_writes(lab: Lab) -> Iterator[World]:
+def guest_that_writes(place: Place) -> Iterator[World]:
     """The lab's own guest stands meanwhile: both would be too much for two cores."""
     with tempfile.TemporaryDirectory(prefix="svmove-test-", dir="/var/tmp") as folder:
-        world = World(lab, passable(Path(folder)))
+        world, lab = World(place, passable(Path(folder))), place.lab
         world.virsh("suspend", GUEST)
         try:
             lab.add_guest(_SPEC)

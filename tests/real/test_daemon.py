@@ -12,18 +12,18 @@ from svmove.lab import Lab
 from svmove.lab.watch import Watch
 from svmove.outcomes import State
 from svmove.requests import DiskRequest, Request
+from tests.real.cli import finished
 from tests.real.faults.points import Once, Point, watched
-from tests.real.world import GUEST, World, copying, finished, until
-
-NOWHERE = "qemu:///system?socket=/nonexistent/libvirt-sock"
+from tests.real.world import GUEST, World, copying, until
 
 
 def test_no_daemon_is_an_error_of_its_own(world: World) -> None:
-    result = world.cli("move", GUEST, "--to", "lab-b", "--json", uri=NOWHERE)
+    nowhere = world.cli.uri.replace(str(world.lab.paths.socket), "/nonexistent/libvirt-sock")
+    result = world.cli("move", GUEST, "--to", "lab-b", "--json", uri=nowhere)
 
     assert (result.code, result.document["state"], result.codes) == (6, "refused", ["libvirt-unreachable"])
     assert result.document["error"]["remedy"]
-    assert world.cli("pools", uri=NOWHERE).code == 6
+    assert world.cli("pools", uri=nowhere).code == 6
 
 
 # Imports all as root, since a clone may lie where only root can read; then it is nobody.
@@ -37,6 +37,7 @@ sys.exit(svmove.cli.main.run(sys.argv[1:]))
 """
 
 
+@pytest.mark.here("who may use the socket on one's own host")
 @pytest.mark.parametrize("words", [["pools"], ["move", GUEST, "--to", "lab-b"], ["plan", GUEST, "--to", "lab-b"]])
 def test_a_user_without_rights_is_told_to_be_root(world: World, words: list[str]) -> None:
     before = world.state(GUEST)
@@ -98,9 +99,7 @@ def test_a_daemon_that_dies_in_the_cutover_does_not_leave_the_guest_standing(gue
         _kill(guest.lab)
         threading.Timer(5.0, guest.lab.start_daemon).start()
 
-    hypervisor, host = watched(guest.hypervisor, Once(Point.SUSPENDED, die))
-    mover = guest.mover(hypervisor)
-    mover._host = host
+    mover = watched(guest, Once(Point.SUSPENDED, die))
     with Watch(guest.lab.console) as watch:
         outcome = mover.move(Request(domain=GUEST, to=to, disks=(DiskRequest(target="vdb"),)))
     assert watch.pause is not None
@@ -110,7 +109,7 @@ def test_a_daemon_that_dies_in_the_cutover_does_not_leave_the_guest_standing(gue
     assert (outcome.disks[0].verified, guest.where()["vdb"]) == (True, to)
 
 
-def test_a_daemon_that_is_started_again_sees_the_mounts_that_its_guests_see(guest: World) -> None:
+def test_a_daemon_that_is_started_again_has_the_mounts_and_the_network_that_its_guests_have(guest: World) -> None:
     process = guest.host.process(guest.domain().uuid)
     assert process is not None
 
@@ -119,7 +118,8 @@ def test_a_daemon_that_is_started_again_sees_the_mounts_that_its_guests_see(gues
     guest.hypervisor.reconnect()
 
     daemon = guest.lab.daemon.pid()
-    assert Path(f"/proc/{daemon}/ns/mnt").readlink() == Path(f"/proc/{process.pid}/ns/mnt").readlink()
+    for kind in ("mnt", "net"):
+        assert Path(f"/proc/{daemon}/ns/{kind}").readlink() == Path(f"/proc/{process.pid}/ns/{kind}").readlink()
 
 
 def _kill(lab: Lab) -> None:

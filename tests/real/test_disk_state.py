@@ -205,9 +205,7 @@ def test_a_bitmap_without_a_checkpoint_goes_along_to_qcow2_and_is_warned_of_for_
     assert (result.code, result.document["findings"]) == (0, [])
     moved = world.path("vda", "mapped")
     world.virsh("destroy", "mapped")
-    from svmove.host.local import LocalHost
-
-    assert LocalHost().image(str(moved), "qcow2").bitmaps == ("mine",)
+    assert world.host.image(str(moved), "qcow2").bitmaps == ("mine",)
 
 
 # The method, and the home

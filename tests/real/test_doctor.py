@@ -10,8 +10,9 @@ from lxml import etree
 from lxml.builder import E
 
 from svmove.lab.errors import LabError
+from tests.real.cli import Result
 from tests.real.pools.iscsi import iscsi, iscsi_pool
-from tests.real.world import Result, World, disk
+from tests.real.world import World, disk
 
 
 def told(result: Result) -> dict[str, dict[str, Any]]:
@@ -44,7 +45,7 @@ def test_on_a_host_where_all_is_well_nothing_keeps_a_move_from_running(world: Wo
     assert result.document["worst"] in ("ok", "note"), result.stdout
     well = {line["subject"] for line in result.document["lines"] if line["mark"] == "ok"}
     subjects = {"libvirt", "QEMU", "commands", "user", "kvm", "policy", "journal", "clock", "backends", "moves"}
-    assert {*subjects, "pool lab-a", "pool lab-b", f"scratch {world.cli.scratch}"} <= well
+    assert {*subjects, "pool lab-a", "pool lab-b", f"scratch {world.scratch}"} <= well
     (one,) = [line for line in result.document["lines"] if line["subject"] == "pool lab-a"]
     assert "available of" in one["seen"]
     assert "O_DIRECT" in one["seen"]
@@ -99,7 +100,7 @@ def test_a_folder_that_qemu_can_not_enter_is_told_and_refused_and_the_remedy_ope
 
 def test_a_storage_on_the_network_that_is_gone_is_told_in_its_own_words(world: World) -> None:
     """libvirt still calls the pool active: it asks nobody until somebody wants something of it."""
-    with iscsi(world.folder / "tgt", [8 << 20]) as target, iscsi_pool(world, target):
+    with iscsi(world.network, world.folder / "tgt", [8 << 20]) as target, iscsi_pool(world, target):
         well = world.cli("doctor", "luns", "--json")
         assert (well.code, told(well)) == (0, {}), well.stdout
         target.server.kill()

@@ -4,7 +4,8 @@ import signal
 from pathlib import Path
 
 from svmove.model import DomainState
-from tests.real.world import GUEST, World, copying, disk, finished, until
+from tests.real.cli import finished
+from tests.real.world import GUEST, World, copying, disk, until
 
 
 def test_the_bulk_view_is_what_each_domain_and_volume_says_by_itself(guest: World) -> None:

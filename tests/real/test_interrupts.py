@@ -4,7 +4,8 @@ import signal
 
 import pytest
 
-from tests.real.world import GUEST, World, copying, finished, until
+from tests.real.cli import finished
+from tests.real.world import GUEST, World, copying, until
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -50,7 +51,7 @@ def _copied(world: World) -> int:
 
 def test_of_two_moves_at_once_one_is_refused_with_the_others_id(guest: World) -> None:
     to = guest.other()
-    process = guest.cli.start("move", GUEST, "--to", to, "--disk", "vdb", "--json")
+    process = guest.cli.start("move", GUEST, "--to", to, "--disk", "vdb", "--bandwidth", "60MiB/s", "--json")
     until(lambda: guest.domain().marker is not None, "the first owns the guest")
     owner = guest.domain().marker
 

@@ -11,8 +11,9 @@ from lxml import etree
 from svmove.host.command import run
 from svmove.journal import Journal, Kind
 from svmove.model import DomainState
+from tests.real.cli import finished
 from tests.real.files import NAME, FilesGuest, files_guest
-from tests.real.world import World, disk, finished, until
+from tests.real.world import World, disk, until
 
 
 def iso(world: World, name: str = "cd.iso", *, pool: str = "lab-a", pattern: int = 5) -> Path:

@@ -175,9 +175,7 @@ def test_the_options_of_a_qcow2_go_with_it(world: World) -> None:
 
     assert world.cli.move("options", "--to", "lab-b").code == 0
 
-    from svmove.host.local import LocalHost
-
-    image = LocalHost().image(str(world.path("vda", "options")), "qcow2")
+    image = world.host.image(str(world.path("vda", "options")), "qcow2")
     assert (image.cluster_bytes, image.extended_l2, image.lazy_refcounts, image.compat) == (131072, True, True, "1.1")
     assert image.virtual_bytes == 64 * MiB
 

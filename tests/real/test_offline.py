@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from svmove.host.command import run
-from svmove.host.local import LocalHost
 from svmove.journal import Journal, Kind, Record
 from svmove.lab.errors import LabError
 from svmove.model import DomainState
 from svmove.units import KiB
+from tests.real.cli import Result, finished
 from tests.real.faults import storage
-from tests.real.world import Result, World, disk, finished, uefi, until
+from tests.real.world import World, disk, uefi, until
 
 # 24 MiB of data: 4 s at 6 MiB/s.
 SIZE, SLOWLY = "24M", "6MiB/s"
@@ -182,7 +182,7 @@ def test_uefi_variables_in_a_pool_stay_while_the_guest_runs_and_go_over_when_it_
 
     run(["qemu-io", "-f", "raw", "-c", "write -P 77 500k 4k", str(old)])  # what no template has
     before = old.read_bytes()
-    with LocalHost().locked(str(old)), pytest.raises(LabError, match='Failed to get "write" lock'):
+    with world.host.locked(str(old)), pytest.raises(LabError, match='Failed to get "write" lock'):
         world.virsh("start", "home")
     result = moved(world, "home")
     assert {one["target"]: (one["verified"], one["on"], one["destination"]) for one in result.document["disks"]} == {
@@ -194,9 +194,9 @@ def test_uefi_variables_in_a_pool_stay_while_the_guest_runs_and_go_over_when_it_
     assert world.domain("home").inactive_nvram == str(new)
 
     world.virsh("start", "home")
-    process = LocalHost().process(world.domain("home").uuid)
+    process = world.host.process(world.domain("home").uuid)
     assert process is not None
-    assert LocalHost().holds(process, str(new))
+    assert world.host.holds(process, str(new))
     assert not old.exists()
     world.virsh("destroy", "home")
     assert new.read_bytes()[500 * KiB : 504 * KiB] == bytes([77]) * 4 * KiB

@@ -5,16 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from svmove.host.command import run
-from svmove.host.local import LocalHost
 from svmove.journal import Journal, Kind
 from svmove.model import CopyWay
-from svmove.mover import Mover
 from svmove.outcomes import State
 from svmove.policy import Policy
 from svmove.requests import Request
 from svmove.units import MiB
 from tests.real.faults import storage
-from tests.real.faults.points import Wrapped
+from tests.real.faults.points import wrapped
 from tests.real.world import World, disk
 
 
@@ -85,9 +83,7 @@ def test_a_copy_that_was_planned_to_share_and_can_not_ends_before_a_byte_of_it_i
             least.append(free(pool.folder))
             return method(*args, **kwargs)
 
-        host: Any = Wrapped(LocalHost(), around)
-        mover = Mover(world.hypervisor, host, Journal(str(world.cli.journal)), Policy())
-        outcome = mover.move(Request(domain="far", to=pool.name))
+        outcome = wrapped(world, around).move(Request(domain="far", to=pool.name))
         assert (outcome.state, outcome.error and outcome.error.code) == (State.ROLLED_BACK, "no-space"), outcome
         assert outcome.error is not None
         assert "can't share the extents" in outcome.error.text

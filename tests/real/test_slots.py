@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.postgres import Server
-from tests.real.world import GUEST, World, copying, disk, finished, until
+from tests.real.cli import finished
+from tests.real.world import GUEST, World, copying, disk, until
 
 ONE = "[slots]\nhost = 1\n"
 

@@ -10,23 +10,23 @@ from typing import Any
 import pytest
 
 from svmove.host.command import run
-from svmove.host.local import LocalHost
-from svmove.journal import Journal, Kind, Record
+from svmove.journal import Kind, Record
 from svmove.model import DomainState
 from svmove.outcomes import Outcome, State
 from svmove.policy import Policy, SpacePolicy
 from svmove.requests import DiskRequest, Method, Request
 from svmove.units import KiB, MiB
+from tests.real.cli import finished
 from tests.real.faults import storage
-from tests.real.faults.points import Wrapped
-from tests.real.world import GUEST, World, disk, finished, until
+from tests.real.faults.points import wrapped
+from tests.real.world import GUEST, World, disk, until
 
 NO_RESERVE = Policy(space=SpacePolicy(reserve=0))
 
 
 def journal_of(world: World, move: str | None = None) -> Record:
-    journal = Journal(str(world.cli.journal))
-    return journal.read(move or journal.open_moves(world.cli.uri)[-1])
+    mover = world.mover()
+    return mover.journal.read(move or mover.open_moves()[-1])
 
 
 def alone(world: World, name: str, format_: str, size: int = 32 * MiB, pool: str = "lab-a") -> Path:
@@ -74,10 +74,7 @@ def moved(world: World, request: Request, act: Callable[[Any], None], policy: Po
             kwargs = {**kwargs, "saved": told}
         return method(*args, **kwargs)
 
-    host: Any = Wrapped(LocalHost(), around)
-    mover = world.mover(policy=policy)
-    mover._host = host
-    outcome = mover.move(request)
+    outcome = wrapped(world, around, policy=policy).move(request)
     assert not left, f"it never copied: {outcome}"
     return outcome
 
@@ -138,16 +135,15 @@ def test_a_kept_source_has_all_that_was_written_before_the_cutover_in_one_file(w
 
 def test_a_copy_that_the_storage_did_not_keep_is_found_before_the_switch(guest: World) -> None:
     spoilt: list[str] = []
-    real = LocalHost.shares_all
 
-    def after_the_copy(self: LocalHost, source: str, destination: str) -> bool:
-        run(["qemu-io", "-f", "raw", "-c", "write -P 85 1M 512", destination])
-        return real(self, source, destination)
+    def around(name: str, method: Any, args: Any, kwargs: Any) -> Any:
+        if name == "shares_all":  # the first that is asked of a copy
+            spoilt.append(args[1])
+            run(["qemu-io", "-f", "raw", "-c", "write -P 85 1M 512", args[1]])
+        return method(*args, **kwargs)
 
     before = look(guest)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LocalHost, "shares_all", after_the_copy)
-        outcome = moved(guest, snapshot_of_vdb(guest), spoilt.append)
+    outcome = wrapped(guest, around).move(snapshot_of_vdb(guest))
     assert spoilt
     assert_back(guest, before, outcome, "copy-differs")
 
@@ -164,7 +160,7 @@ def begun(world: World, rate: str) -> Any:
     process = world.cli.start(
         "move", GUEST, "--to", world.other("vdb"), "--disk", "vdb", "--method", "snapshot", "--bandwidth", rate
     )
-    until(lambda: bool(Journal(str(world.cli.journal)).open_moves(world.cli.uri)), "the move is in the journal")
+    until(lambda: bool(world.mover().open_moves()), "the move is in the journal")
     until(lambda: mid_copy(world), "it copies")
     return process
 

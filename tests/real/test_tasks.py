@@ -6,8 +6,9 @@ from pathlib import Path
 from svmove.errors import HypervisorError
 from svmove.outcomes import State
 from svmove.requests import DiskRequest, Request
+from tests.real.cli import finished
 from tests.real.faults.points import Once, Point, watched
-from tests.real.world import GUEST, World, copying, finished, until
+from tests.real.world import GUEST, World, copying, until
 
 
 def test_a_detached_move_is_seen_waited_for_and_told(guest: World) -> None:
@@ -94,10 +95,9 @@ def unverified(world: World) -> tuple[str, Path, Path]:
         raise HypervisorError("no export today")
 
     source, to = world.path("vdb"), world.other("vdb")
-    hypervisor, host = watched(world.hypervisor, Once(Point.PIVOTING, refuse))
-    mover = world.mover(hypervisor)
-    mover._host = host
-    outcome = mover.move(Request(domain=GUEST, to=to, disks=(DiskRequest(target="vdb"),)))
+    outcome = watched(world, Once(Point.PIVOTING, refuse)).move(
+        Request(domain=GUEST, to=to, disks=(DiskRequest(target="vdb"),))
+    )
     assert (outcome.state, outcome.error and outcome.error.code) == (State.HELD, "unverified")
     return outcome.move or "", source, world.path("vdb")
 

@@ -1,7 +1,8 @@
 """The verification finds what is wrong; nothing is deleted then."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from svmove.cli.exits import Exit, of_outcome
 from svmove.errors import HypervisorError
@@ -9,27 +10,29 @@ from svmove.outcomes import Mismatch, State
 from svmove.policy import MovePolicy, Policy, SpacePolicy, VerifyPolicy
 from svmove.requests import Request, Verify
 from svmove.units import KiB, MiB
-from svmove.virt.hypervisor import LibvirtHypervisor
+from tests.real.faults.points import Around, wrapped
 from tests.real.world import World, disk
 
 _AT = 5 * MiB + 4096
 
 
-class Corrupting(LibvirtHypervisor):
-    """The real one; but just before the export begins, bytes of the destination change underneath."""
+def corrupting(destination: Path) -> Around:
+    """Just before the export begins, bytes of the destination change underneath."""
 
-    destination: Path
+    def around(name: str, method: Any, args: Any, kwargs: Any) -> Any:
+        if name == "begin_export":
+            with destination.open("r+b") as file:
+                file.seek(_AT)
+                file.write(b"rot" * 10)
+        return method(*args, **kwargs)
 
-    def begin_export(self, uuid: str, scratch: Mapping[str, str], socket: str) -> None:
-        with self.destination.open("r+b") as file:
-            file.seek(_AT)
-            file.write(b"rot" * 10)
-        super().begin_export(uuid, scratch, socket)
+    return around
 
 
-class Unable(LibvirtHypervisor):
-    def begin_export(self, uuid: str, scratch: Mapping[str, str], socket: str) -> None:
+def unable(name: str, method: Any, args: Any, kwargs: Any) -> Any:
+    if name == "begin_export":
         raise HypervisorError("no export today")
+    return method(*args, **kwargs)
 
 
 def small(world: World) -> Path:
@@ -41,9 +44,8 @@ def small(world: World) -> Path:
 
 def test_a_corrupted_destination_is_found_and_both_copies_are_kept(world: World) -> None:
     source = small(world)
-    hypervisor = Corrupting(world.lab.uri, Policy().retry)
-    hypervisor.destination = world.lab.paths.pool("lab-b") / "small.img"
-    mover = world.mover(hypervisor, Policy(verify=VerifyPolicy(slice=3 * MiB)))
+    around = corrupting(world.lab.paths.pool("lab-b") / "small.img")
+    mover = wrapped(world, around, policy=Policy(verify=VerifyPolicy(slice=3 * MiB)))
 
     outcome = mover.move(Request(domain="small", to="lab-b"))
 
@@ -64,7 +66,7 @@ def test_a_corrupted_destination_is_found_and_both_copies_are_kept(world: World)
 def test_without_an_export_the_move_is_held_unverified(world: World) -> None:
     source = small(world)
 
-    outcome = world.mover(Unable(world.lab.uri, Policy().retry)).move(Request(domain="small", to="lab-b"))
+    outcome = wrapped(world, unable).move(Request(domain="small", to="lab-b"))
 
     assert outcome.error is not None
     assert (outcome.state, outcome.error.code) == (State.HELD, "unverified")
@@ -73,9 +75,9 @@ def test_without_an_export_the_move_is_held_unverified(world: World) -> None:
 
 def test_without_verification_nothing_is_compared_and_the_plan_says_so(world: World) -> None:
     source = small(world)
-    hypervisor = Corrupting(world.lab.uri, Policy().retry)
+    around = corrupting(world.lab.paths.pool("lab-b") / "small.img")
 
-    outcome = world.mover(hypervisor).move(Request(domain="small", to="lab-b", verify=Verify.NONE))
+    outcome = wrapped(world, around).move(Request(domain="small", to="lab-b", verify=Verify.NONE))
 
     assert (outcome.state, outcome.disks[0].verified, source.exists()) == (State.DONE, False, False)
     assert [finding.code for finding in outcome.findings] == ["not-verified"]
@@ -90,31 +92,25 @@ def test_too_little_scratch_space_is_refused_before_anything_happens(world: Worl
     assert (outcome.state, outcome.findings[0].code) == (State.REFUSED, "no-scratch")
 
 
-class NeverDrained(LibvirtHypervisor):
+class NeverDrained:
     """While the guest stands still there is always something left to copy."""
 
     suspended = False
 
-    def suspend(self, uuid: str) -> None:
-        super().suspend(uuid)
-        self.suspended = True
-
-    def resume(self, uuid: str) -> None:
-        super().resume(uuid)
-        self.suspended = False
-
-    def job(self, uuid: str, target: str):  # type: ignore[no-untyped-def]
-        from dataclasses import replace
-
-        found = super().job(uuid, target)
-        return replace(found, end=found.done + 1) if found is not None and self.suspended else found
+    def around(self, name: str, method: Any, args: Any, kwargs: Any) -> Any:
+        found = method(*args, **kwargs)
+        if name in ("suspend", "resume"):
+            self.suspended = name == "suspend"
+        if name == "job" and found is not None and self.suspended:
+            return replace(found, end=found.done + 1)
+        return found
 
 
 def test_a_drain_that_does_not_fit_leaves_the_guest_on_its_source(world: World) -> None:
     source = small(world)
     policy = Policy(move=MovePolicy(max_pause=0.4, attempt_wait=0.05))
 
-    outcome = world.mover(NeverDrained(world.lab.uri, Policy().retry), policy).move(Request(domain="small", to="lab-b"))
+    outcome = wrapped(world, NeverDrained().around, policy=policy).move(Request(domain="small", to="lab-b"))
 
     assert (outcome.state, of_outcome(outcome)) == (State.ROLLED_BACK, Exit.ROLLED_BACK)
     assert outcome.error is not None

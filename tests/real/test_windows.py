@@ -10,7 +10,8 @@ from svmove.policy import Policy
 from svmove.requests import DiskRequest, Method, Request
 from svmove.units import MiB
 from svmove.windows import BandwidthWindow, CutoverWindow, Windows
-from tests.real.world import GUEST, World, finished, until
+from tests.real.cli import finished
+from tests.real.world import GUEST, World, until
 
 # 256 MiB: 32 s at that.
 _RATE = 8 * MiB

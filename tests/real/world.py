@@ -1,10 +1,8 @@
 """The lab as the tests use it: the command line as a user has it, small guests of odd shapes, what is where."""
 
-import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +15,6 @@ from lxml import etree
 from lxml.builder import E
 
 from svmove.errors import SvmoveError
-from svmove.host.local import LocalHost
 from svmove.journal import Journal
 from svmove.lab import Lab
 from svmove.lab.errors import LabError
@@ -26,96 +23,54 @@ from svmove.model import Domain, DomainState
 from svmove.mover import Mover
 from svmove.outcomes import State
 from svmove.policy import Policy
-from svmove.ports import Hypervisor
+from svmove.ports import Clock, Hypervisor
 from svmove.ports_host import Host
+from svmove.reach import reach
 from svmove.requests import Request
-from svmove.virt.hypervisor import LibvirtHypervisor
+from tests.real.cli import Cli
+from tests.real.network import HERE
+from tests.real.sshd import Server
 
 GUEST = "lab-guest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    code: int
-    stdout: str
-    stderr: str
+class Place:
+    """Where svmove finds the lab: here, or on another host, which it reaches by `server` alone."""
 
-    @property
-    def document(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.stdout)
-        return found
-
-    @property
-    def codes(self) -> list[str]:
-        """Of the findings that refuse, and of the error."""
-        error = self.document.get("error")
-        found = [f["code"] for f in self.document["findings"] if f["level"] == "refuse"]
-        return list(dict.fromkeys([*found, *([error["code"]] if error else [])]))
-
-
-class Cli:
-    """svmove as a process of its own, with a journal of its own."""
-
-    def __init__(self, uri: str, folder: Path) -> None:
-        self.uri = uri
-        self.journal = folder / "journal.sqlite"
-        self.scratch = folder / "scratch"
-        self._started: list[subprocess.Popen[str]] = []
-
-    def argv(self, *words: str, uri: str | None = None) -> list[str]:
-        program = str(Path(sys.executable).with_name("svmove"))
-        return [program, "--connect", uri or self.uri, "--journal", str(self.journal), *words]
-
-    def __call__(self, *words: str, uri: str | None = None) -> Result:
-        done = subprocess.run(
-            self.argv(*words, uri=uri),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        return Result(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
-
-    def move(self, *words: str) -> Result:
-        return self("move", *words, "--json")
-
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            self.argv(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        self._started.append(process)
-        return process
-
-    def end(self) -> None:
-        """Whatever a test that failed left running."""
-        for process in self._started:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-            for stream in (process.stdout, process.stderr):
-                if stream is not None:
-                    stream.close()
-
-
-def finished(process: "subprocess.Popen[str]") -> Result:
-    out, err = process.communicate(timeout=120)
-    return Result(code=process.returncode, stdout=out, stderr=err)
+    lab: Lab
+    server: Server | None = None
 
 
 class World:
-    def __init__(self, lab: Lab, folder: Path) -> None:
-        self.lab = lab
+    def __init__(self, place: Place, folder: Path) -> None:
+        self.lab = lab = place.lab
         self.folder = folder
         self.virsh = lab.virsh
-        self.cli = Cli(lab.uri, folder)
-        self.hypervisor = LibvirtHypervisor(lab.uri, Policy().retry)
-        self.host: Host = LocalHost(self.hypervisor.secret)
-        self.scratch: str | None = None
+        self.cli = Cli(lab, place.server, folder)
+        self.network = place.server.network if place.server is not None else HERE
+        reached = reach(self.cli.uri, Policy())
+        self.hypervisor, self.host = reached.hypervisor, reached.host
+        self.scratch = reached.scratch or str(self.cli.scratch)  # its path where the hypervisor is
 
-    def mover(self, hypervisor: Hypervisor | None = None, policy: Policy | None = None) -> Mover:
-        journal = Journal(str(self.cli.journal))
-        return Mover(hypervisor or self.hypervisor, self.host, journal, policy or Policy(), scratch=self.scratch)
+    def mover(
+        self,
+        *,
+        hypervisor: Hypervisor | None = None,
+        host: Host | None = None,
+        journal: Journal | None = None,
+        policy: Policy | None = None,
+        clock: Clock | None = None,
+    ) -> Mover:
+        policy = policy or Policy()
+        return Mover(
+            hypervisor or self.hypervisor,
+            host or self.host,
+            journal or Journal(str(self.cli.journal)),
+            policy,
+            clock,
+            scratch=policy.paths.scratch or self.scratch,
+        )
 
     @property
     def journal_folder(self) -> Path:
@@ -179,10 +134,10 @@ class World:
     def end_lost_guest(self) -> bool:
         """A guest that libvirt calls off, and that runs: it was killed in the middle of a block job's end."""
         domain = self.domain()
-        if domain.state is not DomainState.OFF or (process := LocalHost().process(domain.uuid)) is None:
+        if domain.state is not DomainState.OFF or (process := self.host.process(domain.uuid)) is None:
             return False
         os.kill(process.pid, signal.SIGKILL)
-        until(lambda: LocalHost().process(domain.uuid) is None, "the guest has ended")
+        until(lambda: self.host.process(domain.uuid) is None, "the guest has ended")
         return True
 
     def together(self) -> None:

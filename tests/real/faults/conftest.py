@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from svmove.host.local import LocalHost
 from svmove.journal import Journal
 from svmove.model import DomainState
 from svmove.move.outcome import of_record
@@ -40,11 +39,9 @@ class Scene:
         self.destination = self.world.lab.paths.pool(self.to) / self.source.name
 
     def mover(self, once: Once | None = None, policy: Policy | None = None, clock: Clock | None = None) -> Mover:
-        journal = Journal(str(self.world.cli.journal))
         if once is None:
-            return Mover(self.world.hypervisor, LocalHost(), journal, policy or Policy(), clock)
-        hypervisor, host = watched(self.world.hypervisor, once)
-        return Mover(hypervisor, host, journal, policy or Policy(), clock)
+            return self.world.mover(policy=policy, clock=clock)
+        return watched(self.world, once, policy=policy, clock=clock)
 
     def move(
         self,
@@ -121,7 +118,7 @@ def _no_orphans(scene: Scene, outcome: Outcome) -> None:
         told |= {Path(path) for disk in outcome.disks for path in (disk.source, disk.destination)}
     assert world.files() - used - told == set(), "a volume without an owner"
     assert all(path.exists() for path in used), "a file that the guest uses is gone"
-    process = LocalHost().process(domain.uuid)
+    process = world.host.process(domain.uuid)
     assert process is not None
     open_files = [str(f.readlink()) for f in Path(f"/proc/{process.pid}/fd").iterdir()]
     assert not [f for f in open_files if f.endswith("(deleted)") and "/pools/" in f]

@@ -8,16 +8,21 @@ import signal
 import sys
 from typing import Any
 
+from svmove import addresses
 from svmove.cli.main import run
 from svmove.host.local import LocalHost
+from svmove.host.remote import host as remote
 from svmove.journal import Journal
 from svmove.virt.hypervisor import LibvirtHypervisor
 
 
-def arm(call: str, number: int, when: str) -> None:
+def arm(call: str, number: int, when: str, words: list[str]) -> None:
     """The NUMBER-th call of that name, counted from 1, is the last thing that this process does."""
     owner: Any = next(owner for owner in (Journal, LibvirtHypervisor, LocalHost) if hasattr(owner, call))
     real, process, calls = getattr(owner, call), os.getpid(), 0
+    if owner is LocalHost and any(addresses.is_remote(word) for word in words):
+        owner = remote._RemoteHost
+        real = getattr(owner, call, lambda host, *args, **kwargs: host._call(call, *args, **kwargs))
 
     def last(*args: Any, **kwargs: Any) -> Any:
         nonlocal calls
@@ -34,5 +39,5 @@ def arm(call: str, number: int, when: str) -> None:
 
 
 if __name__ == "__main__":
-    arm(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    arm(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:])
     sys.exit(run(sys.argv[4:]))

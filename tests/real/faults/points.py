@@ -4,12 +4,11 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
-from svmove.host.local import LocalHost
-from svmove.host.nodes import Values, no_secrets
-from svmove.ports import Hypervisor
-from svmove.ports_host import Host
+from svmove.mover import Mover
+from tests.real.world import World
 
 Act = Callable[[], None]
+Around = Callable[[str, Any, Any, Any], Any]  # of a call: its name, method, and arguments; it makes the call
 
 
 class Point(StrEnum):
@@ -80,9 +79,9 @@ class Once:
 
 
 class Wrapped:
-    """The real one, with something around each call: `around(name, method, args, kwargs)`, which makes the call."""
+    """The real one, with something around each call."""
 
-    def __init__(self, real: object, around: Callable[[str, Any, Any, Any], Any]) -> None:
+    def __init__(self, real: object, around: Around) -> None:
         self._real, self._around = real, around
 
     def __getattr__(self, name: str) -> Any:
@@ -92,8 +91,13 @@ class Wrapped:
         return lambda *args, **kwargs: self._around(name, found, args, kwargs)
 
 
-def watched(hypervisor: Hypervisor, once: Once, values: Values = no_secrets) -> tuple[Hypervisor, Host]:
-    """The real ones, with `once` at its point. `values`: of libvirt's secrets."""
-    wrapped: Any = Wrapped(hypervisor, once.around)
-    host: Any = Wrapped(LocalHost(values), once.around)
-    return wrapped, host
+def watched(world: World, once: Once, **more: Any) -> Mover:
+    """A mover that works on the real ones, with `once` at its point. `more`: of `World.mover`."""
+    return wrapped(world, once.around, **more)
+
+
+def wrapped(world: World, around: Around, **more: Any) -> Mover:
+    """Likewise, with that around each call of hypervisor and host."""
+    hypervisor: Any = Wrapped(world.hypervisor, around)
+    host: Any = Wrapped(world.host, around)
+    return world.mover(hypervisor=hypervisor, host=host, **more)

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import pytest
 
-from svmove.host.local import LocalHost
 from svmove.lab.watch import Watch
 from svmove.model import DomainState
 from svmove.outcomes import Outcome, State
@@ -125,7 +124,7 @@ def test_a_daemon_that_dies_when_the_pivot_is_done_leaves_a_guest_that_runs_and_
 
 def in_the_dark(scene: Scene, then: Callable[[int], None]) -> Act:
     """QEMU gets the pivot from a libvirtd that never hears of its end; `then` with QEMU's pid; libvirtd is back."""
-    process = LocalHost().process(scene.world.domain().uuid)
+    process = scene.world.host.process(scene.world.domain().uuid)
     assert process is not None
 
     def sequence() -> None:

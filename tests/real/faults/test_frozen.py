@@ -5,12 +5,8 @@ import time
 
 import pytest
 
-from svmove.host.local import LocalHost
-from svmove.journal import Journal
 from svmove.model import DomainState
-from svmove.mover import Mover
 from svmove.outcomes import State
-from svmove.policy import Policy
 from svmove.requests import Request
 from tests.real.faults.points import Once, Point, watched
 from tests.real.faults.record import Row, write
@@ -65,14 +61,12 @@ def test_a_guest_whose_libvirtd_is_killed_while_it_is_frozen_is_thawed_when_it_i
         threading.Thread(target=world.lab.start_daemon, daemon=True).start()
 
     with files_guest(world) as guest:
-        hypervisor, host = watched(world.hypervisor, Once(Point.SUSPENDED, act))
-        mover = Mover(hypervisor, host, Journal(str(world.cli.journal)), Policy())
-        outcome = mover.move(Request(domain=NAME, to="lab-b", freeze=True))
+        outcome = watched(world, Once(Point.SUSPENDED, act)).move(Request(domain=NAME, to="lab-b", freeze=True))
         assert (outcome.state, outcome.findings) == (State.DONE, ()), outcome.error
         guest.writes()
-        process = LocalHost().process(world.domain(NAME).uuid)
+        process = world.host.process(world.domain(NAME).uuid)
         assert process is not None
-        assert LocalHost().holds(process, outcome.disks[0].destination)
+        assert world.host.holds(process, outcome.disks[0].destination)
     write(
         Row(
             group="A guest that is frozen",

@@ -23,7 +23,7 @@ def virsh(scene: Scene, verb: str) -> Act:
 
 
 def kill_qemu(scene: Scene) -> None:
-    process = scene.mover()._host.process(scene.world.domain().uuid)
+    process = scene.world.host.process(scene.world.domain().uuid)
     assert process is not None
     os.kill(process.pid, signal.SIGKILL)
     until(lambda: scene.world.domain().state is DomainState.OFF, "libvirt sees that QEMU is gone")

@@ -11,8 +11,9 @@ import pytest
 
 from svmove.lab.watch import Watch
 from svmove.model import DomainState
+from tests.real.cli import Result, finished
 from tests.real.faults.conftest import Ended, Scene
-from tests.real.world import GUEST, Result, World, copying, finished, until
+from tests.real.world import GUEST, World, copying, until
 
 _ROOT = Path(__file__).parents[3]
 
@@ -48,7 +49,7 @@ def killed(scene: Scene, call: str, number: int, when: str, *words: str) -> None
 
 
 def kill_at(world: World, call: str, number: int, when: str, *words: str) -> None:
-    argv = [sys.executable, "-m", "tests.real.faults.killing", call, str(number), when]
+    argv = [*world.cli.before, sys.executable, "-m", "tests.real.faults.killing", call, str(number), when]
     options = ["--connect", world.cli.uri, "--journal", str(world.cli.journal)]
     done = subprocess.run(
         [*argv, *options, *words], cwd=_ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

@@ -8,16 +8,13 @@ from typing import Any
 import pytest
 
 from svmove.host.command import run
-from svmove.host.local import LocalHost
-from svmove.journal import Journal
 from svmove.model import DomainState
-from svmove.mover import Mover
 from svmove.outcomes import Outcome, State
 from svmove.requests import Method, Request
 from svmove.units import MiB
 from tests.real.faults import storage
 from tests.real.faults.conftest import Ended, Scene
-from tests.real.faults.points import Wrapped
+from tests.real.faults.points import wrapped
 from tests.real.faults.test_kills import killed
 from tests.real.faults.test_storage import NO_RESERVE
 from tests.real.world import World, disk, until
@@ -64,7 +61,7 @@ class Cold:
         return self.world.domain(NAME).marker or ""
 
     def off_again(self) -> None:
-        process = LocalHost().process(self.world.domain(NAME).uuid)
+        process = self.world.host.process(self.world.domain(NAME).uuid)
         assert process is not None
         os.kill(process.pid, signal.SIGKILL)  # virsh destroy takes a second
         until(lambda: self.world.domain(NAME).state is DomainState.OFF, "libvirt has seen the end of QEMU")
@@ -135,9 +132,7 @@ def test_a_destination_that_runs_full_is_told_as_such(scene: Scene, row: Ended, 
                 storage.fill(pool.folder, 4 * MiB)
             return method(*args, **kwargs)
 
-        host: Any = Wrapped(LocalHost(), around)
-        mover = Mover(scene.world.hypervisor, host, Journal(str(scene.world.cli.journal)), NO_RESERVE)
-        outcome = mover.move(Request(domain=NAME, to=pool.name))
+        outcome = wrapped(scene.world, around, policy=NO_RESERVE).move(Request(domain=NAME, to=pool.name))
         assert (outcome.method, outcome.state, code(outcome)) == (Method.OFFLINE, State.ROLLED_BACK, "no-space")
         assert {path.name for path in pool.folder.iterdir()} == {"filling", "lost+found"}
     assert cold.starts_from == cold.source

@@ -7,17 +7,15 @@ from pathlib import Path
 import pytest
 
 from svmove.clock import SystemClock
-from svmove.host.local import LocalHost
 from svmove.journal import Journal
 from svmove.lab.command import run
-from svmove.mover import Mover
 from svmove.outcomes import State
-from svmove.policy import PathPolicy, Policy
 from svmove.requests import DiskRequest, Request
+from tests.real.cli import finished
 from tests.real.faults import storage
 from tests.real.faults.conftest import Ended, Scene
 from tests.real.faults.points import Once, Point, watched
-from tests.real.world import GUEST, copying, disk, finished, until
+from tests.real.world import GUEST, copying, disk, until
 
 
 class Settable(SystemClock):
@@ -51,10 +49,8 @@ def test_a_journal_whose_disk_is_full_stops_the_move_and_it_goes_on_later(
     try:
         journal = Journal(str(folder / "journal.sqlite"))
         once = Once(point, lambda: _fill(folder))
-        hypervisor, host = watched(scene.world.hypervisor, once)
-        # Scratch elsewhere: it is the journal that is to suffer.
-        policy = Policy(paths=PathPolicy(scratch=str(scene.world.cli.scratch)))
-        mover = Mover(hypervisor, host, journal, policy)
+        # Scratch is elsewhere: it is the journal that is to suffer.
+        mover = watched(scene.world, once, journal=journal)
         outcome = mover.move(Request(domain=GUEST, to=scene.to, disks=(DiskRequest(target="vdb"),)))
         assert once.happened
         assert scene.world.virsh("domstate", GUEST) == "running"
@@ -62,9 +58,7 @@ def test_a_journal_whose_disk_is_full_stops_the_move_and_it_goes_on_later(
         assert (outcome.state, outcome.error.code) == (State.HELD, "journal"), outcome.error
         assert "svmove resume" in (outcome.error.remedy or "")
         (folder / "filling").unlink()
-        resumed = Mover(
-            scene.world.hypervisor, LocalHost(), journal, Policy(paths=PathPolicy(scratch=str(scene.world.cli.scratch)))
-        )
+        resumed = scene.world.mover(journal=journal)
         outcome = resumed.resume(outcome.move or "")
         assert outcome.state in (State.DONE, State.ROLLED_BACK, State.HELD), outcome.error
         if outcome.state is State.HELD:
@@ -117,8 +111,7 @@ def test_a_source_that_can_not_be_read_ends_the_copy(scene: Scene, row: Ended) -
         world.guest("weak", described)
         before = image.read_bytes()
         once = Once(Point.COPYING, failing.fail_reads)
-        hypervisor, host = watched(world.hypervisor, once)
-        mover = Mover(hypervisor, host, Journal(str(world.cli.journal)), Policy())
+        mover = watched(world, once)
         os.sync()
         Path("/proc/sys/vm/drop_caches").write_text("1")
         outcome = mover.move(Request(domain="weak", to="lab-a", bandwidth=4 << 20))

@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-from svmove.host.local import LocalHost
 from svmove.journal import Journal
 from svmove.model import DomainState
-from svmove.mover import Mover
 from svmove.outcomes import Outcome, State
-from svmove.policy import Policy
 from svmove.requests import DiskRequest, Method, Request
 from svmove.virt.hypervisor import LibvirtHypervisor
 from tests.real.faults.conftest import Ended, Scene
@@ -86,7 +83,7 @@ def walked(scene: Scene, sweep: Sweep, method: Method) -> Outcome | None:
     """A move of vdb to the pool where it is not; None when it crashed."""
     journal = Journal(str(scene.world.cli.journal))
     hypervisor: LibvirtHypervisor = sweep.wrap(scene.world.hypervisor)
-    mover = Mover(hypervisor, sweep.wrap(LocalHost()), sweep.wrap(journal), Policy())
+    mover = scene.world.mover(hypervisor=hypervisor, host=sweep.wrap(scene.world.host), journal=sweep.wrap(journal))
     disks = (DiskRequest(target="vdb"),)
     request = Request(domain=GUEST, to=scene.world.other("vdb"), disks=disks, method=method)
     try:

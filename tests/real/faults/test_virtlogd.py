@@ -9,12 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from svmove.host.local import LocalHost
-from svmove.journal import Journal
 from svmove.lab.command import run
-from svmove.mover import Mover
 from svmove.outcomes import State
-from svmove.policy import Policy
 from svmove.requests import Request
 from svmove.units import MiB
 from tests.real.faults.conftest import Ended, Scene
@@ -24,10 +20,10 @@ from tests.real.world import World, disk, until
 
 @contextmanager
 def logging_daemon(world: World) -> Iterator["subprocess.Popen[bytes]"]:
-    """libvirtd with `stdio_handler = "logd"`, and its virtlogd, both in the lab's namespace (a guest keeps it)."""
-    lab, process = world.lab, LocalHost().process(world.domain().uuid)
+    """libvirtd with `stdio_handler = "logd"`, and its virtlogd, both in the lab's namespaces (a guest keeps them)."""
+    lab, process = world.lab, world.host.process(world.domain().uuid)
     assert process is not None
-    inside = ["nsenter", "--mount", f"--target={process.pid}"]
+    inside = ["nsenter", "--mount", "--net", f"--target={process.pid}"]
     conf = lab.paths.etc / "qemu.conf"
     with ExitStack() as stack:
         stack.callback(world.hypervisor.reconnect)
@@ -59,7 +55,7 @@ def test_virtlogd_is_not_missed(scene: Scene, row: Ended, point: Point) -> None:
     with logging_daemon(world) as virtlogd:
         image = filled(world)
         world.guest("logged", disk(image))
-        process = LocalHost().process(world.domain("logged").uuid)
+        process = world.host.process(world.domain("logged").uuid)
         assert process is not None
         assert "pipe:" in str(Path(f"/proc/{process.pid}/fd/2").readlink()), "it does not log to virtlogd"
 
@@ -68,9 +64,7 @@ def test_virtlogd_is_not_missed(scene: Scene, row: Ended, point: Point) -> None:
             virtlogd.wait()
 
         once = Once(point, kill)
-        hypervisor, host = watched(world.hypervisor, once)
-        mover = Mover(hypervisor, host, Journal(str(world.cli.journal)), Policy())
-        outcome = mover.move(Request(domain="logged", to="lab-b", bandwidth=8 * MiB))
+        outcome = watched(world, once).move(Request(domain="logged", to="lab-b", bandwidth=8 * MiB))
         assert once.happened
         assert (outcome.state, outcome.disks[0].verified) == (State.DONE, True), outcome.error
         assert world.where("logged") == {"vda": "lab-b"}

@@ -14,6 +14,7 @@ from lxml.builder import E
 
 from svmove.lab.command import run
 from tests.real.filesystems import defined
+from tests.real.network import Network
 from tests.real.pools.secrets import secret
 from tests.real.pools.servers import free_port, served
 from tests.real.world import World, until
@@ -69,6 +70,7 @@ _KEYS = {
 class Ceph:
     """`key`: that of client.libvirt, which may do all with images of the pool `vms`, as bytes."""
 
+    network: Network
     folder: Path
     port: int
     key: bytes
@@ -77,7 +79,7 @@ class Ceph:
     def __call__(self, *words: str) -> str:
         """The command `ceph` or `rbd`, as the administrator."""
         program, *rest = words
-        return run([program, "-c", self.folder / "ceph.conf", *rest]).strip()
+        return run([*self.network.enter, program, "-c", self.folder / "ceph.conf", *rest]).strip()
 
     def source(self, image: str, uuid: str) -> etree._Element:
         """Of a disk, with the libvirt secret `uuid`."""
@@ -90,13 +92,13 @@ class Ceph:
 
 
 @contextmanager
-def ceph(folder: Path, size: int = 8 << 30) -> Iterator[Ceph]:
+def ceph(network: Network, folder: Path, size: int = 8 << 30) -> Iterator[Ceph]:
     """Up in 6 to 12 s, in 0.6 GB of memory. `size`: bytes of the one OSD, sparse in `folder`."""
     folder.mkdir()
     folder.chmod(0o755)
     for name in ("mon", "mgr", "osd"):
         (folder / name).mkdir()
-    fsid, port, conf, keyring = str(uuid.uuid4()), free_port(), folder / "ceph.conf", folder / "keyring"
+    fsid, port, conf, keyring = str(uuid.uuid4()), free_port(network), folder / "ceph.conf", folder / "keyring"
     conf.write_text(_CONF.format(fsid=fsid, port=port, folder=folder, size=size))
     for name, caps in _KEYS.items():
         words = [word for kind, cap in caps.items() for word in ("--cap", kind, cap)]
@@ -105,7 +107,7 @@ def ceph(folder: Path, size: int = 8 << 30) -> Iterator[Ceph]:
     run(["monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v2:127.0.0.1:{port}]", folder / "monmap"])
     run(["ceph-mon", "-c", conf, "--mkfs", "-i", "a", "--monmap", folder / "monmap", "--keyring", keyring])
     key = run(["ceph-authtool", keyring, "-n", f"client.{USER}", "-p"]).strip()
-    made = Ceph(folder=folder, port=port, key=base64.b64decode(key), daemons={})
+    made = Ceph(network=network, folder=folder, port=port, key=base64.b64decode(key), daemons={})
     osd = str(uuid.uuid4())
     (folder / "osd/keyring").write_text(f"[osd.0]\n\tkey = {run(['ceph-authtool', keyring, '-n', 'osd.0', '-p'])}")
 
@@ -113,12 +115,18 @@ def ceph(folder: Path, size: int = 8 << 30) -> Iterator[Ceph]:
         return [program, "-c", conf, "-f", "-i", name, *more]
 
     with ExitStack() as stack:
-        log = folder / "said"
-        made.daemons["mon"] = stack.enter_context(served(daemon("ceph-mon", "a"), (folder / "mon.a.asok").exists, log))
-        made.daemons["mgr"] = stack.enter_context(served(daemon("ceph-mgr", "x"), (folder / "mgr.x.asok").exists, log))
+
+        def up(program: str, name: str) -> None:
+            kind = program.removeprefix("ceph-")
+            ready = (folder / f"{kind}.{name}.asok").exists
+            server = served(network, daemon(program, name), ready, folder / "said")
+            made.daemons[kind] = stack.enter_context(server)
+
+        up("ceph-mon", "a")
+        up("ceph-mgr", "x")
         assert made("ceph", "osd", "new", osd) == "0"
-        run([*daemon("ceph-osd", "0", "--mkfs", "--osd-uuid", osd)])
-        made.daemons["osd"] = stack.enter_context(served(daemon("ceph-osd", "0"), (folder / "osd.0.asok").exists, log))
+        run(network.words(daemon("ceph-osd", "0", "--mkfs", "--osd-uuid", osd)))
+        up("ceph-osd", "0")
         made("ceph", "osd", "pool", "create", POOL, "8")
         made("rbd", "pool", "init", POOL)
         until(lambda: _clean(made("ceph", "pg", "stat")) >= 8, "the pool's placement groups are active")

@@ -13,8 +13,9 @@ from lxml.builder import E
 from svmove.lab.command import ENVIRONMENT
 from svmove.lab.errors import LabError
 from tests.real.filesystems import defined
+from tests.real.network import Network
 from tests.real.pools.secrets import secret
-from tests.real.pools.servers import answers, free_port, served
+from tests.real.pools.servers import free_port, served
 from tests.real.world import World
 
 TARGET = "iqn.2026-01.org.svmove:lab"
@@ -43,11 +44,16 @@ class Iscsi:
 
 @contextmanager
 def iscsi(
-    folder: Path, sizes: Sequence[int], chap: tuple[str, str] = ("lab", "a-password-12"), *, read_only: bool = False
+    network: Network,
+    folder: Path,
+    sizes: Sequence[int],
+    chap: tuple[str, str] = ("lab", "a-password-12"),
+    *,
+    read_only: bool = False,
 ) -> Iterator[Iscsi]:
     """`sizes`: bytes of each LUN. Thin: what is discarded is a hole in its file again."""
     folder.mkdir()
-    port = free_port()
+    port = free_port(network)
     # tgtd's control channel is a socket at this path with ".0" after it.
     environment = {"TGT_IPC_SOCKET": str(folder / "control")}
 
@@ -67,7 +73,7 @@ def iscsi(
         argv = ["tgtd", "-f", "--iscsi", f"portal=127.0.0.1:{port}"]
         # It ignores SIGTERM.
         with served(
-            argv, lambda: answers(port), folder / "said", end=signal.SIGKILL, environment=environment
+            network, argv, lambda: network.listens(port), folder / "said", end=signal.SIGKILL, environment=environment
         ) as server:
             admin("--op", "new", "--mode", "target", "--tid", "1", "--targetname", TARGET)
             for number, backing in enumerate(luns, 1):

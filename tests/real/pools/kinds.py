@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from svmove.host.local import LocalHost
 from svmove.lab.command import run
 from svmove.lab.watch import Watch
 from svmove.units import GiB
@@ -79,7 +78,7 @@ def _tmpfs(world: World) -> Iterator[Place]:
 
 @contextmanager
 def _lun(world: World) -> Iterator[Place]:
-    with iscsi(world.folder / "iscsi", [SIZE]) as target, iscsi_pool(world, target):
+    with iscsi(world.network, world.folder / "iscsi", [SIZE]) as target, iscsi_pool(world, target):
         yield Place(
             kind="iscsi-direct", disk="vdb=luns,name=unit:0:0:1", words=("--overwrite",), backing=target.luns[0]
         )
@@ -87,14 +86,14 @@ def _lun(world: World) -> Iterator[Place]:
 
 @contextmanager
 def _export(world: World) -> Iterator[Place]:
-    with nbd(world.folder / "nbd", SIZE) as server:
+    with nbd(world.network, world.folder / "nbd", SIZE) as server:
         disk = f"vdb={server.uri('disk')}"
         yield Place(kind="nbd", disk=disk, words=("--overwrite",), backing=server.folder / "disk")
 
 
 @contextmanager
 def _image(world: World) -> Iterator[Place]:
-    with ceph(world.folder / "ceph") as cluster, rbd_pool(world, cluster):
+    with ceph(world.network, world.folder / "ceph") as cluster, rbd_pool(world, cluster):
         yield Place(kind="rbd", disk="vdb=ceph,name=vdb")
 
 
@@ -188,6 +187,5 @@ def _goes(world: World, before: Place, place: Place) -> record.Row:
 
 def _allocated(world: World, path: str, format_: str) -> int:
     disk = world.domain().disk("vdb")
-    host = LocalHost(world.hypervisor.secret)
-    host.unlock(path, disk.luks if disk is not None else None)
-    return host.image(path, format_).allocated_bytes
+    world.host.unlock(path, disk.luks if disk is not None else None)
+    return world.host.image(path, format_).allocated_bytes

@@ -9,7 +9,8 @@ from pathlib import Path
 from lxml import etree
 from lxml.builder import E
 
-from tests.real.pools.servers import answers, free_port, served
+from tests.real.network import Network
+from tests.real.pools.servers import free_port, served
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +35,16 @@ class Nbd:
 
 @contextmanager
 def nbd(
-    folder: Path, size: int, exports: Sequence[str] = ("disk",), *, read_only: bool = False, filters: Sequence[str] = ()
+    network: Network,
+    folder: Path,
+    size: int,
+    exports: Sequence[str] = ("disk",),
+    *,
+    read_only: bool = False,
+    filters: Sequence[str] = (),
 ) -> Iterator[Nbd]:
     """`size`: bytes of each export. `filters`: further words for nbdkit, such as --filter=error error-pwrite=EIO."""
-    files, socket, port = folder / "exports", folder / "socket", free_port()
+    files, socket, port = folder / "exports", folder / "socket", free_port(network)
     files.mkdir(parents=True)
     for export in exports:
         with (files / export).open("wb") as file:
@@ -50,7 +57,9 @@ def nbd(
 
     with ExitStack() as stack:
         log = folder / "said"
-        unix = stack.enter_context(served(server("-U", socket), socket.exists, log))
-        tcp = stack.enter_context(served(server("-i", "127.0.0.1", "-p", str(port)), lambda: answers(port), log))
+        unix = stack.enter_context(served(network, server("-U", socket), socket.exists, log))
+        tcp = stack.enter_context(
+            served(network, server("-i", "127.0.0.1", "-p", str(port)), lambda: network.listens(port), log)
+        )
         socket.chmod(0o666)
         yield Nbd(folder=files, socket=socket, port=port, servers=(unix, tcp))

@@ -2,35 +2,28 @@
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from svmove.lab.command import ENVIRONMENT
+from tests.real.network import Network
 from tests.real.world import until
 
 # A server must not outlive a pytest that was killed.
 _WITH_US = ("setpriv", "--pdeathsig", "KILL")
 
 
-def free_port() -> int:
+def free_port(network: Network) -> int:
     """Of loopback. Below what the kernel itself gives to outgoing connections, so that none takes it meanwhile."""
-    for port in range(20000 + os.getpid() * 7 % 9000, 32000):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free on loopback")
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    ports = range(20000 + os.getpid() * 7 % 9000, 32000)
+    return next(port for port in ports if not network.listens(port))
 
 
 @contextmanager
 def served(
+    network: Network,
     argv: Sequence[str | Path],
     ready: Callable[[], bool],
     log: Path,
@@ -39,7 +32,7 @@ def served(
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A server in the foreground, until it is `ready`; `log` has what it says. It may be dead at the end."""
-    words = [str(word) for word in argv]
+    words = network.words(argv)
     with log.open("ab") as out:
         process = subprocess.Popen(
             [*_WITH_US, *words],
@@ -47,11 +40,11 @@ def served(
         )  # fmt: skip
 
     def up() -> bool:
-        assert process.poll() is None, f"{words[0]} ended by itself: {log.read_text(errors='replace')[-800:]}"
+        assert process.poll() is None, f"{argv[0]} ended by itself: {log.read_text(errors='replace')[-800:]}"
         return ready()
 
     try:
-        until(up, f"{words[0]} is ready")
+        until(up, f"{argv[0]} is ready")
         yield process
     finally:
         ended(process, end)

@@ -5,11 +5,7 @@ from collections.abc import Callable
 import pytest
 from lxml.builder import E
 
-from svmove.host.local import LocalHost
-from svmove.journal import Journal
-from svmove.mover import Mover
 from svmove.outcomes import Outcome, State
-from svmove.policy import Policy
 from svmove.requests import DiskRequest, Request
 from tests.real.faults.points import Once, Point, watched
 from tests.real.faults.test_kills import kill_at
@@ -52,9 +48,9 @@ def refused(world: World, disk: str, code: str, *says: str) -> None:
 def moved(world: World, disk: DiskRequest, point: Point, act: Callable[[], object]) -> Outcome:
     """With that happening at that point."""
     once = Once(point, lambda: (act(), None)[1])
-    hypervisor, host = watched(world.hypervisor, once)
-    mover = Mover(hypervisor, host, Journal(str(world.cli.journal)), Policy(), None)
-    outcome = mover.move(Request(domain=GUEST, to=None, disks=(disk,), bandwidth=150 << 20, overwrite=True))
+    outcome = watched(world, once).move(
+        Request(domain=GUEST, to=None, disks=(disk,), bandwidth=150 << 20, overwrite=True)
+    )
     assert once.happened
     return outcome
 
@@ -74,7 +70,7 @@ def test_what_is_no_export_is_refused_with_the_reason(guest: World) -> None:
         result = world.cli.move(GUEST, *words)
         assert result.code in (2, 3)
         assert "hunter2" not in result.stdout + result.stderr
-    with nbd(world.folder / "nbd", GIB, read_only=True) as server:
+    with nbd(world.network, world.folder / "nbd", GIB, read_only=True) as server:
         refused(world, f"vdb={server.uri('disk')}", "volume-read-only", "can't be written to")
         refused(world, f"vdb={server.uri('another')}", "no-such-volume", "another")
 
@@ -88,7 +84,10 @@ def test_a_pool_whose_file_system_takes_no_direct_io_is_refused_to_a_disk_that_n
 @pytest.mark.chosen
 def test_a_lun_that_does_not_suit_is_refused_and_a_larger_one_is_sliced(guest: World) -> None:
     world = guest
-    with iscsi(world.folder / "iscsi", [GIB, GIB // 2, 2 * GIB, GIB]) as target, iscsi_pool(world, target) as secret:
+    with (
+        iscsi(world.network, world.folder / "iscsi", [GIB, GIB // 2, 2 * GIB, GIB]) as target,
+        iscsi_pool(world, target) as secret,
+    ):
         with target.luns[3].open("r+b") as file:
             file.write(b"somebody's")
         refused(world, "vdb=luns", "choose-volume", "one that is there is taken")
@@ -100,7 +99,7 @@ def test_a_lun_that_does_not_suit_is_refused_and_a_larger_one_is_sliced(guest: W
         result = world.cli.move(GUEST, "--disk", f"{LUN}3")
         assert (result.code, result.document["state"]) == (0, "done"), result.stdout
         (live,) = (disk for disk in world.domain().live if disk.target == "vdb")
-        assert LocalHost(world.hypervisor.secret).trouble(live.path or "", 5.0) is None
+        assert world.host.trouble(live.path or "", 5.0) is None
         assert places.capacity(world, "vdb") == GIB
         assert places.described(world, "vdb").find("source/slices") is not None
         home(world)
@@ -130,7 +129,7 @@ def _wrong_password(world: World, target: Iscsi, secret: str) -> None:
 
 @pytest.mark.parametrize("point", [Point.COPYING, Point.READY])
 def test_an_export_whose_server_is_killed_is_given_up(guest: World, point: Point) -> None:
-    with nbd(guest.folder / "nbd", GIB) as server:
+    with nbd(guest.network, guest.folder / "nbd", GIB) as server:
         source = Source(guest)
         outcome = moved(guest, DiskRequest(target="vdb", pool=server.uri("disk")), point, server.servers[0].kill)
         assert outcome.state is State.ROLLED_BACK, outcome
@@ -148,7 +147,7 @@ def test_an_export_whose_server_is_killed_is_given_up(guest: World, point: Point
 
 
 def test_a_move_to_a_lun_whose_svmove_was_killed_is_cancelled_or_resumed(guest: World) -> None:
-    with iscsi(guest.folder / "iscsi", [GIB]) as target, iscsi_pool(guest, target):
+    with iscsi(guest.network, guest.folder / "iscsi", [GIB]) as target, iscsi_pool(guest, target):
         words = ("move", GUEST, "--disk", f"{LUN}1", "--bandwidth", "100MiB/s", "--overwrite")
         source = Source(guest)
         kill_at(guest, "job", 3, "after", *words)
@@ -160,7 +159,7 @@ def test_a_move_to_a_lun_whose_svmove_was_killed_is_cancelled_or_resumed(guest: 
 
 
 def test_a_move_to_ceph_whose_svmove_was_killed_is_cancelled_or_resumed(guest: World) -> None:
-    with ceph(guest.folder / "ceph", 3 * GIB) as cluster, rbd_pool(guest, cluster) as secret:
+    with ceph(guest.network, guest.folder / "ceph", 3 * GIB) as cluster, rbd_pool(guest, cluster) as secret:
         cluster("rbd", "create", f"{POOL}/theirs", "--size", "1G")
         refused(guest, "vdb=ceph,name=theirs", "name-taken", "'theirs' already")
         words = ("move", GUEST, "--disk", "vdb=ceph", "--bandwidth", "100MiB/s")

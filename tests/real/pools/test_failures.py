@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 
-from svmove.journal import Journal
 from svmove.lab.command import run
-from svmove.mover import Mover
 from svmove.outcomes import GuestOn, Outcome, State
 from svmove.policy import ConvergePolicy, MovePolicy, Policy
 from svmove.requests import DiskRequest, Request
 from svmove.units import GiB, MiB
+from tests.real.cli import finished
 from tests.real.faults.points import Once, Point, watched
 from tests.real.filesystems import small
 from tests.real.pools import places
@@ -25,7 +24,7 @@ from tests.real.pools.ceph import POOL, ceph, rbd_pool
 from tests.real.pools.iscsi import iscsi, iscsi_pool
 from tests.real.pools.nbd import nbd
 from tests.real.pools.test_bad_input import LUN, Source, refused
-from tests.real.world import GUEST, World, copying, disk, finished, until
+from tests.real.world import GUEST, World, copying, disk, until
 
 # As short as storages of a machine that is busy with other tests allow.
 POLICY = Policy(move=MovePolicy(answer_wait=10.0, cancel_wait=10.0), converge=ConvergePolicy(standstill=5.0))
@@ -47,9 +46,9 @@ def lasting(guest: World) -> Iterator[World]:
 def moved(world: World, asked: DiskRequest, point: Point, act: Callable[[], object]) -> Outcome:
     """With that happening at that point."""
     once = Once(point, lambda: (act(), None)[1])
-    hypervisor, host = watched(world.hypervisor, once, world.hypervisor.secret)
-    mover = Mover(hypervisor, host, Journal(str(world.cli.journal)), POLICY, None)
-    outcome = mover.move(Request(domain=GUEST, to=None, disks=(asked,), bandwidth=150 << 20, overwrite=True))
+    outcome = watched(world, once, policy=POLICY).move(
+        Request(domain=GUEST, to=None, disks=(asked,), bandwidth=150 << 20, overwrite=True)
+    )
     assert once.happened
     return outcome
 
@@ -112,7 +111,7 @@ def test_the_key_in_the_old_name_of_a_ceph_image_is_told_nowhere(world: World) -
 def test_a_ceph_pool_that_is_full_in_mid_copy_is_told_and_held_until_there_is_room(lasting: World, cause: str) -> None:
     """librbd lets the writes wait for ever, and nobody hears of an error."""
     world = lasting
-    with ceph(world.folder / "ceph", 3 * GiB) as cluster, rbd_pool(world, cluster):
+    with ceph(world.network, world.folder / "ceph", 3 * GiB) as cluster, rbd_pool(world, cluster):
         source = Source(world)
 
         def fill() -> None:
@@ -140,7 +139,7 @@ def test_a_ceph_pool_that_is_full_in_mid_copy_is_told_and_held_until_there_is_ro
 def test_a_ceph_pool_whose_quota_is_too_small_is_refused_before_the_start(lasting: World) -> None:
     """libvirt tells what the cluster has free, and of no quota."""
     world = lasting
-    with ceph(world.folder / "ceph", 3 * GiB) as cluster, rbd_pool(world, cluster):
+    with ceph(world.network, world.folder / "ceph", 3 * GiB) as cluster, rbd_pool(world, cluster):
         cluster("ceph", "osd", "pool", "set-quota", POOL, "max_bytes", str(100 * MiB))
         refused(world, "vdb=ceph", "no-space", "100.0 MiB available")
         cluster("ceph", "osd", "pool", "set-quota", POOL, "max_bytes", "0")
@@ -151,7 +150,7 @@ def test_a_ceph_pool_whose_quota_is_too_small_is_refused_before_the_start(lastin
 
 def test_a_lun_whose_server_is_killed_in_mid_copy_is_told_and_held_until_it_is_back(lasting: World) -> None:
     """libiscsi connects anew for ever."""
-    with iscsi(lasting.folder / "iscsi", [GiB]) as target, iscsi_pool(lasting, target):
+    with iscsi(lasting.network, lasting.folder / "iscsi", [GiB]) as target, iscsi_pool(lasting, target):
         source = Source(lasting)
         _, document, seconds = in_mid_copy(lasting, f"{LUN}1", target.server.kill)
         move = held(document, "cancel-failed", "Failed to connect", "the copy can't be cancelled")
@@ -164,7 +163,7 @@ def test_a_lun_whose_server_is_killed_in_mid_copy_is_told_and_held_until_it_is_b
 
 
 def test_a_lun_whose_server_comes_back_in_time_goes_on(lasting: World) -> None:
-    with iscsi(lasting.folder / "iscsi", [GiB]) as target, iscsi_pool(lasting, target):
+    with iscsi(lasting.network, lasting.folder / "iscsi", [GiB]) as target, iscsi_pool(lasting, target):
 
         def pause() -> None:
             target.server.send_signal(signal.SIGSTOP)
@@ -178,13 +177,13 @@ def test_a_lun_whose_server_comes_back_in_time_goes_on(lasting: World) -> None:
 
 @contextmanager
 def lun(world: World, folder: Path | None = None) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    with iscsi((folder or world.folder) / "iscsi", [GiB]) as target, iscsi_pool(world, target):
+    with iscsi(world.network, (folder or world.folder) / "iscsi", [GiB]) as target, iscsi_pool(world, target):
         yield f"{LUN}1", target.server
 
 
 @contextmanager
 def export(world: World, folder: Path | None = None) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    with nbd((folder or world.folder) / "nbd", GiB) as server:
+    with nbd(world.network, (folder or world.folder) / "nbd", GiB) as server:
         yield f"vdb={server.uri('disk')}", server.servers[0]
 
 
@@ -239,7 +238,7 @@ def unverified(outcome: Outcome, *says: str) -> str:
 
 def test_an_export_whose_server_is_killed_during_the_verification_is_held(lasting: World) -> None:
     world = lasting
-    with nbd(world.folder / "nbd", GiB) as server:
+    with nbd(world.network, world.folder / "nbd", GiB) as server:
         source = Source(world)
         asked = DiskRequest(target="vdb", pool=server.uri("disk"))
         move = unverified(moved(world, asked, Point.VERIFYING, server.servers[0].kill), str(server.socket), "refused")
@@ -254,7 +253,7 @@ def test_an_export_whose_server_is_killed_during_the_verification_is_held(lastin
 
 
 def test_a_lun_whose_server_is_killed_during_the_verification_is_held_and_goes_back(lasting: World) -> None:
-    with iscsi(lasting.folder / "iscsi", [GiB]) as target, iscsi_pool(lasting, target):
+    with iscsi(lasting.network, lasting.folder / "iscsi", [GiB]) as target, iscsi_pool(lasting, target):
         began = time.monotonic()
         asked = DiskRequest(target="vdb", pool="luns", name="unit:0:0:1")
         move = unverified(moved(lasting, asked, Point.VERIFYING, target.server.kill), "Failed to connect")
@@ -269,7 +268,7 @@ def test_a_lun_whose_server_is_killed_during_the_verification_is_held_and_goes_b
 
 
 def test_a_ceph_that_hangs_during_the_verification_is_held_and_goes_back(lasting: World) -> None:
-    with ceph(lasting.folder / "ceph", 3 * GiB) as cluster, rbd_pool(lasting, cluster):
+    with ceph(lasting.network, lasting.folder / "ceph", 3 * GiB) as cluster, rbd_pool(lasting, cluster):
         osd, began = cluster.daemons["osd"], time.monotonic()
         asked = DiskRequest(target="vdb", pool="ceph")
         outcome = moved(lasting, asked, Point.VERIFYING, lambda: osd.send_signal(signal.SIGSTOP))
@@ -283,7 +282,7 @@ def test_a_ceph_that_hangs_during_the_verification_is_held_and_goes_back(lasting
 
 def test_a_ceph_that_hangs_in_mid_copy_does_not_hang_the_guest(lasting: World) -> None:
     """QEMU, asked which images it has open, would read from it in its main loop."""
-    with ceph(lasting.folder / "ceph", 3 * GiB) as cluster, rbd_pool(lasting, cluster):
+    with ceph(lasting.network, lasting.folder / "ceph", 3 * GiB) as cluster, rbd_pool(lasting, cluster):
         osd, source = cluster.daemons["osd"], Source(lasting)
         code, document, seconds = in_mid_copy(lasting, "vdb=ceph", lambda: osd.send_signal(signal.SIGSTOP))
         assert code == 5
@@ -309,7 +308,7 @@ def goes_back(world: World, move: str) -> None:
 
 def test_a_ceph_whose_monitor_is_down_is_refused_and_in_mid_copy_told(lasting: World) -> None:
     world = lasting
-    with ceph(world.folder / "ceph", 3 * GiB) as cluster, rbd_pool(world, cluster):
+    with ceph(world.network, world.folder / "ceph", 3 * GiB) as cluster, rbd_pool(world, cluster):
         monitor, source = cluster.daemons["mon"], Source(world)
         _, document, seconds = in_mid_copy(world, "vdb=ceph", lambda: monitor.send_signal(signal.SIGSTOP))
         move = held(document, "storage-silent", "does not answer (no answer in 5 s)", "did not answer in 30 s")

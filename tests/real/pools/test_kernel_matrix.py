@@ -1,20 +1,16 @@
 """As `test_matrix`, between places that need a kernel of their own, and some that don't."""
 
 import itertools
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
-from svmove.lab import Lab
+from tests.real import world as worlds
 from tests.real.pools.kernel import KERNEL_KINDS
 from tests.real.pools.kinds import HOME, KINDS
-from tests.real.pools.places import home
-from tests.real.pools.test_matrix import Places, every_pair
+from tests.real.pools.test_matrix import Places, all_of, every_pair
 from tests.real.pools.test_round_trips import there_and_back
-from tests.real.world import World, passable
+from tests.real.world import World
 
 pytestmark = pytest.mark.kernel
 
@@ -27,12 +23,8 @@ def test_a_disk_goes_there_and_comes_back(guest: World, kind: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def places(lab: Lab) -> Iterator[Places]:
-    with tempfile.TemporaryDirectory(prefix="svmove-test-", dir="/var/tmp") as folder, ExitStack() as stack:
-        world = World(lab, passable(Path(folder)))
-        stack.callback(world.hypervisor.close)
-        found = Places({name: stack.enter_context(make(world)) for name, make in KERNEL_KINDS.items()})
-        stack.callback(home, world, "vdb")  # before its servers end
+def places(place: worlds.Place) -> Iterator[Places]:
+    with all_of(KERNEL_KINDS, place) as found:
         yield found
 
 

@@ -10,8 +10,9 @@ from lxml import etree
 
 from svmove.lab.command import run
 from svmove.units import MiB
+from tests.real.cli import finished
 from tests.real.pools.groups import Group, group
-from tests.real.world import World, disk, finished, until
+from tests.real.world import World, disk, until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.chosen]
 

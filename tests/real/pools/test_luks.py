@@ -12,12 +12,13 @@ from lxml import etree
 from svmove.lab.watch import Watch
 from svmove.location import Secret, SecretState
 from svmove.units import MiB
+from tests.real.cli import Result, finished
 from tests.real.pools import luks
 from tests.real.pools.iscsi import iscsi, iscsi_pool
 from tests.real.pools.nbd import nbd
 from tests.real.pools.places import described, home
 from tests.real.pools.secrets import secret
-from tests.real.world import GUEST, Result, World, disk, finished
+from tests.real.world import GUEST, World, disk
 
 SMALL = 16 * MiB
 _PATIENCE = 300.0
@@ -154,7 +155,7 @@ def test_a_key_that_svmove_may_not_read_or_that_opens_nothing_is_refused_before_
 
 def test_a_lun_whose_secret_is_private_is_refused_with_the_reason(guest: World) -> None:
     with (
-        iscsi(guest.folder / "iscsi", [SMALL]) as target,
+        iscsi(guest.network, guest.folder / "iscsi", [SMALL]) as target,
         iscsi_pool(guest, target, private=True),
         luks.passphrase(guest, "read") as readable,
         secret(guest, None, "volume", "empty") as empty,
@@ -171,7 +172,7 @@ def _end(world: World, name: str) -> None:
 
 
 def test_what_is_no_file_takes_an_encrypted_disk_as_plain_alone_when_that_is_asked_for(world: World) -> None:
-    with luks.passphrase(world, "disk") as uuid, nbd(world.folder / "nbd", SMALL) as server:
+    with luks.passphrase(world, "disk") as uuid, nbd(world.network, world.folder / "nbd", SMALL) as server:
         locked(world, "locked", uuid)
         there = f"vda={server.uri('disk')}"
         assert world.cli.move("locked", "--disk", there).codes == ["encrypted"]

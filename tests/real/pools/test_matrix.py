@@ -3,16 +3,16 @@ said that it would lose is what it lost."""
 
 import itertools
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from svmove.lab import Lab
 from svmove.lab.errors import LabError
+from tests.real import world as worlds
 from tests.real.pools.kinds import HOME, KINDS, SIZE, Place, goes
 from tests.real.pools.places import home, thin
 from tests.real.world import World, passable
@@ -73,13 +73,22 @@ class Places:
         self.now, self.dense = kind, row.after >= SIZE * 0.9
 
 
-@pytest.fixture(scope="module")
-def places(lab: Lab) -> Iterator[Places]:
+Kinds = Mapping[str, Callable[[World], AbstractContextManager[Place]]]
+
+
+@contextmanager
+def all_of(kinds: Kinds, place: worlds.Place) -> Iterator[Places]:
     with tempfile.TemporaryDirectory(prefix="svmove-test-", dir="/var/tmp") as folder, ExitStack() as stack:
-        world = World(lab, passable(Path(folder)))
+        world = World(place, passable(Path(folder)))
         stack.callback(world.hypervisor.close)
-        found = Places({name: stack.enter_context(make(world)) for name, make in KINDS.items()})
+        found = Places({name: stack.enter_context(make(world)) for name, make in kinds.items()})
         stack.callback(home, world, "vdb")  # before its servers end
+        yield found
+
+
+@pytest.fixture(scope="module")
+def places(place: worlds.Place) -> Iterator[Places]:
+    with all_of(KINDS, place) as found:
         yield found
 
 

@@ -15,16 +15,16 @@ import pytest
 from lxml import etree
 
 from svmove.host.command import run
-from svmove.host.local import LocalHost
 from svmove.journal import Journal, Kind, Record
 from svmove.model import DomainState
 from svmove.units import GiB, MiB
+from tests.real.cli import Result, finished
 from tests.real.pools import luks
 from tests.real.pools.blocks import partitions
 from tests.real.pools.ceph import ceph, rbd_pool
 from tests.real.pools.iscsi import Iscsi, iscsi, iscsi_pool
 from tests.real.pools.nbd import nbd
-from tests.real.world import GUEST, Result, World, disk, finished, until
+from tests.real.world import GUEST, World, disk, until
 
 SIZE = 48 * MiB
 NAME = "cold"
@@ -112,7 +112,7 @@ def cold(world: World) -> Cold:
 @contextmanager
 def luns(world: World, *sizes: int) -> Iterator[Iscsi]:
     """Full of something old."""
-    with iscsi(world.folder / "iscsi", sizes) as target, iscsi_pool(world, target):
+    with iscsi(world.network, world.folder / "iscsi", sizes) as target, iscsi_pool(world, target):
         for lun, size in zip(target.luns, sizes, strict=True):
             lun.write_bytes(OLD * size)
         yield target
@@ -140,10 +140,12 @@ def test_a_disk_goes_to_a_larger_lun_that_had_something_in_it_and_comes_back(col
 def test_the_writing_guest_goes_from_place_to_place_while_it_is_off_and_starts_in_each(guest: World) -> None:
     world, size, other = guest, GiB, "lab-b"
     with ExitStack() as stack:
-        cluster = stack.enter_context(ceph(world.folder / "ceph"))
+        cluster = stack.enter_context(ceph(world.network, world.folder / "ceph"))
         stack.enter_context(rbd_pool(world, cluster))
-        stack.enter_context(iscsi_pool(world, stack.enter_context(iscsi(world.folder / "iscsi", [size + MiB]))))
-        server = stack.enter_context(nbd(world.folder / "nbd", size))
+        stack.enter_context(
+            iscsi_pool(world, stack.enter_context(iscsi(world.network, world.folder / "iscsi", [size + MiB])))
+        )
+        server = stack.enter_context(nbd(world.network, world.folder / "nbd", size))
         device = stack.enter_context(partitions(world, size + MiB, [size + MiB]))
         walk = [
             (f"vdb={other},name=vdb.qcow2,format=qcow2", ()),
@@ -154,15 +156,14 @@ def test_the_writing_guest_goes_from_place_to_place_while_it_is_off_and_starts_i
             ("vdb=ceph,name=again", ()),
             ("vdb=lab-a,name=lab-guest-vdb.img,format=raw", ()),
         ]
-        host = LocalHost(world.hypervisor.secret)
         try:
             for where, finds in walk:
                 world.virsh("destroy", GUEST)
-                before = host.image(*source(world)).allocated_bytes
+                before = world.host.image(*source(world)).allocated_bytes
                 began = time.monotonic()
                 path = arrived(world, world.cli.move(GUEST, "--disk", where), finds)
                 print(f"{path}: {time.monotonic() - began:.1f} s, {before / MiB:.0f} MiB", end=" → ")
-                print(f"{host.image(*source(world)).allocated_bytes / MiB:.0f} MiB")
+                print(f"{world.host.image(*source(world)).allocated_bytes / MiB:.0f} MiB")
                 world.start_guest()
                 world.lab.check()
             assert cluster("rbd", "ls", "vms") == "", "what was left is deleted through its pool"
@@ -251,7 +252,7 @@ def test_a_disk_goes_into_luks_to_other_keys_and_out_while_its_guest_is_off(cold
         luks.passphrase(world, "two", b"another"),
         ExitStack() as stack,
     ):
-        server = stack.enter_context(nbd(world.folder / "nbd", SIZE))
+        server = stack.enter_context(nbd(world.network, world.folder / "nbd", SIZE))
         locked = Path(cold.goes("vda=lab-b,name=locked.img", "--encrypt", one, finds=["plain-traces"]))
         assert locked.read_bytes()[:6] == b"LUKS\xba\xbe"
         assert cold.bytes[: 64 * 1024] not in locked.read_bytes()
@@ -291,7 +292,7 @@ def test_several_disks_of_a_guest_go_to_several_kinds_of_place_by_one_definition
     disks = [disk(path, target, "raw") for path, target in zip(paths, ("vda", "vdb", "vdc"), strict=True)]
     world.guest("several", *disks, start=False)
     before = [path.read_bytes() for path in paths]
-    with luns(world, SIZE) as target, nbd(world.folder / "nbd", SIZE) as server:
+    with luns(world, SIZE) as target, nbd(world.network, world.folder / "nbd", SIZE) as server:
         words = [word for where in (LUN, f"vdb={server.uri('disk')}", "vdc=lab-b") for word in ("--disk", where)]
         result = world.cli.move("several", *words, "--overwrite")
         assert result.code == 0, result.stdout

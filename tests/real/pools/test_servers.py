@@ -82,21 +82,21 @@ def volumes(world: World, pool: str) -> list[str]:
 
 
 def test_a_disk_goes_to_a_lun_and_back(clean: World) -> None:
-    with iscsi(clean.folder / "iscsi", [SIZE, 64 * MiB]) as target, iscsi_pool(clean, target) as secret:
+    with iscsi(clean.network, clean.folder / "iscsi", [SIZE, 64 * MiB]) as target, iscsi_pool(clean, target) as secret:
         assert volumes(clean, "luns") == ["unit:0:0:0", "unit:0:0:1", "unit:0:0:2"]
         goes_in_and_out(clean, target.source(1, secret))
         assert target.luns[0].stat().st_blocks * 512 < THIN
 
 
 def test_a_wrong_chap_password_is_refused(clean: World) -> None:
-    with iscsi(clean.folder / "iscsi", [SIZE], ("lab", "a-password-12")) as target:
+    with iscsi(clean.network, clean.folder / "iscsi", [SIZE], ("lab", "a-password-12")) as target:
         mistaken = replace(target, password=target.password[::-1])
         with pytest.raises(LabError, match="log in to target"), iscsi_pool(clean, mistaken):
             pass
 
 
 def test_a_disk_goes_to_ceph_and_back(clean: World) -> None:
-    with ceph(clean.folder / "ceph") as cluster, rbd_pool(clean, cluster) as secret:
+    with ceph(clean.network, clean.folder / "ceph") as cluster, rbd_pool(clean, cluster) as secret:
         clean.virsh("vol-create-as", "ceph", "disk", str(SIZE))
         assert volumes(clean, "ceph") == ["disk"]
         goes_in_and_out(clean, cluster.source("disk", secret))
@@ -105,7 +105,7 @@ def test_a_disk_goes_to_ceph_and_back(clean: World) -> None:
 
 
 def test_a_disk_goes_to_an_nbd_server_by_socket_and_by_port_and_back(clean: World) -> None:
-    with nbd(clean.folder / "nbd", SIZE, ("one", "two")) as server:
+    with nbd(clean.network, clean.folder / "nbd", SIZE, ("one", "two")) as server:
         with placed(clean, "vdb", disk_xml(server.source("one"))):
             clean.lab.check()
             goes_in_and_out(clean, server.source("two", tcp=True))
@@ -114,7 +114,10 @@ def test_a_disk_goes_to_an_nbd_server_by_socket_and_by_port_and_back(clean: Worl
 
 
 def test_a_read_only_export_takes_no_disk(clean: World) -> None:
-    with nbd(clean.folder / "nbd", SIZE, read_only=True) as server, pytest.raises(LabError, match="read-only"):
+    with (
+        nbd(clean.network, clean.folder / "nbd", SIZE, read_only=True) as server,
+        pytest.raises(LabError, match="read-only"),
+    ):
         put(clean, "vdb", disk_xml(server.source("disk")))
 
 
@@ -159,7 +162,7 @@ def test_a_disk_goes_into_luks_and_back(clean: World, format_: str) -> None:
 def test_what_a_test_that_fails_had_up_is_taken_down(clean: World) -> None:
     with ExitStack() as stack:
         stack.enter_context(pytest.raises(ZeroDivisionError))
-        target = stack.enter_context(iscsi(clean.folder / "iscsi", [SIZE]))
+        target = stack.enter_context(iscsi(clean.network, clean.folder / "iscsi", [SIZE]))
         secret = stack.enter_context(iscsi_pool(clean, target))
         stack.enter_context(placed(clean, "vdb", disk_xml(target.source(1, secret))))
         raise ZeroDivisionError
@@ -167,7 +170,7 @@ def test_what_a_test_that_fails_had_up_is_taken_down(clean: World) -> None:
 
 def test_a_guest_whose_server_died_is_there_for_the_next_test(clean: World) -> None:
     with ExitStack() as stack:
-        server = stack.enter_context(nbd(clean.folder / "nbd", SIZE))
+        server = stack.enter_context(nbd(clean.network, clean.folder / "nbd", SIZE))
         stack.enter_context(pytest.raises(LabError))
         with placed(clean, "vdb", disk_xml(server.source("disk"))):
             server.servers[0].kill()

@@ -1,44 +1,30 @@
 """The lab as another host: reached by SSH, and only so."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from svmove.policy import Policy
-from svmove.reach import reach
-from tests.real.remote.sshd import Server, sshd
-from tests.real.world import World
+from tests.real.conftest import SSH, another_host, clean
+from tests.real.sshd import Server
+from tests.real.world import Place, World
+
+
+@pytest.fixture(scope="package")
+def there(request: pytest.FixtureRequest) -> Iterator[Place]:
+    if SSH:
+        yield request.getfixturevalue("place")
+        return
+    with another_host() as made:
+        yield made
 
 
 @pytest.fixture
-def server(world: World) -> Iterator[Server]:
-    with sshd(world.lab, world.folder / "sshd") as found:
-        yield found
+def world(there: Place) -> Iterator[World]:
+    with clean(there) as made:
+        yield made
 
 
 @pytest.fixture
-def far(world: World, server: Server) -> Iterator[World]:
-    """The same guests and pools; what svmove does with them goes over SSH."""
-    reached = reach(server.uri(), Policy())
-    near = world.hypervisor, world.host, world.cli.uri
-    world.hypervisor, world.host, world.cli.uri = reached.hypervisor, reached.host, server.uri()
-    world.scratch = reached.scratch
-    yield world
-    world.cli.end()
-    reached.hypervisor.close()
-    world.hypervisor, world.host, world.cli.uri = near
-
-
-@pytest.fixture
-def far_guest(far: World) -> Iterator[World]:
-    """As `guest`."""
-    far.together()
-    yield far
-    far.lab.check()
-    assert far.domain().marker is None
-
-
-@pytest.fixture
-def scratch(far: World) -> Path:
-    return Path(far.cli.scratch)
+def server(there: Place) -> Server:
+    assert there.server is not None
+    return there.server

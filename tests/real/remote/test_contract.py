@@ -12,8 +12,8 @@ from tests.real.world import World
 
 
 @pytest.fixture
-def side(far: World) -> Iterator[Side]:
-    with real_side(far, far.host) as found:
+def side(world: World) -> Iterator[Side]:
+    with real_side(world) as found:
         yield found
 
 

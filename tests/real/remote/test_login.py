@@ -11,8 +11,7 @@ from svmove.errors import UnreachableError
 from svmove.policy import HostPolicy, Policy
 from svmove.reach import reach
 from svmove.retries import RetryPolicy
-from tests.real.remote.sshd import Server
-from tests.real.remote.test_moves import SCRATCH
+from tests.real.sshd import Server
 from tests.real.world import GUEST, World
 
 
@@ -35,7 +34,7 @@ def test_a_host_key_that_is_not_known_is_refused_with_its_fingerprint(server: Se
     refused(uri, fingerprint(server.folder / "host_key.pub"), "ssh-keyscan -p", str(known))
     assert not known.exists()
     reach(f"{uri}&known_hosts_verify=auto", Policy()).host.identity("/")
-    assert known.read_text().startswith(f"[127.0.0.1]:{server.port} ")
+    assert known.read_text().startswith(f"[{server.address}]:{server.port} ")
     reach(uri, Policy()).host.identity("/")
     reach(server.uri(known_hosts="/nowhere", no_verify="1"), Policy()).host.identity("/")
 
@@ -43,9 +42,9 @@ def test_a_host_key_that_is_not_known_is_refused_with_its_fingerprint(server: Se
 def test_a_host_key_that_has_changed_is_refused_with_both_fingerprints(server: Server, tmp_path: Path) -> None:
     kind, key, *_ = (server.folder / "user_key.pub").read_text().split()
     known = tmp_path / "known_hosts"
-    known.write_text(f"[127.0.0.1]:{server.port} {kind} {key}\n")
+    known.write_text(f"[{server.address}]:{server.port} {kind} {key}\n")
     prints = [fingerprint(server.folder / f"{name}.pub") for name in ("host_key", "user_key")]
-    refused(server.uri(known_hosts=str(known)), *prints, f"ssh-keygen -R '[127.0.0.1]:{server.port}'")
+    refused(server.uri(known_hosts=str(known)), *prints, f"ssh-keygen -R '[{server.address}]:{server.port}'")
     refused(server.uri(known_hosts=str(known), known_hosts_verify="auto"), *prints)
 
 
@@ -58,8 +57,8 @@ def test_a_key_that_is_not_let_in_is_told_with_what_to_do(server: Server, tmp_pa
 
 def test_where_nobody_answers_that_is_told_at_once(server: Server) -> None:
     began = time.monotonic()
-    refused(server.uri().replace(f":{server.port}/", ":1/"), "port 1", "ssh -p 1 root@127.0.0.1")
-    refused(server.uri(socket="/run/none"), "no libvirt on 127.0.0.1", "/run/none", "systemctl start libvirtd")
+    refused(server.uri().replace(f":{server.port}/", ":1/"), "port 1", f"ssh -p 1 root@{server.address}")
+    refused(server.uri(socket="/run/none"), f"no libvirt on {server.address}", "/run/none", "systemctl start libvirtd")
     assert time.monotonic() - began < 10
 
 
@@ -77,12 +76,12 @@ def test_a_host_without_its_python_is_told_with_what_to_install(
     refused(server.uri(), *says, policy=Policy(host=host))
 
 
-def test_doctor_looks_at_that_host(far: World) -> None:
-    result = far.cli("doctor", "--json")
+def test_doctor_looks_at_that_host(world: World) -> None:
+    result = world.cli("doctor", "--json")
     assert result.code == 0, result.stdout + result.stderr
     seen = {line["subject"]: line["seen"] for line in result.document["lines"]}
     assert "virsh" in seen["commands"]
-    assert f"scratch {SCRATCH}" in seen
+    assert f"scratch {world.scratch}" in seen
     assert {"pool lab-a", "pool lab-b"} <= set(seen)
 
 
@@ -99,7 +98,7 @@ def test_a_host_is_reached_through_another_by_ssh_s_own_configuration(server: Se
     login = f"User root\n IdentityFile {server.folder}/user_key\n UserKnownHostsFile {server.known_hosts}\n"
     (home / ".ssh" / "config").write_text(
         f"Host db1\n HostName 127.0.0.1\n Port {server.port}\n ProxyJump jump\n {login}"
-        f"Host jump\n HostName 127.0.0.1\n Port {server.port}\n {login}"
+        f"Host jump\n HostName {server.address}\n Port {server.port}\n {login}"
     )
     argv = world.cli.argv("pools", "--json", uri=f"qemu+ssh://db1/system?socket={server.libvirt}")
     done = subprocess.run(
