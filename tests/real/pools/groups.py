@@ -11,7 +11,7 @@ from svmove.lab.command import run
 from svmove.lab.errors import LabError
 from svmove.units import MiB
 from tests.real.filesystems import defined, loop, unmount
-from tests.real.world import World
+from tests.real.world import GUEST, World
 
 _THIN = "pool"
 # Before its first extent; and a thin pool's metadata, twice.
@@ -73,6 +73,9 @@ def group(world: World, size: int, thin: int = 0, old: bytes = b"", name: str = 
             with defined(world, element):
                 yield Group(world=world, name=name)
         finally:
+            for guest in world.virsh.names("list"):  # of a test that failed: what it has open can't be removed
+                if guest != GUEST:
+                    world.virsh("destroy", guest)
             run(["vgremove", "--yes", "--force", "--force", "--quiet", name])
     image.unlink()
 
