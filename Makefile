@@ -38,16 +38,18 @@ test-fast: setup-tests ## the tests that need no lab (seconds)
 remote: setup-tests ## the lab's tests with the lab as another host, which svmove reaches by SSH alone (about 25 minutes)
 	$(ROOT) env SVMOVE_TEST_SSH=1 $(PYTEST) -n 2 --dist loadfile -m "real and not fault and not pool and not kernel"
 
-# These two over SSH as well: make faults SVMOVE_TEST_SSH=1
+# These two over SSH as well, into docs/faults-ssh.md: make faults SVMOVE_TEST_SSH=1
+OVER := $(if $(SVMOVE_TEST_SSH),-ssh)
+
 faults: setup-tests ## the whole fault matrix on the lab, which writes docs/faults.md (about an hour)
 	rm -f .faults.jsonl
 	$(ROOT) env SVMOVE_FAULTS=$(CURDIR)/.faults.jsonl $(PYTEST) -n 2 --dist loadfile tests/real -m "(fault or chosen) and not kernel"
-	.venv/bin/python -m tests.real.faults.record .faults.jsonl docs/faults.md
+	.venv/bin/python -m tests.real.faults.record .faults.jsonl docs/faults$(OVER).md
 
 pools: setup-tests ## between any two kinds of pool, which writes docs/pools.md (about an hour)
 	rm -f .pools.jsonl
 	$(ROOT) env SVMOVE_POOLS=$(CURDIR)/.pools.jsonl $(PYTEST) -n 2 --dist loadgroup tests/real/pools -m "(pool or chosen) and not kernel"
-	.venv/bin/python -m tests.real.pools.record .pools.jsonl docs/pools.md
+	.venv/bin/python -m tests.real.pools.record .pools.jsonl docs/pools$(OVER).md
 
 ansible: setup-tests ## the Ansible collection: sanity, units, lint, documentation, and moves of a guest (5 minutes)
 	scripts/ansible all

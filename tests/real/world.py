@@ -52,6 +52,9 @@ class World:
         reached = reach(self.cli.uri, Policy())
         self.hypervisor, self.host = reached.hypervisor, reached.host
         self.scratch = reached.scratch or str(self.cli.scratch)  # its path where the hypervisor is
+        # For a move whose svmove dies in its cutover. Who looks after the guest then comes over SSH first, which takes
+        # seconds on a busy machine, and what is not frozen within the pause can't be proven any more.
+        self.max_pause = 2.0 if place.server is None else 8.0
 
     def mover(
         self,

@@ -76,7 +76,8 @@ def document(before: str, rows: Sequence[Row], *, kernel: bool) -> str:
 
 def main(source: str, target: str, *words: str) -> None:
     rows = [Row(**json.loads(line)) for line in Path(source).read_text().splitlines()]
-    Path(target).write_text(document(Path(target).read_text(), rows, kernel="--kernel" in words))
+    file = Path(target)
+    file.write_text(document(file.read_text() if file.exists() else "", rows, kernel="--kernel" in words))
 
 
 if __name__ == "__main__":

@@ -79,8 +79,8 @@ def test_a_connection_that_breaks_is_made_again_and_the_guest_feels_no_more_than
     guest: World, server: Server, point: Point
 ) -> None:
     world = guest
-    # After the pivot there is a proof only if the connection is back within the pause: seconds, where all is busy.
-    pause = 8.0 if point is Point.PIVOTING else 2.0
+    # After the pivot there is a proof only if the connection is back within the pause.
+    pause = world.max_pause if point is Point.PIVOTING else 2.0
     with Watch(world.lab.console) as watch:
         outcome = moved(world, point, server.cut, Policy(move=MovePolicy(max_pause=pause)))
     assert watch.pause is not None
