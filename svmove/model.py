@@ -79,7 +79,7 @@ class Disk:
     volume: str | None = None
     discard: str | None = None  # "unmap": what the guest discards is freed below; QEMU's default is to ignore it
     detect_zeroes: str | None = None  # "unmap": zeroes that are written become holes, if discards do
-    slice_bytes: int | None = None  # the guest sees only so much of it (<slice>)
+    slice_bytes: int | None = None  # only so much of it counts (<slice>), a LUKS header included
     throttled: bool = False  # it has limits of its own (<iotune>)
     tray_open: bool = False  # of a drive whose medium the guest has ejected
     direct: bool = False  # QEMU opens it past the page cache (cache none or directsync)
@@ -193,6 +193,7 @@ class Image:
     lazy_refcounts: bool = False
     data_file: str | None = None
     encrypted: bool = False
+    payload_offset: int = 0  # of raw LUKS: its header's bytes, which the guest does not see
     internal_snapshots: tuple[str, ...] = ()
     bitmaps: tuple[str, ...] = ()  # that lie in it; those of a running guest are written when it ends
 
@@ -269,9 +270,8 @@ class Inventory:
 
     domain: Domain
     pools: tuple[Pool, ...]
-    # By path: the volume that libvirt knows there, and what the image says of itself.
-    volumes: Mapping[str, Volume] = field(default_factory=dict)
-    images: Mapping[str, Image] = field(default_factory=dict)
+    volumes: Mapping[str, Volume] = field(default_factory=dict)  # by path: what libvirt knows there
+    images: Mapping[str, Image] = field(default_factory=dict)  # by path: what the image says of itself
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)  # of all volumes, in each pool of interest
     used_elsewhere: Mapping[str, str] = field(default_factory=dict)  # our disks' paths that others name too → who
     past_rates: Mapping[tuple[str, str], float] = field(default_factory=dict)  # by (pool, pool): bytes per second
@@ -283,8 +283,7 @@ class Inventory:
     shut: frozenset[str] = frozenset()  # pools, and the folder for scratch files, that QEMU can't enter
     writes: Mapping[str, WriteRate] = field(default_factory=dict)  # by target, what the guest writes now, if it runs
     emptied: frozenset[str] = frozenset()  # pools that `svmove evacuate` empties, or keeps empty
-    # By target (of files below the disk TARGET:1 and so on, the nearest first): how a copy out of process would go.
-    offloads: Mapping[str, CopyWay] = field(default_factory=dict)
+    offloads: Mapping[str, CopyWay] = field(default_factory=dict)  # by target; TARGET:1: the file below it, and so on
     filesystems: Mapping[str, str] = field(default_factory=dict)  # by pool; several may share one
     buffered: frozenset[str] = frozenset()  # pools whose file system knows no O_DIRECT
     shared: Mapping[str, int] = field(default_factory=dict)  # by target: bytes of its file that other files have too

@@ -37,6 +37,12 @@ class Host(Protocol):
         """Raises HostError when the passphrase of `unlock` does not open the image. Takes a second: keys are slow."""
         ...
 
+    def write_header(self, path: str, going_on: Callable[[], None]) -> None:
+        """Writes a LUKS header for the passphrase of `unlock` to the first bytes of what is no file, and reads it back.
+        Behind it all stays as it is, and decrypts to noise. A key is made to take two seconds of a CPU; what
+        `going_on`, called twice a second, raises ends it."""
+        ...
+
     def image(self, path: str, format_: str) -> Image: ...
     def process(self, uuid: str) -> Process | None:
         """The QEMU process of a domain, found by its UUID."""

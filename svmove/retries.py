@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import tenacity
 
 
+# qemu-img measures how long a key takes on this CPU, and gives up when others take the time away.
+UNMEASURED = "Unable to get accurate CPU usage"
+
+
 class Code(StrEnum):
     """libvirt's errors that may pass by themselves: VIR_ERR_ and the name."""
 

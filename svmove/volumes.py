@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+from svmove import location
 from svmove.location import Secret
 
 # The file of the UEFI variables is planned, copied, journalled and redefined as if it were a disk of this target.
 # No disk can have it: libvirt takes letters after a bus's prefix (vda, sdb).
 NVRAM = "nvram"
+# Bytes before the payload of LUKS 1 with a key of 512 bits: QEMU's default, which `svmove.host.encrypted` asks for.
+LUKS_HEADER = 2_068_480
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +31,17 @@ class VolumeSpec:
     taken: bool = False  # it was there before the move, which overwrites it, and never deletes it
     full: bool = False  # fully allocated when the guest is switched to it
     luks: Secret | None = None  # the passphrase of its LUKS header; None: it is not encrypted
+
+    @property
+    def header(self) -> int:
+        """Bytes of the LUKS header that the move writes itself. 0: there is none, or libvirt makes it with its volume,
+        which it does of files."""
+        return LUKS_HEADER if self.luks is not None and not location.is_file(self.path) else 0
+
+    @property
+    def length(self) -> int:
+        """What it takes of its storage, where that is no file."""
+        return self.capacity + self.header
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

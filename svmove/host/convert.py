@@ -34,7 +34,7 @@ def convert(
     argv += ["--target-is-zero"] if blank else []
     argv += ["-t", "writeback"] if flushed else []
     argv += ["-r", str(bandwidth)] if bandwidth is not None else []
-    _run_heeding(nodes.command(argv, source, destination), nodes.inherited, heed)
+    run_heeding(nodes.command(argv, source, destination), nodes.inherited, heed)
 
 
 def flush(nodes: Nodes, image: Options, path: str, heed: Callable[[], None]) -> None:
@@ -42,7 +42,7 @@ def flush(nodes: Nodes, image: Options, path: str, heed: Callable[[], None]) -> 
 
     A process of its own, since `qemu-img convert` flushes when it closes the image, and does not tell how that went."""
     try:
-        _run_heeding(nodes.command(["qemu-io", "-c", "flush"], image), nodes.inherited, heed)
+        run_heeding(nodes.command(["qemu-io", "-c", "flush"], image), nodes.inherited, heed)
     except HostError as error:
         raise HostError(f"{path}: what was written can't be brought to stable storage: {error.text}") from error
 
@@ -52,18 +52,18 @@ def opens_in(nodes: Nodes, image: Options, heed: Callable[[], None]) -> float:
     what `heed` raises, as `convert`."""
     began = time.monotonic()
     look = nodes.command(["qemu-io", "-r", "-U", "-c", "read -q 0 512"], image)
-    _run_heeding(look, nodes.inherited, heed)
+    run_heeding(look, nodes.inherited, heed)
     return time.monotonic() - began
 
 
 def not_zero(nodes: Nodes, image: Options, heed: Callable[[], None]) -> list[tuple[int, int]]:
     """What is not known to be zeros in an image: offset, length. Raises HostError, and what `heed` raises."""
     look = nodes.command(["qemu-img", "map", "--output=json", "-U"], image)
-    found = json.loads(_run_heeding(look, nodes.inherited, heed))
+    found = json.loads(run_heeding(look, nodes.inherited, heed))
     return [(extent["start"], extent["length"]) for extent in found if not extent["zero"]]
 
 
-def _run_heeding(argv: Sequence[str], inherited: Sequence[int], heed: Callable[[], None]) -> str:
+def run_heeding(argv: Sequence[str], inherited: Sequence[int], heed: Callable[[], None]) -> str:
     """Its standard output. Raises HostError, and what `heed`, called twice a second, raises."""
     # It must not go on writing when svmove has been killed; and a Ctrl-C is for svmove, which has a way out.
     with_us = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
@@ -87,7 +87,7 @@ def _run_heeding(argv: Sequence[str], inherited: Sequence[int], heed: Callable[[
             process.kill()  # of one that has ended: nothing
     if process.returncode == -signal.SIGINT:
         # The Ctrl-C came when it had just been started, in our process group still: who is to stop is told by `heed`.
-        return _run_heeding(argv, inherited, heed)
+        return run_heeding(argv, inherited, heed)
     if process.returncode != 0:
         raise HostError(f"{argv[0]} {argv[1]}: {last_line(said) or f'exit code {process.returncode}'}")
     return out

@@ -18,6 +18,7 @@ def image_record(info: dict[str, Any], allocated_bytes: int) -> Image:
         lazy_refcounts=bool(specific.get("lazy-refcounts", False)),
         data_file=specific.get("data-file"),
         encrypted=bool(info.get("encrypted", False)),
+        payload_offset=specific.get("payload-offset", 0),
         internal_snapshots=tuple(snapshot["name"] for snapshot in info.get("snapshots", ())),
         bitmaps=tuple(bitmap["name"] for bitmap in specific.get("bitmaps", ())),
     )

@@ -45,7 +45,7 @@ class LocalHost(Premises):
 
     def image(self, path: str, format_: str) -> Image:
         if location.is_network(path):
-            return self._network.image(path, format_)
+            return self._network.image(path, format_, self._keys.get(path))
         info = command.image_info(path, encrypted.driver(format_, self._keys.get(path)))
         # A block device has all that it has.
         allocated = info.get("actual-size") or info["virtual-size"] * location.is_device(path)
@@ -57,6 +57,9 @@ class LocalHost(Premises):
     def check_key(self, path: str, format_: str) -> None:
         if (key := self._keys.get(path)) is not None:
             encrypted.check_key(self._secrets, path, format_, key)
+
+    def write_header(self, path: str, going_on: Callable[[], None]) -> None:
+        encrypted.write_header(self._secrets, path, self._keys.get(path), going_on)
 
     def __init__(self, secrets: Values = no_secrets) -> None:
         """`secrets`: the values of libvirt's secrets, which images on the network need."""
@@ -162,7 +165,8 @@ class LocalHost(Premises):
             # A file system's clock ticks more coarsely than ours: 10 ms.
             if found.st_ctime < made_after - 0.01:
                 return False
-            if (key := self._keys.get(path)) is not None:
+            # A device is encrypted after it was made; what is in it then is what lay there before.
+            if (key := self._keys.get(path)) is not None and location.is_file(path):
                 return encrypted.is_blank(self._secrets, path, format_, key)
             return found.st_size == 0 or command.holds_nothing(path, format_)
         except (OSError, HostError):

@@ -5,13 +5,15 @@ Each look is a process of its own that opens a connection (50 to 100 ms), so not
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from svmove import location
 from svmove.errors import HostError
-from svmove.host import ceph, command, probe
+from svmove.host import ceph, command, encrypted, probe
 from svmove.host.info import image_record
 from svmove.host.nodes import Nodes, Values
+from svmove.location import Secret
 from svmove.model import Image
 from svmove.redact import without_keys
 from svmove.units import MiB
@@ -33,9 +35,10 @@ class NetworkImages:
     def __init__(self, values: Values) -> None:
         self._values = values
 
-    def image(self, path: str, format_: str) -> Image:
-        info = self._info(path, format_)
-        return image_record(info, info.get("actual-size") or self._data(path, info["virtual-size"]))
+    def image(self, path: str, format_: str, luks: Secret | None) -> Image:
+        info = self._info(path, encrypted.driver(format_, luks))
+        allocated = info.get("actual-size") or self._data(path, info["virtual-size"])
+        return replace(image_record(info, allocated), format=format_)
 
     def identity(self, path: str) -> str | None:
         try:

@@ -30,13 +30,14 @@ class Nodes:
 
     def __init__(self, values: Values = no_secrets) -> None:
         self._values = values
-        self._files: list[int] = []
+        self._files: list[int] = []  # of secrets
+        self._images: list[int] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _t: type[BaseException] | None, _e: BaseException | None, _tb: TracebackType | None) -> None:
-        for file in self._files:
+        for file in self.inherited:
             os.close(file)
 
     def command(self, words: Sequence[str], *images: Options) -> list[str]:
@@ -52,7 +53,13 @@ class Nodes:
     @property
     def inherited(self) -> tuple[int, ...]:
         """File descriptors that qemu-img must be given."""
-        return tuple(self._files)
+        return (*self._files, *self._images)
+
+    def in_memory(self) -> str:
+        """The path, for whoever inherits it, of a new file that is in memory alone, and ends with this context."""
+        file = os.memfd_create("image", os.MFD_CLOEXEC)
+        self._images.append(file)
+        return f"/proc/self/fd/{file}"
 
     def protocol(self, path: str, *, cached: bool = False) -> Options:
         """The bytes of the storage, without a format. Of a file past the page cache, unless `cached`: what lies on
@@ -61,7 +68,7 @@ class Nodes:
             driver = "host_device" if Path(path).is_block_device() else "file"
             return {"driver": driver, "filename": path, "cache": {"direct": not cached and direct.takes(path)}}
         image = location.parse(path)
-        return blockdev.options(image, None if image.secret is None else self._secret(image.secret))
+        return blockdev.options(image, None if image.secret is None else self.secret(image.secret))
 
     def image(
         self, path: str, format_: str, *, alone: bool = False, luks: Secret | None = None, cached: bool = False
@@ -69,17 +76,18 @@ class Nodes:
         """What a guest sees; `alone`: without what lies below the image; `luks`: the passphrase of one that is
         encrypted; `cached`: by the page cache."""
         below = self.protocol(path, cached=cached)
+        cache = {"cache": below["cache"]} if "cache" in below else {}
         if luks is not None and format_ == "raw":
-            return {"driver": "luks", "key-secret": self._secret(luks), "file": below, "cache": below["cache"]}
+            return {"driver": "luks", "key-secret": self.secret(luks), "file": below, **cache}
         if format_ == "raw":
             return {"driver": "raw", "file": below} if location.is_network(path) else below
-        cache = {"cache": below["cache"]} if "cache" in below else {}
         node = {"driver": format_, "file": below, **cache, **({"backing": None} if alone else {})}
         if luks is not None:
-            node["encrypt"] = {"format": "luks", "key-secret": self._secret(luks)}
+            node["encrypt"] = {"format": "luks", "key-secret": self.secret(luks)}
         return node
 
-    def _secret(self, secret: Secret) -> str:
+    def secret(self, secret: Secret) -> str:
+        """The id by which an image's options name it."""
         file = os.memfd_create("secret", os.MFD_CLOEXEC)
         self._files.append(file)
         os.write(file, self._values(secret))

@@ -15,13 +15,16 @@ def define(move: Move, sources: Mapping[str, tuple[str, str]], *, running: bool)
 
 
 def cut(move: Move, paths: Collection[str]) -> dict[str, int]:
-    """By path, of images that are larger than the disk: the bytes that the guest sees of them. Raises HostError."""
+    """By path, of images that are larger than the disk: the bytes that count of them, with a LUKS header. Raises
+    HostError."""
     found = {}
     for disk in move.plan.disks:
         ends = ((disk.source, disk.source_format), (disk.destination.path, disk.destination.format))
         for path, format_ in ends:
-            # A LUKS header, and what qcow2 has in it, make a file larger, and not the disk.
-            plain = path in paths and format_ == "raw" and disk.keys[path] is None
-            if plain and move.world.host.size(path) > disk.destination.capacity:
-                found[path] = disk.destination.capacity
+            if path in paths and format_ == "raw":  # what qcow2 has in it makes a file larger, and not the disk
+                # Another tool's header may be longer than ours.
+                locked = disk.keys[path] is not None
+                header = move.world.host.image(path, format_).payload_offset if locked else 0
+                if move.world.host.size(path) > (length := header + disk.destination.capacity):
+                    found[path] = length
     return found

@@ -5,6 +5,7 @@ So whatever is decided, nothing of an adopted move is ever deleted.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from svmove import location
@@ -77,20 +78,21 @@ def adopt(
 def _plan(hypervisor: Hypervisor, disk: MarkedDisk) -> DiskPlan:
     source = hypervisor.volume_at(disk.source)
     made = hypervisor.volume_at(disk.destination)
+    spec = VolumeSpec(
+        pool=disk.pool,
+        name=disk.volume,
+        path=disk.destination,
+        format=disk.destination_format,
+        capacity=0,
+        luks=location.secret(disk.destination_luks) if disk.destination_luks else None,
+    )
     return DiskPlan(
         target=disk.target,
         source=disk.source,
         source_format=disk.source_format,
         pool_from=source.pool if source else None,
         volume_from=source.name if source else None,
-        destination=VolumeSpec(
-            pool=disk.pool,
-            name=disk.volume,
-            path=disk.destination,
-            format=disk.destination_format,
-            capacity=made.capacity if made else 0,
-            luks=location.secret(disk.destination_luks) if disk.destination_luks else None,
-        ),
+        destination=replace(spec, capacity=max(made.capacity - spec.header, 0) if made else 0),
         source_luks=location.secret(disk.source_luks) if disk.source_luks else None,
         copy_bytes=0,
         bandwidth=None,

@@ -54,7 +54,7 @@ def start_one(move: Move, disk: DiskPlan, seen: DiskSeen) -> None:
 
 def _is_larger(move: Move, spec: VolumeSpec) -> bool:
     """Devices and LUNs come in sizes of their own."""
-    return not location.is_file(spec.path) and move.world.host.size(spec.path) > spec.capacity
+    return not location.is_file(spec.path) and move.world.host.size(spec.path) > spec.length
 
 
 def at_rest(move: Move) -> Seen:

@@ -110,7 +110,8 @@ def _disk(record: Record, disk: DiskPlan) -> DiskOutcome:
 
 def _overwritten(record: Record, disk: DiskPlan) -> bool:
     """Of a destination that was there before the move: it was written to, and the guest is not on it."""
-    begun = record.last(Kind.INTENT, "copy", disk.target) is not None
+    writes = ("encrypt", "copy", "copy-layer")
+    begun = any(record.last(Kind.INTENT, what, disk.target) is not None for what in writes)
     return disk.destination.taken and begun and _on(record, disk.target) is GuestOn.SOURCE
 
 

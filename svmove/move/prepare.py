@@ -6,6 +6,7 @@ Every act is idempotent: it looks first whether it was done, by this process or 
 from svmove import location
 from svmove.errors import CopyError, HypervisorError
 from svmove.model import Volume
+from svmove.move import header
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where
 from svmove.move.ownership import doubt_about_unrecorded, used_elsewhere
@@ -42,6 +43,7 @@ def prepare(move: Move) -> Phase:
             move.may_go_on()
             if move.noted("created", key) is None:
                 (take if spec.taken else create)(move, key, spec)
+            header.write(move, key, spec)
     return Phase.PREPARED
 
 
@@ -80,7 +82,7 @@ def create(move: Move, key: str, spec: VolumeSpec) -> None:
     if volume.path != spec.path or not _suits(volume, spec):
         raise CopyError(
             f"pool {spec.pool} made {volume.path} with {volume.capacity} bytes; "
-            f"wanted were {spec.path} and {spec.capacity}",
+            f"wanted were {spec.path} and {spec.length}",
             reason="pool-lies",
         )
 
@@ -89,7 +91,7 @@ def _suits(volume: Volume, spec: VolumeSpec) -> bool:
     """Volume groups give whole extents: of a larger one the guest sees as much as it had."""
     if location.is_file(spec.path):
         return volume.capacity == spec.capacity
-    return volume.capacity >= spec.capacity
+    return volume.capacity >= spec.length
 
 
 def _adopt(move: Move, key: str, spec: VolumeSpec, identity: str) -> None:

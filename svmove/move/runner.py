@@ -4,14 +4,13 @@ from contextlib import suppress
 
 from svmove.errors import CopyError, InterruptedMoveError, JournalError, SvmoveError, UnreachableError
 from svmove.journal import Journal, Record
-from svmove.move import cleanup, slots, throttle
+from svmove.move import cleanup, retried, slots, throttle
 from svmove.move.context import Move, World, listening
 from svmove.move.methods import steps
 from svmove.move.phases import BEFORE_CUTOVER, RESTING, Phase
 from svmove.move.quiet import frozen_since, thaw
 from svmove.moves import Plan
 from svmove.requests import Method
-from svmove.units import show_duration
 
 # A daemon that answers and goes away again each time is not worth a hundred tries.
 _RECONNECTS = 10
@@ -87,9 +86,7 @@ class Walk:
         """Between two steps: in their midst a guest may stand still, and a note in the journal waits for the disk."""
         while self._lost:
             move.note("reconnected", error=self._lost.pop(0))
-        for retry in move.world.hypervisor.retried():
-            move.note("retried", at=retry.at, attempt=retry.attempt, wait=round(retry.wait, 3), error=retry.text)
-            move.say(text=f"tried again after {show_duration(retry.wait)}: {retry.text}")
+        retried.tell(move, move.world.hypervisor.retried())
 
 
 def _after(error: SvmoveError, move: Move) -> Phase:

@@ -127,7 +127,8 @@ def _destination(
     format_ = (disk.format if kind.files else "raw") if wanted is Format.KEEP else wanted.value
     name = asked.name or _name(location.name(disk.path or disk.target), format_)
     key = _key(asked, request, disk)
-    virtual_bytes = disk.slice_bytes or image.virtual_bytes
+    # A LUKS header is in the slice, too.
+    virtual_bytes = disk.slice_bytes - image.payload_offset if disk.slice_bytes else image.virtual_bytes
     taken = not kind.makes or (kind.takes and _location(pool, name) in there)
     # The source's options are kept; a raw source has none, and QEMU's defaults are right for it.
     keeps = format_ == "qcow2" and image.format == "qcow2"

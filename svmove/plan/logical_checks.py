@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from svmove.moves import Finding, Level
+from svmove.plan import luks
 from svmove.plan.case import Case, refuse
 from svmove.units import MiB
 
@@ -37,13 +38,13 @@ def sizes(case: Case) -> Iterator[Finding]:
         spec, target = choice.destination, choice.disk.target
         if choice.pool is None or choice.pool.type != "logical" or spec is None or spec.taken:
             continue
-        if rest := spec.capacity % _EXTENT:
+        if rest := spec.length % _EXTENT:
             yield Finding(
                 level=Level.NOTE,
                 code="slice",
-                text=f"{target} has {spec.capacity} bytes, which is no multiple of an extent (4 MiB, unless group "
-                f"{spec.pool} was made with others): its volume has {_EXTENT - rest} more, which are zeroed, and a "
-                "<slice> in the guest's XML keeps them from the guest",
+                text=f"{target} has {spec.length} bytes{luks.header(spec)}, which is no multiple of an extent (4 MiB, "
+                f"unless group {spec.pool} was made with others): its volume has {_EXTENT - rest} more, which are "
+                "zeroed, and a <slice> in the guest's XML keeps them from the guest",
                 remedy="to use all of it, take the <slices> out of the XML when the guest is off",
                 target=target,
             )

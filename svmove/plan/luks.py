@@ -10,16 +10,17 @@ from svmove.location import SecretState
 from svmove.model import Disk, Image
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice
-from svmove.units import MiB
 from svmove.volumes import VolumeSpec
-
-# Of LUKS 1, as QEMU makes it: 2,068,480 bytes.
-HEADER = 2 * MiB
 
 
 def dense(disk: Disk, spec: VolumeSpec) -> bool:
     """Whether the copy has all its bytes allocated, whatever the source has."""
     return (spec.luks is not None and spec.format == "raw") or (disk.luks is not None and disk.format == "raw")
+
+
+def header(spec: VolumeSpec) -> str:
+    """What is to be said beside a size that has a header in it."""
+    return f" with its LUKS header of {spec.header}" if spec.header else ""
 
 
 def copied(choice: Choice, image: Image, spec: VolumeSpec) -> int:

@@ -25,18 +25,18 @@ def shapes(case: Case) -> Iterator[Finding]:
                 "leave --method and --verify out",
                 target,
             )
-        elif disk.luks is not None and (disk.chain or not choice.on_file):
+        elif disk.luks is not None and (disk.chain or not (choice.on_file or disk.format == "raw")):
             yield refuse(
                 "encrypted",
-                f"{target} is encrypted, and " + ("files lie below it" if disk.chain else "not in a file"),
+                f"{target} is encrypted, and " + ("files lie below it" if disk.chain else "a qcow2 that is no file"),
                 "leave it out",
                 target,
             )
-        elif goes and kind is not None and not kind.files:
+        elif spec is not None and goes and kind is not None and not kind.files and spec.format != "raw":
             yield refuse(
                 "encrypted",
-                f"{target}: pool {choice.pool_name} has no files, and only files are made with LUKS",
-                "let it arrive plain: --decrypt" if disk.luks else "choose a pool of a folder, or leave --encrypt out",
+                f"{target}: pool {choice.pool_name} has no files, and only files are made as {spec.format} with LUKS",
+                "leave --format out",
                 target,
             )
         elif goes and spec is not None and spec.backing is not None:
@@ -63,8 +63,9 @@ def told(case: Case) -> Iterator[Finding]:
                 text=f"{target}: what was plain is deleted, not overwritten; its blocks stay on the old storage",
                 target=target,
             )
-        kind = places.kind(choice.pool)
-        if luks.dense(disk, spec) and kind is not None and kind.thin and image.allocated_bytes < spec.capacity:
+        kind, found = places.kind(choice.pool), case.inventory.taken.get(spec.path)
+        thin = (kind is not None and kind.thin) or (found is not None and found.thin)
+        if luks.dense(disk, spec) and thin and image.allocated_bytes < spec.capacity:
             yield Finding(
                 level=Level.NOTE,
                 code="thinness",
@@ -85,7 +86,7 @@ def secrets(case: Case) -> Iterator[Finding]:
         # QEMU reads both where it mirrors, and what has the same key is copied as it is; else svmove itself does.
         off, same = case.method is Method.OFFLINE, choice.as_it_is
         if spec is not None and spec.luks is not None:
-            needed[spec.luks] = off and not same
+            needed[spec.luks] = bool(spec.header) or (off and not same)
         if disk.luks is not None:
             reads = not same if off else verified
             needed[disk.luks] = reads or needed.get(disk.luks, False)
@@ -97,14 +98,13 @@ def secrets(case: Case) -> Iterator[Finding]:
                 remedy = "virsh secret-list; virsh secret-define, secret-set-value"
                 yield refuse("secret-missing", f"{target}: secret {secret} {what}", remedy, target)
             elif state is SecretState.PRIVATE and by_us:
-                yield refuse(
-                    "secret-private",
-                    f"{target}: secret {secret} is private, so svmove can't read "
-                    + ("the image that it opens" if secret in network or off else "the source, to compare it"),
-                    "define it with private='no'"
-                    + ("" if secret in network or off else ", or move it with --verify none"),
-                    target,
-                )
+                what, without = "read the source, to compare it", ", or move it with --verify none"
+                if secret in network or off:
+                    what, without = "read the image that it opens", ""
+                if spec is not None and spec.header and secret == spec.luks:
+                    what, without = "write the LUKS header, which libvirt makes in files alone", ""
+                text = f"{target}: secret {secret} is private, so svmove can't {what}"
+                yield refuse("secret-private", text, f"define it with private='no'{without}", target)
         if (why := case.inventory.locked.get(disk.path or "")) is not None and (not same if off else verified):
             text = f"{target}: secret {disk.luks} does not open {disk.path}: {why}"
             yield refuse("wrong-key", text, "set the value that it was when the image was made", target)

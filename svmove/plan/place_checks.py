@@ -51,11 +51,11 @@ def _taken(case: Case, choice: Choice, spec: VolumeSpec) -> Iterator[Finding]:
         yield refuse(
             "volume-too-small", f"{target}: {spec.path} is no disk: it has 0 bytes", "take another one", target
         )
-    elif found.size < spec.capacity:
+    elif found.size < spec.length:
         yield refuse(
             "volume-too-small",
-            f"{target} has {show_size(spec.capacity)} ({spec.capacity} bytes), {spec.path} {show_size(found.size)} "
-            f"({found.size})",
+            f"{target} has {show_size(spec.length)} ({spec.length} bytes{luks.header(spec)}), "
+            f"{spec.path} {show_size(found.size)} ({found.size})",
             "take a larger one",
             target,
         )
@@ -68,7 +68,7 @@ def _taken(case: Case, choice: Choice, spec: VolumeSpec) -> Iterator[Finding]:
             "look at what that is; if nobody needs it: --overwrite",
             target,
         )
-    elif found.size > spec.capacity:
+    elif found.size > spec.length:
         yield Finding(
             level=Level.NOTE,
             code="slice",

@@ -113,7 +113,7 @@ def overcommit(case: Case) -> Iterator[Finding]:
     wanted: Counter[str] = Counter()
     for _, spec in _made(case):
         if not spec.taken:
-            wanted[spec.pool] += spec.capacity
+            wanted[spec.pool] += spec.length
     for name, size in wanted.items():
         pool, most = case.inventory.pool(name), case.policy.overcommit(name)
         if pool is None or most is None:

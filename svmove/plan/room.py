@@ -10,7 +10,7 @@ from svmove.plan.case import Case
 from svmove.plan.choice import Choice
 from svmove.policy import Policy
 from svmove.units import show_size
-from svmove.volumes import VolumeSpec
+from svmove.volumes import LUKS_HEADER, VolumeSpec
 
 
 def lacking(need: Need, pools: Sequence[Pool], policy: Policy) -> str | None:
@@ -62,7 +62,7 @@ def _size(case: Case, choice: Choice, spec: VolumeSpec, image: Image) -> int:
     if spec.backing is None:  # what lies below is flattened into it
         size = min(size + sum(layer.copy_bytes for layer in choice.layers), spec.capacity)
     if luks.dense(choice.disk, spec):
-        return spec.capacity + (luks.HEADER if spec.luks else 0)
+        return spec.capacity + (LUKS_HEADER if spec.luks else 0)
     return spec.capacity if spec.full or not _thin(choice) else size
 
 

@@ -13,7 +13,7 @@ from svmove.volumes import VolumeSpec
 def copy_destination(spec: VolumeSpec, *, sliced: bool = False) -> str:
     """The <disk> that virDomainBlockCopy wants; type='volume' is not translated there, so it names the image."""
     # QEMU mirrors only between equal sizes; the guest keeps its own. It stays in the domain's XML.
-    kind, source = write(spec.path, spec.luks, spec.capacity if sliced else None)
+    kind, source = write(spec.path, spec.luks, spec.length if sliced else None)
     return serialized(E.disk(source, E.driver(name="qemu", type=spec.format), type=kind, device="disk"))
 
 
@@ -32,10 +32,12 @@ def overlays(domain: etree._Element, wanted: Mapping[str, VolumeSpec]) -> str:
 
 
 def volume(spec: VolumeSpec, *, dense: bool = False) -> str:
-    """`dense`: with all of its room. Of less libvirt makes, in a volume group, a snapshot of the old kind, with a table
+    """What is no file gets room for its LUKS header, and is plain for libvirt: of RBD it makes no encrypted volumes.
+
+    `dense`: with all of its room. Of less libvirt makes, in a volume group, a snapshot of the old kind, with a table
     of exceptions that runs full and then fails."""
     target = E.target(E.format(type=spec.format))
-    if spec.luks is not None:
+    if spec.luks is not None and not spec.header:
         target.append(encryption(spec.luks))
     if spec.format == "qcow2":
         if spec.compat is not None:
@@ -51,8 +53,8 @@ def volume(spec: VolumeSpec, *, dense: bool = False) -> str:
     return serialized(
         E.volume(
             E.name(xmlable(spec.name)),
-            E.capacity(str(spec.capacity), unit="B"),
-            E.allocation(str(spec.capacity if dense else 0), unit="B"),
+            E.capacity(str(spec.length), unit="B"),
+            E.allocation(str(spec.length if dense else 0), unit="B"),
             target,
             *_backing(spec),
         )

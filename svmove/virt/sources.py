@@ -40,14 +40,16 @@ def read(element: etree._Element, volume_path: VolumePath) -> tuple[SourceKind, 
 
 
 def write(path: str, luks: Secret | None = None, size: int | None = None) -> tuple[str, etree._Element]:
-    """The type and the <source> for a location; `luks` opens a file that is encrypted. `size`: bytes from its start,
-    which alone the guest sees."""
+    """The type and the <source> for a location; `luks` opens an image that is encrypted. `size`: bytes from its start,
+    which alone count: what the guest sees, and before it the LUKS header."""
     if location.is_network(path):
         kind, source = "network", _element(location.parse(path))
     elif location.is_device(path):
         kind, source = "block", E.source(dev=xmlable(path))
     else:
-        kind, source = "file", E.source(*([] if luks is None else [encryption(luks)]), file=xmlable(path))
+        kind, source = "file", E.source(file=xmlable(path))
+    if luks is not None:
+        source.append(encryption(luks))
     if size is not None:
         source.append(E.slices(E.slice(type="storage", offset="0", size=str(size))))
     return kind, source

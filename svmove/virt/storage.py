@@ -9,14 +9,13 @@ from svmove import location
 from svmove.errors import HypervisorError, NotFoundError
 from svmove.location import Network, Protocol, Server
 from svmove.model import Pool, Volume
+from svmove.retries import UNMEASURED
 from svmove.units import KiB
 from svmove.virt import documents, xml
 from svmove.virt.connection import Connection
 from svmove.virt.sources import auth, get
 from svmove.volumes import VolumeSpec
 
-# qemu-img measures how long a key takes on this CPU, and gives up when others take the time away.
-_NO_TIME = "Unable to get accurate CPU usage"
 # Of a stream's packets: libvirt's own limit is 16 MiB, virsh's choice this.
 _PIECE = 256 * KiB
 
@@ -83,7 +82,7 @@ def make(connection: Connection, spec: VolumeSpec) -> Volume:
     flags = libvirt.VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA if mapped else 0
 
     def again(error: BaseException) -> bool:
-        return spec.luks is not None and isinstance(error, HypervisorError) and _NO_TIME in error.text
+        return spec.luks is not None and isinstance(error, HypervisorError) and UNMEASURED in error.text
 
     made: Volume = connection.retries.of_call(again)(connection.once, lambda c: create(c, spec, flags))
     return made
@@ -97,8 +96,8 @@ def create(c: Any, spec: VolumeSpec, flags: int) -> Volume:
     logical = xml.parse(pool.XMLDesc(0)).get("type") == "logical"
     volume = pool.createXML(documents.volume(spec, dense=logical), flags)
     made = volume_record(pool, volume)
-    if logical and made.capacity > spec.capacity:
-        _zero(c, volume, spec.capacity, made.capacity - spec.capacity)
+    if logical and made.capacity > spec.length:
+        _zero(c, volume, spec.length, made.capacity - spec.length)
     return made
 
 

@@ -40,6 +40,13 @@ class FakeHost:
             raise HostError("Invalid password, cannot unlock any keyslot")
 
     @counted
+    def write_header(self, path: str, going_on: Callable[[], None]) -> None:
+        going_on()
+        if path not in self.world.files:
+            raise HostError(f"{path}: No such file or directory")
+        self.world.files[path].luks = self.keys[path]
+
+    @counted
     def image(self, path: str, format_: str) -> Image:
         if path not in self.world.files:
             raise HostError(f"{path}: No such file or directory")

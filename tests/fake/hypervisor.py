@@ -213,12 +213,12 @@ class FakeHypervisor:
         if spec.path in self.world.files:
             raise HypervisorError(f"storage volume name '{spec.name}' already in use.")
         made = self.world.make_file(spec.path)
-        made.format, made.luks = spec.format, spec.luks
+        made.format, made.luks = spec.format, None if spec.header else spec.luks
         if location.is_device(spec.path):  # a volume group's extents have what lay there before
             made.blocks = [99] * BLOCKS
         if spec.backing is not None:
             made.below = self.world.files[spec.backing]
-        return Volume(pool=spec.pool, name=spec.name, path=spec.path, capacity=spec.capacity, allocation=0)
+        return Volume(pool=spec.pool, name=spec.name, path=spec.path, capacity=spec.length, allocation=0)
 
     @counted
     def delete_volume(self, pool: str, name: str, path: str) -> None:
@@ -238,6 +238,8 @@ class FakeHypervisor:
         if destination.path not in self.world.files:
             raise HypervisorError(f"{destination.path}: No such file or directory")
         file = self.world.files[destination.path]
+        if file.luks != destination.luks:
+            raise HypervisorError(f"{destination.path}: Volume is not in LUKS format")
         self.world.options.append(options)
         drive.mirror = Copying(
             path=destination.path,

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from svmove.errors import HostError
+from svmove.errors import HostError, InterruptedMoveError
 from svmove.host import command, encrypted
 from svmove.host.local import LocalHost
 from svmove.host.nodes import Nodes
 from svmove.location import Secret
+from svmove.retries import UNMEASURED
 from svmove.units import MiB
+from svmove.volumes import LUKS_HEADER
 from tests.real.world import until
 
 SIZE = 4 * MiB
@@ -21,6 +23,7 @@ KEY, WRONG = Secret(usage="web"), Secret(usage="wrong")
 VALUES = {KEY: b"correct horse", WRONG: b"wrong horse"}
 # A key that takes 10 ms, where QEMU would make it take 2 s.
 QUICK = "iter-time=10"
+OLD = b"\xaa" * 16 * MiB
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +137,42 @@ def test_the_passphrase_is_in_no_argument_and_no_option(tmp_path: Path) -> None:
         (file,) = nodes.inherited
         assert Path(f"/proc/self/fd/{file}").read_bytes() == VALUES[KEY]
     assert encrypted.driver("raw", None) == "raw"
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """What is 16 MiB large, and has something old in it."""
+    path = tmp_path / "old"
+    path.write_bytes(OLD)
+    return path
+
+
+def headed(path: Path) -> bool:
+    try:
+        host(path).write_header(str(path), lambda: None)
+    except HostError as error:
+        if UNMEASURED not in error.text:
+            raise
+        return False
+    return True
+
+
+def test_a_header_is_written_and_nothing_behind_it_is_touched(old: Path) -> None:
+    until(partial(headed, old), "qemu-img has measured the CPU", 120.0)
+    one = host(old)
+    found = one.image(str(old), "raw")
+    assert (found.payload_offset, found.virtual_bytes, found.encrypted) == (LUKS_HEADER, len(OLD) - LUKS_HEADER, True)
+    one.check_key(str(old), "raw")
+    with pytest.raises(HostError, match="Invalid password"):
+        host(old, WRONG).check_key(str(old), "raw")
+    assert old.read_bytes()[LUKS_HEADER:] == OLD[LUKS_HEADER:]
+
+
+def test_a_header_that_is_given_up_or_has_no_key_leaves_all_as_it_was(old: Path) -> None:
+    def stop() -> None:
+        raise InterruptedMoveError("stopped")
+
+    for key in (KEY, None):
+        with pytest.raises((InterruptedMoveError, HostError)):  # it may not have come so far as to be stopped
+            host(old, key).write_header(str(old), stop)
+    assert old.read_bytes() == OLD

@@ -6,14 +6,20 @@ from pathlib import Path
 import pytest
 
 from svmove.errors import SvmoveError
+from svmove.journal import Kind
 from svmove.location import Secret, SecretState
+from svmove.model import Pool
 from svmove.move.phases import Phase
 from svmove.outcomes import State
-from tests.fake import CrashError, Faults
+from svmove.requests import DiskRequest, Format
+from svmove.units import GiB
+from tests.fake import CrashError, Faults, refuse
 from tests.move.stage import Stage
 
 SOURCE = "/pools/slow/web-vda.qcow2"
 MADE = "/pools/fast/web-vda.qcow2"
+CEPH = "rbd://10.0.0.1/vms"
+IMAGE = CEPH + "/web"
 ONE, TWO = Secret(usage="one"), Secret(usage="two")
 WAYS = {
     "as it is": (ONE, {}, ONE),
@@ -54,6 +60,74 @@ def test_whoever_resumes_it_knows_the_keys(tmp_path: Path, call: str) -> None:
     with suppress(SvmoveError):
         at.resume(plan.move)
     assert at.check(plan.move) is Phase.DONE
+
+
+def to_ceph(at: Stage) -> DiskRequest:
+    pool = Pool(name="ceph", type="rbd", active=True, path=None, network=CEPH, available=50 * GiB)
+    at.world.pools["ceph"] = pool
+    return DiskRequest(target="vda", pool="ceph", name="web", encrypt=TWO, format=Format.RAW)
+
+
+def ended(at: Stage, move: str) -> Phase:
+    """Where the move has ended: the guest has all that it wrote, and no marker."""
+    record = at.record(move)
+    at.world.check_copies()
+    assert at.world.marker is None
+    assert (IMAGE in at.world.files) == (record.phase == Phase.DONE or bool(record.all(Kind.FACT, "destination-kept")))
+    return Phase(record.phase)
+
+
+@pytest.mark.parametrize("key", [None, ONE, TWO])
+def test_what_is_no_file_is_encrypted_by_the_move(tmp_path: Path, key: Secret | None) -> None:
+    at = stage(tmp_path, key)
+    outcome = at.move(to=None, disks=(to_ceph(at),))
+    assert (outcome.state, outcome.disks[0].verified) == (State.DONE, True), outcome.error
+    assert at.world.files[IMAGE].luks == TWO
+    ended(at, outcome.move or "")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_header_that_may_be_half_written_is_written_anew_and_one_that_is_whole_is_not(
+    tmp_path: Path, when: str
+) -> None:
+    at = stage(tmp_path, ONE)
+    plan = at.plan(to=None, disks=(to_ceph(at),))
+    call = "write_header" if when == "before" else "start_copy"
+    at.world.before[call] = lambda: setattr(at.world.faults, "dead", True)
+    with pytest.raises(CrashError):
+        at.run(plan)
+    at.world.before, at.world.faults = {}, Faults()
+    with suppress(SvmoveError):
+        at.resume(plan.move)
+    assert ended(at, plan.move) is Phase.DONE
+    record = at.record(plan.move)
+    assert len(record.all(Kind.INTENT, "encrypt")) == (2 if when == "before" else 1)
+    assert len(record.all(Kind.FACT, "encrypted")) == 1
+
+
+def test_of_a_header_that_can_not_be_written_nothing_is_left(tmp_path: Path) -> None:
+    at = stage(tmp_path, ONE)
+    disk = to_ceph(at)
+    at.world.before["write_header"] = refuse("no space left")
+    outcome = at.move(to=None, disks=(disk,))
+    assert outcome.state is State.ROLLED_BACK
+    assert IMAGE not in at.world.files
+    ended(at, outcome.move or "")
+
+
+def test_a_volume_that_somebody_has_put_to_use_meanwhile_is_not_encrypted(tmp_path: Path) -> None:
+    at = stage(tmp_path, ONE)
+    plan = at.plan(to=None, disks=(to_ceph(at),))
+    at.world.before["write_header"] = lambda: setattr(at.world.faults, "dead", True)
+    with pytest.raises(CrashError):
+        at.run(plan)
+    at.world.before, at.world.faults = {}, Faults()
+    at.world.used_by[IMAGE] = "domain db"
+    with suppress(SvmoveError):
+        at.resume(plan.move)
+    assert ended(at, plan.move) is Phase.ROLLED_BACK
+    assert len(at.record(plan.move).all(Kind.INTENT, "encrypt")) == 1
+    assert IMAGE in at.world.files
 
 
 def test_a_key_that_was_changed_is_refused_before_anything_is_touched(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """Destinations in volume groups: made thick, or taken where one of that name is there."""
 
+from dataclasses import replace
+
 import pytest
 
+from svmove.location import Secret, SecretState
 from svmove.model import Inventory, Pool
 from svmove.moves import Plan
 from svmove.plan.planner import make_plan
@@ -9,7 +12,7 @@ from svmove.policy import Policy
 from svmove.requests import DiskRequest
 from svmove.units import GiB, MiB
 from svmove.virt import documents
-from svmove.volumes import Taken, VolumeSpec
+from svmove.volumes import LUKS_HEADER, Taken, VolumeSpec
 from tests.builders import MOVE, NOW, image, inventory, pool, request
 
 THERE = "/dev/fast/web"
@@ -52,6 +55,18 @@ def test_a_disk_of_no_whole_extents_is_told_to_get_a_slice(size: int) -> None:
     plan = planned(group(size))
     assert codes(plan) == ["slice"]
     assert f"{4 * MiB - size % (4 * MiB)} more" in plan.findings[-1].text
+
+
+def test_a_disk_in_luks_gets_room_for_its_header_and_is_plain_for_libvirt() -> None:
+    key = Secret(usage="web")
+    asked = request(disks=(DiskRequest(target="vda", pool="fast", name="web", encrypt=key),))
+    found = replace(group(), secrets={key: SecretState.READABLE})
+    plan = make_plan(asked, found, Policy(), move=MOVE, now=NOW)
+    assert codes(plan) == ["slice", "plain-traces"]
+    assert f"with its LUKS header of {LUKS_HEADER}" in next(f.text for f in plan.findings if f.code == "slice")
+    text = documents.volume(spec(plan), dense=True)
+    assert f'<allocation unit="B">{4 * GiB + LUKS_HEADER}</allocation>' in text
+    assert "encryption" not in text
 
 
 @pytest.mark.parametrize("listed", [True, False], ids=["thick", "thin"])

@@ -7,9 +7,11 @@ from svmove.errors import HypervisorError
 from svmove.location import Secret
 from svmove.model import Disk
 from svmove.retries import Retries, RetryPolicy
+from svmove.units import MiB
 from svmove.virt import documents, xml
 from svmove.virt.hypervisor import LibvirtHypervisor
 from svmove.virt.sources import write
+from svmove.volumes import LUKS_HEADER
 from tests.builders import disk_plan, spec
 
 UUID = "6f2c8d1e-0000-4000-8000-00000000000a"
@@ -93,8 +95,22 @@ def test_the_marker_knows_the_keys_of_both_sides() -> None:
     assert (marked.source_luks, marked.destination_luks) == (UUID, "web")
 
 
-def test_what_is_no_file_has_no_key() -> None:
-    assert write("/dev/sdb", KEY)[1].find("encryption") is None
+@pytest.mark.parametrize("path", ["/dev/sdb", "iscsi://10.0.0.5/iqn.2026-11.org:san/1", "/a"])
+def test_a_key_is_named_wherever_the_image_lies(path: str) -> None:
+    kind, source = write(path, KEY, 512)
+    text = f"<domain><devices><disk type='{kind}'>{xml.serialized(source)}<target dev='vda'/></disk></devices></domain>"
+    (found,) = xml.disks(xml.parse(text), lambda _pool, _volume: None)
+    assert (found.path, found.luks, found.slice_bytes) == (path, KEY, 512)
+
+
+def test_what_is_no_file_is_made_plain_and_copied_to_with_its_header() -> None:
+    made = spec(path="rbd://10.0.0.1/vms/web", format="raw", luks=KEY, capacity=MiB)
+    length = str(MiB + LUKS_HEADER)
+    volume = etree.fromstring(documents.volume(made))
+    assert (volume.findtext("capacity"), volume.find(".//encryption")) == (length, None)
+    copied = etree.fromstring(documents.copy_destination(made, sliced=True))
+    assert copied.find("source/encryption") is not None
+    assert [one.get("size") for one in copied.iterfind("source/slices/slice")] == [length]
 
 
 class Flaky:

@@ -17,7 +17,8 @@ from svmove.virt.hypervisor import LibvirtHypervisor
 
 
 def arm(call: str, number: int, when: str, words: list[str]) -> None:
-    """The NUMBER-th call of that name, counted from 1, is the last thing that this process does."""
+    """The NUMBER-th call of that name, counted from 1, is the last thing that this process does. One that failed does
+    not count: it is made again."""
     owner: Any = next(owner for owner in (Journal, LibvirtHypervisor, LocalHost) if hasattr(owner, call))
     real, process, calls = getattr(owner, call), os.getpid(), 0
     if owner is LocalHost and any(addresses.is_remote(word) for word in words):
@@ -26,13 +27,13 @@ def arm(call: str, number: int, when: str, words: list[str]) -> None:
 
     def last(*args: Any, **kwargs: Any) -> Any:
         nonlocal calls
-        calls += 1
-        ours = os.getpid() == process and calls == number  # not in the guard, which outlives us
+        ours = os.getpid() == process and calls + 1 == number  # not in the guard, which outlives us
         if ours and when == "before":
             os.kill(process, signal.SIGKILL)
         result = real(*args, **kwargs)
         if ours:
             os.kill(process, signal.SIGKILL)
+        calls += 1
         return result
 
     setattr(owner, call, last)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lxml import etree
 
 from svmove.lab.watch import Watch
 from svmove.location import Secret, SecretState
@@ -15,7 +14,6 @@ from svmove.units import MiB
 from tests.real.cli import Result, finished
 from tests.real.pools import luks
 from tests.real.pools.iscsi import iscsi, iscsi_pool
-from tests.real.pools.nbd import nbd
 from tests.real.pools.places import described, home
 from tests.real.pools.secrets import secret
 from tests.real.world import GUEST, World, disk
@@ -169,19 +167,3 @@ def test_a_lun_whose_secret_is_private_is_refused_with_the_reason(guest: World) 
 def _end(world: World, name: str) -> None:
     world.virsh("destroy", name)
     world.virsh("undefine", name, "--remove-all-storage")
-
-
-def test_what_is_no_file_takes_an_encrypted_disk_as_plain_alone_when_that_is_asked_for(world: World) -> None:
-    with luks.passphrase(world, "disk") as uuid, nbd(world.network, world.folder / "nbd", SMALL) as server:
-        locked(world, "locked", uuid)
-        there = f"vda={server.uri('disk')}"
-        assert world.cli.move("locked", "--disk", there).codes == ["encrypted"]
-        to(world, there, "--decrypt", name="locked")
-        to(world, "vda=lab-b,name=back.qcow2,format=qcow2", "--encrypt", uuid, name="locked")
-        source = etree.fromstring(world.virsh("dumpxml", "locked", "--inactive").encode()).find(".//disk/source")
-        assert source is not None
-        assert source.get("file", "").endswith("back.qcow2")
-        assert [one.get("uuid") for one in source.iterfind("encryption/secret")] == [uuid]
-        world.virsh("destroy", "locked")
-        world.virsh("start", "locked")
-        _end(world, "locked")
