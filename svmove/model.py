@@ -286,6 +286,7 @@ class Inventory:
     offloads: Mapping[str, CopyWay] = field(default_factory=dict)  # by target; TARGET:1: the file below it, and so on
     filesystems: Mapping[str, str] = field(default_factory=dict)  # by pool; several may share one
     buffered: frozenset[str] = frozenset()  # pools whose file system knows no O_DIRECT
+    full: frozenset[str] = frozenset()  # targets whose storage takes no more writes, and lets them wait
     shared: Mapping[str, int] = field(default_factory=dict)  # by target: bytes of its file that other files have too
     taken: Mapping[str, Taken] = field(default_factory=dict)  # by location, of those that are there
     troubles: Mapping[str, str] = field(default_factory=dict)  # by pool, by location: why it can't be looked into

@@ -73,6 +73,8 @@ def gather(
     meant = tuple(disk for disk in domain.disks if not asked or disk.target in asked)
     files = (*meant, *_variables(domain))
     secrets = keys.secrets(request, files, pools, hypervisor)
+    full = keys.full(meant, host, secrets)
+    opened = [disk for disk in files if disk.target not in full]  # who opens another one waits until there is room
     past_rates = journal.past_rates()
     to_take = [path for path in taken.to_take(request, meant, pools, names) if keys.opens(path, secrets)]
     process = host.process(domain.uuid)
@@ -84,10 +86,10 @@ def gather(
     return Inventory(
         domain=replace(domain, marker=marker),
         pools=pools,
-        volumes=_volumes(files, hypervisor),
-        images=_images(files, host, secrets) if can_read else {},
+        volumes=_volumes(opened, hypervisor),
+        images=_images(opened, host, secrets) if can_read else {},
         secrets=secrets,
-        locked=keys.locked(meant, host, secrets) if can_read else {},
+        locked=keys.locked(opened, host, secrets) if can_read else {},
         names=names,
         used_elsewhere=_used_elsewhere(domain.uuid, files, hypervisor, host),
         past_rates=past_rates,
@@ -102,6 +104,7 @@ def gather(
         troubles=troubles,
         filesystems=_filesystems(pools, wanted, host),
         buffered=_buffered(pools, wanted, host),
+        full=full,
         shared=_shared(meant, host) if can_read else {},
         fleet=_fleet(domain, policy, hypervisor),
         promised=_promised([name for name in wanted if name is not None], policy, hypervisor),

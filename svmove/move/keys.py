@@ -38,3 +38,14 @@ def locked(disks: Sequence[Disk], host: Host, secrets: Secrets) -> dict[str, str
             except HostError as error:
                 found[disk.path] = error.text
     return found
+
+
+def full(disks: Sequence[Disk], host: Host, secrets: Secrets) -> frozenset[str]:
+    """The targets of those whose storage lets writes wait, since its pool is full or over its quota."""
+    found = set()
+    for disk in disks:
+        if disk.path and location.is_network(disk.path) and opens(disk.path, secrets):
+            room = host.room_left(disk.path)
+            if room is not None and room <= 0:
+                found.add(disk.target)
+    return frozenset(found)

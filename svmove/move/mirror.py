@@ -39,6 +39,7 @@ def start(move: Move) -> Phase:
 def start_one(move: Move, disk: DiskPlan, seen: DiskSeen) -> None:
     if not seen.destination_is_ours:
         raise replaced(disk.destinations)
+    storage.unless_source_full(move, disk)
     bandwidth = limits.share(move, disk)
     options = CopyOptions(
         bandwidth=bandwidth,

@@ -198,6 +198,19 @@ def unless_full(move: Move) -> None:
             raise CopyError(said, reason="no-space", remedy="make room in that pool, or choose another one")
 
 
+def unless_source_full(move: Move, disk: DiskPlan) -> None:
+    """Before its copy is begun, for which QEMU drains its writes: Ceph lets those to a full pool wait, and QEMU's main
+    loop, all of the guest, would wait for them. The plan may be minutes old. Raises CopyError."""
+    room = move.world.host.room_left(disk.leaves)
+    if room is not None and room <= 0:
+        raise CopyError(
+            f"the pool of {disk.leaves} is full, or over its quota: what the guest writes there waits, and all of the "
+            "guest would if a copy was begun",
+            reason="source-full",
+            remedy="make room in that pool (of Ceph: ceph health detail), then move again",
+        )
+
+
 @dataclass(slots=True, kw_only=True)
 class _Still:
     """A copy, since it went on last."""

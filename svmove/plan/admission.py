@@ -34,6 +34,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     luks_checks.secrets,
     chain_checks.layers,
     disk_checks.iothreads,
+    disk_checks.full,
     disk_checks.held,
     disk_checks.jobs,
     disk_checks.configuration,

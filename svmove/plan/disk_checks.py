@@ -73,8 +73,8 @@ def shapes(case: Case) -> Iterator[Finding]:
             yield refuse("encrypted", text, "leave it out", target)
         elif choice.image is not None and choice.image.data_file is not None:
             yield refuse("data-file", f"{target} keeps its data in {choice.image.data_file!r}", "leave it out", target)
-        elif luks.unreadable(case, disk.path):
-            continue  # said with its secret
+        elif luks.unreadable(case, disk.path) or target in case.inventory.full:
+            continue  # said with its secret, and its pool
         elif choice.image is None and (case.inventory.can_read_host or not case.inventory.domain.live):
             yield refuse(
                 "unreadable",
@@ -98,6 +98,20 @@ def iothreads(case: Case) -> Iterator[Finding]:
                 "guest: QEMU before 9.0 can't export such a disk to a reader",
                 "shut it down, and move it while it is off; or --verify none --keep-source, and compare then; or "
                 "update QEMU to 9.0, and restart the guest",
+                choice.disk.target,
+            )
+
+
+def full(case: Case) -> Iterator[Finding]:
+    """QEMU drains a disk's writes when a copy of it begins, and they don't end: its main loop, all of the guest, would
+    stand until there is room. Whether there are any nobody can tell; and nobody else can open the image."""
+    for choice in case.choices:
+        if choice.disk.target in case.inventory.full:
+            yield refuse(
+                "source-full",
+                f"{choice.disk.target}: the pool of {choice.disk.path} is full, or over its quota: what the guest "
+                "writes there waits, all of the guest would if a copy began, and so does who opens it anew",
+                "make some room there (of Ceph: ceph health detail; a higher quota, or full ratio, will do)",
                 choice.disk.target,
             )
 

@@ -200,7 +200,7 @@ class FakeHost:
         return None if self.answers(path, seconds) else f"no answer in {seconds:g} s"
 
     def room_left(self, path: str) -> int | None:
-        return None  # there is no Ceph here
+        return self.world.rooms.get(path)
 
     @counted
     def free(self, path: str) -> int:

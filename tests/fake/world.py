@@ -202,6 +202,7 @@ class World:
         self.held_by: dict[str, int] = {}  # identity → pid of another process
         self.locked: set[str] = set()  # identities
         self.sliced: dict[str, int] = {}  # path → the bytes that the XML of the next start shows of it
+        self.rooms: dict[str, int] = {}  # path of an image on the network → what its pool still takes
         self.larger: dict[str, int] = {}  # path → bytes of a volume that has more than a disk
         self.pools: dict[str, Pool] = {
             name: Pool(name=name, type="dir", active=True, path=f"/pools/{name}", available=50 * GiB)

@@ -9,17 +9,21 @@ import pytest
 from svmove import location
 from svmove.errors import HostError, SilentStorageError
 from svmove.location import Protocol
+from svmove.model import Pool
 from svmove.move import context
 from svmove.move.observe import Seen, observe
 from svmove.move.phases import Phase
-from svmove.outcomes import State
+from svmove.moves import Level
+from svmove.outcomes import Outcome, State
 from svmove.policy import ConvergePolicy, Policy
-from svmove.requests import Method
-from svmove.units import MiB
+from svmove.requests import DiskRequest, Method
+from svmove.units import GiB, MiB
 from tests.move.harm import assert_rolled_back
 from tests.move.stage import Stage
 
 SLOW = 1.5  # seconds a write
+CEPH = "rbd://10.0.0.1/vms"
+IMAGE = CEPH + "/web"
 
 
 @pytest.mark.parametrize("method", [Method.MIRROR, Method.SYNCHRONOUS, Method.SNAPSHOT])
@@ -221,3 +225,36 @@ def test_while_a_ceph_hangs_qemu_is_not_asked_which_images_it_has_open(
         assert stage.mover().rollback(outcome.move or "").state is State.ROLLED_BACK
     assert looked > 2
     assert not any(stage.destinations().values())
+
+
+def on_ceph(folder: Path) -> Stage:
+    """The guest runs from an image in Ceph."""
+    at = Stage(folder)
+    at.world.pools["ceph"] = Pool(name="ceph", type="rbd", active=True, path=None, network=CEPH, available=GiB)
+    drive = at.world.drives["vda"]
+    at.world.files[IMAGE] = at.world.files.pop(drive.path)
+    at.world.files[IMAGE].format = "raw"
+    drive.path = drive.inactive = IMAGE
+    return at
+
+
+def leaves(at: Stage) -> Outcome:
+    return at.move(to=None, disks=(DiskRequest(target="vda", pool="fast", name="web.img"),))
+
+
+def test_a_source_whose_pool_is_full_is_left_as_it_is_before_the_start(tmp_path: Path) -> None:
+    at = on_ceph(tmp_path)
+    at.world.rooms[IMAGE] = 0
+    assert [finding.code for finding in leaves(at).findings if finding.level is Level.REFUSE] == ["source-full"]
+    assert at.world.options == [], "no copy was begun"
+    at.world.rooms[IMAGE] = 1
+    assert leaves(at).state is State.DONE
+
+
+def test_one_that_gets_full_before_the_copy_has_none_begun(tmp_path: Path) -> None:
+    at = on_ceph(tmp_path)
+    at.world.before["create_volume"] = lambda: at.world.rooms.update({IMAGE: -1})
+    outcome = leaves(at)
+    assert (outcome.state, outcome.error and outcome.error.code) == (State.ROLLED_BACK, "source-full")
+    assert at.world.options == []
+    at.world.check_copies()

@@ -20,6 +20,7 @@ FIRES = [
         target="vda",
         says="discard='unmap'",
     ),
+    Fires(code="source-full", found=inventory(full=frozenset({"vda"})), target="vda", says="writes there waits"),
     Fires(code="block-job", found=inventory(jobs={"vda": "pull"}), target="vda", says="pull"),
     Fires(
         code="block-job",
