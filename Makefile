@@ -46,7 +46,7 @@ faults: setup-tests ## the whole fault matrix on the lab, which writes docs/faul
 	$(ROOT) env SVMOVE_FAULTS=$(CURDIR)/.faults.jsonl $(PYTEST) -n 2 --dist loadfile tests/real -m "(fault or chosen) and not kernel"
 	.venv/bin/python -m tests.real.faults.record .faults.jsonl docs/faults$(OVER).md
 
-pools: setup-tests ## between any two kinds of pool, which writes docs/pools.md (about an hour)
+pools: setup-tests ## between any two kinds of pool, which writes docs/pools.md (about two hours)
 	rm -f .pools.jsonl
 	$(ROOT) env SVMOVE_POOLS=$(CURDIR)/.pools.jsonl $(PYTEST) -n 2 --dist loadgroup tests/real/pools -m "(pool or chosen) and not kernel"
 	.venv/bin/python -m tests.real.pools.record .pools.jsonl docs/pools$(OVER).md

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from svmove.lab.command import run
 from svmove.lab.watch import Watch
-from svmove.units import GiB
+from svmove.units import GiB, MiB
+from svmove.volumes import LUKS_HEADER
 from tests.real.filesystems import small
 from tests.real.pools import luks, record
 from tests.real.pools.blocks import partitions
@@ -118,6 +119,44 @@ def _luks_qcow2(world: World) -> Iterator[Place]:
         yield Place(kind="dir, qcow2 with LUKS", disk=disk, words=("--encrypt", secret), locked=True)
 
 
+@contextmanager
+def _luks_partition(world: World) -> Iterator[Place]:
+    """Larger, by some MiB."""
+    length = SIZE + 4 * MiB
+    with luks.passphrase(world, "partition") as secret, partitions(world, length, [length], "locked-parts") as device:
+        disk = f"vdb=locked-parts,name={Path(device).name}p1"
+        words = ("--overwrite", "--encrypt", secret)
+        yield Place(kind="disk, a block device in LUKS", disk=disk, words=words, locked=True, thin=False)
+
+
+@contextmanager
+def _luks_lun(world: World) -> Iterator[Place]:
+    with (
+        luks.passphrase(world, "lun") as secret,
+        iscsi(world.folder / "locked-iscsi", [SIZE + LUKS_HEADER]) as target,
+        iscsi_pool(world, target, "locked-luns"),
+    ):
+        yield Place(
+            kind="iscsi-direct in LUKS",
+            disk="vdb=locked-luns,name=unit:0:0:1",
+            words=("--overwrite", "--encrypt", secret),
+            locked=True,
+            thin=False,
+            backing=target.luns[0],
+        )
+
+
+@contextmanager
+def _luks_image(world: World) -> Iterator[Place]:
+    with (
+        luks.passphrase(world, "image") as secret,
+        ceph(world.folder / "locked-ceph") as cluster,
+        rbd_pool(world, cluster, "locked-ceph"),
+    ):
+        disk = "vdb=locked-ceph,name=locked"
+        yield Place(kind="rbd in LUKS", disk=disk, words=("--encrypt", secret), locked=True, thin=False)
+
+
 HOME = "raw"
 KINDS: Mapping[str, Callable[[World], AbstractContextManager[Place]]] = {
     HOME: _raw,
@@ -131,6 +170,9 @@ KINDS: Mapping[str, Callable[[World], AbstractContextManager[Place]]] = {
     "partition": _partition,
     "luks-raw": _luks_raw,
     "luks-qcow2": _luks_qcow2,
+    "luks-partition": _luks_partition,
+    "luks-iscsi": _luks_lun,
+    "luks-rbd": _luks_image,
 }
 
 
