@@ -133,7 +133,7 @@ def _luks_partition(world: World) -> Iterator[Place]:
 def _luks_lun(world: World) -> Iterator[Place]:
     with (
         luks.passphrase(world, "lun") as secret,
-        iscsi(world.folder / "locked-iscsi", [SIZE + LUKS_HEADER]) as target,
+        iscsi(world.network, world.folder / "locked-iscsi", [SIZE + LUKS_HEADER]) as target,
         iscsi_pool(world, target, "locked-luns"),
     ):
         yield Place(
@@ -150,7 +150,7 @@ def _luks_lun(world: World) -> Iterator[Place]:
 def _luks_image(world: World) -> Iterator[Place]:
     with (
         luks.passphrase(world, "image") as secret,
-        ceph(world.folder / "locked-ceph") as cluster,
+        ceph(world.network, world.folder / "locked-ceph") as cluster,
         rbd_pool(world, cluster, "locked-ceph"),
     ):
         disk = "vdb=locked-ceph,name=locked"

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 import pytest
 
 from svmove.units import GiB, MiB
+from tests.real.cli import finished
 from tests.real.pools import places
 from tests.real.pools.ceph import POOL, Ceph, ceph, rbd_pool
 from tests.real.pools.test_failures import SLOW
-from tests.real.world import GUEST, World, copying, finished, until
+from tests.real.world import GUEST, World, copying, until
 
 OUT = f"vdb=lab-a,name={GUEST}-vdb.img"
 _RATIOS = ("nearfull", "backfillfull", "full")
@@ -19,7 +20,7 @@ _RATIOS = ("nearfull", "backfillfull", "full")
 @contextmanager
 def on_ceph(world: World) -> Iterator[Ceph]:
     """The guest's vdb is there, and comes home however the test ends, since its pool has room again by then."""
-    with ceph(world.folder / "ceph", 3 * GiB) as cluster, rbd_pool(world, cluster):
+    with ceph(world.network, world.folder / "ceph", 3 * GiB) as cluster, rbd_pool(world, cluster):
         result = world.cli.move(GUEST, "--disk", "vdb=ceph,name=vdb")
         assert result.code == 0, result.stdout + result.stderr
         try:
