@@ -18,6 +18,7 @@ from svmove.host.command import run
 from svmove.journal import Journal, Kind, Record
 from svmove.model import DomainState
 from svmove.units import GiB, MiB
+from svmove.volumes import LUKS_HEADER
 from tests.real.cli import Result, finished
 from tests.real.pools import luks
 from tests.real.pools.blocks import partitions
@@ -282,6 +283,35 @@ def test_a_disk_goes_into_luks_to_other_keys_and_out_while_its_guest_is_off(cold
         back = Path(cold.goes("vda=lab-b,name=back.img", "--decrypt", finds=["decrypted"]))
         assert back.read_bytes() == cold.bytes
         assert world.files() >= {back}
+        cold.starts()
+
+
+def test_a_disk_goes_into_luks_on_a_lun_and_in_ceph_and_out_while_its_guest_is_off(cold: Cold) -> None:
+    world = cold.world
+    with (
+        luks.passphrase(world, "one", PASSPHRASE) as one,
+        luks.passphrase(world, "two", b"another"),
+        ceph(world.network, world.folder / "ceph", 3 * GiB) as cluster,
+        rbd_pool(world, cluster),
+        luns(world, SIZE + LUKS_HEADER + MiB) as target,
+    ):
+        assert world.cli.move(NAME, "--disk", LUN, "--encrypt", one).codes == ["not-blank"]
+        cold.goes(LUN, "--encrypt", one, "--overwrite", finds=["slice", "plain-traces"])
+        lun = target.luns[0].read_bytes()
+        assert lun[:6] == b"LUKS\xba\xbe"
+        assert cold.bytes[: 64 * 1024] not in lun
+        assert lun[SIZE + LUKS_HEADER :] == OLD * MiB, "it wrote beyond the disk"
+        started = cold.starts()
+        assert [key.get("uuid") for key in started.iterfind("encryption/secret")] == [one]
+        assert [cut.get("size") for cut in started.iterfind("slices/slice")] == [str(SIZE + LUKS_HEADER)]
+
+        cold.goes("vda=ceph,name=locked", "--encrypt", "two")
+        assert [key.get("usage") for key in cold.starts().iterfind("encryption/secret")] == ["two"]
+        assert target.luns[0].read_bytes() == lun, "a LUN that was left was touched"
+
+        back = Path(cold.goes("vda=lab-b,name=back.img", "--decrypt", finds=["decrypted"]))
+        assert back.read_bytes() == cold.bytes
+        assert cluster("rbd", "ls", "vms") == ""
         cold.starts()
 
 
