@@ -73,8 +73,10 @@ def copy_view(
     """What a guest sees of an image, into another one. `blank`: which has nothing but zeros from `begin` on; else zeros
     are written as well. `flatten`: with what lies below the source."""
     whole = source.node(nodes)
-    # Another format's metadata are small and written often: past the cache each would wait for the disk.
-    right = destination.node(nodes, cached=destination.format != "raw")
+    # Another format's metadata are small and written often: past the cache each would wait for the disk. And a file
+    # that ends within a block can't be written past it: "Image size is not a multiple of request alignment".
+    torn = location.is_file(destination.path) and progress.end % _BLOCK != 0
+    right = destination.node(nodes, cached=destination.format != "raw" or torn)
     keys = [node for side, node in ((source, whole), (destination, right)) if side.luks is not None]
     opening = sum(opens_in(nodes, node, progress.heed) for node in keys)
     left = seen_whole(whole) if flatten else whole

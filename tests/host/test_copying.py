@@ -36,6 +36,17 @@ def test_a_copy_that_goes_on_has_what_was_saved_and_nothing_stale_behind_it(tmp_
     assert destination.read_bytes() == source.read_bytes()
 
 
+def test_a_conversion_into_a_file_that_ends_within_a_block_of_its_disk_is_equal(tmp_path: Path) -> None:
+    size = 4 * MiB + 512
+    with mounted("ext4", tmp_path, sector=4096) as folder:
+        source = blank(folder / "source", "qcow2", size)
+        command.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 0 64k", "-c", "write -P 8 4M 512", str(source)])
+        destination = blank(folder / "destination", size=size)
+        assert copied(source, destination, ("qcow2", "raw")) is CopyWay.CONVERT
+        assert destination.stat().st_size == size
+        assert equal(source, destination, ("qcow2", "raw"))
+
+
 @pytest.mark.parametrize("format_", ["raw", "qcow2"])
 def test_a_conversion_that_goes_on_has_nothing_stale_behind_it(tmp_path: Path, format_: str) -> None:
     formats = ("qcow2", "raw") if format_ == "raw" else ("raw", "qcow2")
