@@ -71,11 +71,13 @@ def group(world: World, size: int, thin: int = 0, old: bytes = b"", name: str = 
                 type="logical",
             )
             with defined(world, element):
-                yield Group(world=world, name=name)
+                try:
+                    yield Group(world=world, name=name)
+                finally:
+                    for guest in world.virsh.names("list"):  # what it has open ends neither a pool nor a group
+                        if guest != GUEST:
+                            world.virsh("destroy", guest)
         finally:
-            for guest in world.virsh.names("list"):  # of a test that failed: what it has open can't be removed
-                if guest != GUEST:
-                    world.virsh("destroy", guest)
             run(["vgremove", "--yes", "--force", "--force", "--quiet", name])
     image.unlink()
 
