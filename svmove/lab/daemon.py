@@ -167,10 +167,9 @@ class Daemon:
         return [*made, "svmove-lab", str(self.paths.root), kvm.value, *daemon]
 
     def _inside(self, pid: int) -> bool:
-        """Raises FileNotFoundError when that process is gone."""
-        with suppress(FileNotFoundError):
-            ours = self.paths.run.stat()
-            return os.path.samestat(Path(f"/proc/{pid}/root/run").stat(), ours)
+        """Whether its /run is the lab's; not of one that is gone."""
+        with suppress(OSError):
+            return os.path.samestat(Path(f"/proc/{pid}/root/run").stat(), self.paths.run.stat())
         return False
 
     def _names_us(self, pid: int) -> bool:

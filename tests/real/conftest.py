@@ -45,7 +45,7 @@ def another_host() -> Iterator[Place]:
 
 
 @pytest.fixture(scope="session")
-def place() -> Iterator[Place]:
+def lab_place() -> Iterator[Place]:
     if SSH:
         with another_host() as there:
             yield there
@@ -90,8 +90,8 @@ def clean(place: Place) -> Iterator[World]:
 
 
 @pytest.fixture
-def world(place: Place) -> Iterator[World]:
-    with clean(place) as made:
+def world(lab_place: Place) -> Iterator[World]:
+    with clean(lab_place) as made:
         yield made
 
 

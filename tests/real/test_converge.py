@@ -70,10 +70,10 @@ class Writer:
 
 
 @pytest.fixture(scope="module")
-def guest_that_writes(place: Place) -> Iterator[World]:
+def guest_that_writes(lab_place: Place) -> Iterator[World]:
     """The lab's own guest stands meanwhile: both would be too much for two cores."""
     with tempfile.TemporaryDirectory(prefix="svmove-test-", dir="/var/tmp") as folder:
-        world, lab = World(place, passable(Path(folder))), place.lab
+        world, lab = World(lab_place, passable(Path(folder))), lab_place.lab
         world.virsh("suspend", GUEST)
         try:
             lab.add_guest(_SPEC)

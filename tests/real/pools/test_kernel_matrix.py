@@ -23,8 +23,8 @@ def test_a_disk_goes_there_and_comes_back(guest: World, kind: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def places(place: worlds.Place) -> Iterator[Places]:
-    with all_of(KERNEL_KINDS, place) as found:
+def places(lab_place: worlds.Place) -> Iterator[Places]:
+    with all_of(KERNEL_KINDS, lab_place) as found:
         yield found
 
 

@@ -3,10 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from svmove.lab.watch import Watch
 from svmove.location import Secret, SecretState
@@ -52,15 +49,6 @@ def keys(world: World, target: str = "vdb") -> list[tuple[str | None, list[str |
         assert len(element.findall(".//encryption")) == len(secrets)
         found.append((driver.get("type"), secrets))
     return found
-
-
-@pytest.fixture
-def away(guest: World) -> Iterator[World]:
-    """The guest's vdb comes home plain, however the test ends."""
-    try:
-        yield guest
-    finally:
-        home(guest, "vdb")
 
 
 def test_a_disk_goes_into_luks_and_to_another_format_and_key_and_out_again(away: World) -> None:

@@ -62,15 +62,6 @@ def head(path: Path) -> bytes:
         return file.read(4096)
 
 
-@pytest.fixture
-def away(guest: World) -> Iterator[World]:
-    """The guest's vdb comes home plain, however the test ends."""
-    try:
-        yield guest
-    finally:
-        home(guest, "vdb")
-
-
 @pytest.mark.parametrize(("place", "more"), [(partition, 3 * MiB), (lun, 3 * MiB), (image, 0), (export, 0)])
 def test_a_disk_goes_into_luks_where_no_file_is_and_out_with_another_key(
     away: World, place: Callable[..., AbstractContextManager[tuple[str, Read]]], more: int

@@ -87,8 +87,8 @@ def all_of(kinds: Kinds, place: worlds.Place) -> Iterator[Places]:
 
 
 @pytest.fixture(scope="module")
-def places(place: worlds.Place) -> Iterator[Places]:
-    with all_of(KINDS, place) as found:
+def places(lab_place: worlds.Place) -> Iterator[Places]:
+    with all_of(KINDS, lab_place) as found:
         yield found
 
 

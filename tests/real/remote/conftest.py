@@ -12,7 +12,7 @@ from tests.real.world import Place, World
 @pytest.fixture(scope="package")
 def there(request: pytest.FixtureRequest) -> Iterator[Place]:
     if SSH:
-        yield request.getfixturevalue("place")
+        yield request.getfixturevalue("lab_place")
         return
     with another_host() as made:
         yield made
