@@ -73,9 +73,12 @@ class Hypervisor(Protocol):
         itself: /proc tells of files alone. Raises HypervisorError."""
         ...
 
-    def paths_in_use(self, *, besides: str, ours: Collection[str] = ()) -> Mapping[str, str]:
+    def paths_in_use(self, *, besides: str, ours: Collection[str] = (), certain: bool = True) -> Mapping[str, str]:
         """Every path that a domain other than `besides` (a UUID) names, live or inactive, or that lies below
-        another volume (but those at the paths `ours`) → who that is, in words."""
+        another volume (but those at the paths `ours`) → who that is, in words.
+
+        Raises HypervisorError; where nothing is to be deleted or overwritten, `certain=False` passes over volumes
+        that can't be read: a failing array may have some."""
         ...
 
     def secret_state(self, secret: Secret) -> SecretState: ...

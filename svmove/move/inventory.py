@@ -286,7 +286,7 @@ def _offloads(disks: Sequence[Disk], request: Request, pools: Sequence[Pool], ho
 def _used_elsewhere(uuid: str, disks: Sequence[Disk], hypervisor: Hypervisor, host: Host) -> dict[str, str]:
     """Path of each file of our disks that somebody else names too, by whatever path → who."""
     ours = {path for disk in disks for path in (disk.path, *disk.chain) if path}
-    used = hypervisor.paths_in_use(besides=uuid, ours=ours)
+    used = hypervisor.paths_in_use(besides=uuid, ours=ours, certain=False)
     others = {same(path, host): who for path, who in used.items()}
     others.pop(None, None)
     identities = {path: same(path, host) for path in ours}

@@ -125,8 +125,8 @@ class LibvirtHypervisor:
     def opened(self, uuid: str) -> frozenset[str]:
         return opened.images(self._connection, uuid)
 
-    def paths_in_use(self, *, besides: str, ours: Collection[str] = ()) -> Mapping[str, str]:
-        return self._connection.ask(lambda c: usage.by_domains(c, besides) | usage.by_volumes(c, ours))
+    def paths_in_use(self, *, besides: str, ours: Collection[str] = (), certain: bool = True) -> Mapping[str, str]:
+        return self._connection.ask(lambda c: usage.by_domains(c, besides) | usage.by_volumes(c, ours, certain=certain))
 
     def set_marker(self, uuid: str, move: str | None, disks: Sequence[DiskPlan] = ()) -> None:
         try:

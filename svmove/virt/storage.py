@@ -31,12 +31,12 @@ def pool_record(pool: Any) -> Pool:
         capacity=capacity,
         allocation=allocation,
         available=available,
-        network=_pool_network(described),
+        network=pool_network(described),
         autostart=bool(pool.autostart()),
     )
 
 
-def _pool_network(pool: etree._Element) -> str | None:
+def pool_network(pool: etree._Element) -> str | None:
     """Where the volumes of a pool on the network lie."""
     source = pool.find("source")
     match pool.get("type"):
@@ -124,7 +124,7 @@ def volume_names(c: Any, pool: str) -> frozenset[str]:
 def _volume_location(pool: Any, volume: Any) -> str:
     if volume.info()[0] != libvirt.VIR_STORAGE_VOL_NETWORK:
         return str(volume.path())
-    where = _pool_network(xml.parse(pool.XMLDesc(0)))
+    where = pool_network(xml.parse(pool.XMLDesc(0)))
     return str(volume.path()) if where is None else location.child(where, volume.name())
 
 
@@ -144,7 +144,7 @@ def find(c: Any, path: str) -> tuple[Any, Any]:
         return volume.storagePoolLookupByVolume(), volume
     # libvirt's own path of such a volume does not tell whose it is: vms/web, of whatever cluster.
     for pool in c.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
-        where = _pool_network(xml.parse(pool.XMLDesc(0)))
+        where = pool_network(xml.parse(pool.XMLDesc(0)))
         name = None if where is None else location.volume(where, path)
         if name is not None:
             return pool, pool.storageVolLookupByName(name)

@@ -1,13 +1,14 @@
 """Who uses which file, as libvirt knows it. Raises libvirtError: for use inside `Connection.ask`."""
 
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import libvirt
 
+from svmove.errors import HypervisorError
 from svmove.virt import xml
-from svmove.virt.storage import volume_path
+from svmove.virt.storage import pool_network, volume_path
 
 
 def by_domains(c: Any, besides: str) -> dict[str, str]:
@@ -17,20 +18,47 @@ def by_domains(c: Any, besides: str) -> dict[str, str]:
         if domain.UUIDString() == besides:
             continue
         for flags in (0, libvirt.VIR_DOMAIN_XML_INACTIVE):
-            with suppress(libvirt.libvirtError):  # gone since it was listed, or transient
+            with _unless(libvirt.VIR_ERR_NO_DOMAIN):  # gone since it was listed
                 described = xml.parse(domain.XMLDesc(flags))
                 for path in xml.paths(described, lambda p, v: volume_path(c, p, v)):
                     used[path] = f"domain {domain.name()}"
     return used
 
 
-def by_volumes(c: Any, ours: Collection[str]) -> dict[str, str]:
-    """Every path that lies below a volume, but those at the paths `ours` → which volume that is."""
+def by_volumes(c: Any, ours: Collection[str], *, certain: bool) -> dict[str, str]:
+    """Every path that lies below a volume, but those at the paths `ours` → which volume that is. `certain`: raises
+    HypervisorError when a volume can't be read; else nothing is known to lie below it."""
     used: dict[str, str] = {}
     for pool in c.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
+        if pool_network(xml.parse(pool.XMLDesc(0))) is not None:
+            continue  # of images there libvirt knows no backing file, and would open each
         for volume in pool.listAllVolumes():
-            with suppress(libvirt.libvirtError):  # deleted since it was listed
-                below = xml.parse(volume.XMLDesc()).findtext("backingStore/path")
-                if below and volume.path() not in ours:
-                    used[below] = f"volume {volume.name()} of pool {pool.name()}, which is based on it,"
+            below = _below(volume, pool, certain=certain)
+            if below and volume.path() not in ours:
+                used[below] = f"volume {volume.name()} of pool {pool.name()}, which is based on it,"
     return used
+
+
+def _below(volume: Any, pool: Any, *, certain: bool) -> str | None:
+    try:
+        with _unless(libvirt.VIR_ERR_NO_STORAGE_VOL):  # deleted since it was listed
+            return xml.parse(volume.XMLDesc()).findtext("backingStore/path")
+    except libvirt.libvirtError as error:
+        if error.get_error_domain() != libvirt.VIR_FROM_STORAGE:  # the connection is gone
+            raise
+        if certain:
+            raise HypervisorError(
+                f"volume {volume.name()} of pool {pool.name()} can't be read, so it is not known what it is based on: "
+                f"{error.get_error_message()}",
+                remedy="mend that volume, or remove it, then try again (of a move: svmove resume)",
+            ) from error
+    return None
+
+
+@contextmanager
+def _unless(code: int) -> Iterator[None]:
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != code:
+            raise

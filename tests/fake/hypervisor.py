@@ -177,7 +177,7 @@ class FakeHypervisor:
         return frozenset(location.identity(path) for path in paths if location.is_network(path))
 
     @counted
-    def paths_in_use(self, *, besides: str, ours: Collection[str] = ()) -> Mapping[str, str]:
+    def paths_in_use(self, *, besides: str, ours: Collection[str] = (), certain: bool = True) -> Mapping[str, str]:
         return dict(self.world.used_by)
 
     @counted
