@@ -197,6 +197,10 @@ class Image:
     internal_snapshots: tuple[str, ...] = ()
     bitmaps: tuple[str, ...] = ()  # that lie in it; those of a running guest are written when it ends
 
+    def seen_bytes(self, disk: Disk) -> int:
+        """What the guest sees of it; a LUKS header is in the disk's slice, too."""
+        return disk.slice_bytes - self.payload_offset if disk.slice_bytes else self.virtual_bytes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:

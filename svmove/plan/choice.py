@@ -127,8 +127,6 @@ def _destination(
     format_ = (disk.format if kind.files else "raw") if wanted is Format.KEEP else wanted.value
     name = asked.name or _name(location.name(disk.path or disk.target), format_)
     key = _key(asked, request, disk)
-    # A LUKS header is in the slice, too.
-    virtual_bytes = disk.slice_bytes - image.payload_offset if disk.slice_bytes else image.virtual_bytes
     taken = not kind.makes or (kind.takes and _location(pool, name) in there)
     # The source's options are kept; a raw source has none, and QEMU's defaults are right for it.
     keeps = format_ == "qcow2" and image.format == "qcow2"
@@ -137,7 +135,7 @@ def _destination(
         name=name,
         path=_location(pool, name),
         format=format_,
-        capacity=-(-virtual_bytes // _SECTOR) * _SECTOR,
+        capacity=-(-image.seen_bytes(disk) // _SECTOR) * _SECTOR,
         taken=taken,
         overwrite=taken and request.overwrite,
         cluster_bytes=image.cluster_bytes if keeps else None,

@@ -188,7 +188,7 @@ def disks(domain: Domain, volumes: dict[str, Volume], images: dict[str, Image]) 
 
 def _disk(disk: Disk, volumes: dict[str, Volume], images: dict[str, Image]) -> dict[str, Any]:
     volume, image = volumes.get(disk.path or ""), images.get(disk.path or "")
-    virtual = image.virtual_bytes if image else volume.capacity if volume else None
+    virtual = image.seen_bytes(disk) if image else volume.capacity if volume else None
     allocated = image.allocated_bytes if image else volume.allocation if volume else None
     return {
         "target": disk.target,

@@ -7,7 +7,9 @@ from svmove.model import Mirror, Volume
 from svmove.moves import Finding, Level
 from svmove.outcomes import DiskOutcome, Failure, GuestOn, Mismatch, Outcome, Seconds, State
 from svmove.requests import Verify
+from svmove.units import GiB, MiB
 from svmove.view import document
+from svmove.volumes import LUKS_HEADER
 from tests.builders import MOVE, disk, domain, image, outcome, planned, pool, request
 
 FINDING = Finding(level=Level.WARN, code="source-kept", text="kept", remedy="look", target="vda")
@@ -150,6 +152,13 @@ def test_a_disk_that_can_not_be_read_says_what_libvirt_knows() -> None:
     assert [row["virtual_bytes"] for row in with_image] == [image().virtual_bytes, None]
     assert [(row["virtual_bytes"], row["allocated_bytes"]) for row in without] == [(10, 5), (None, None)]
     assert [row["pool"] for row in without] == ["slow", None]
+
+
+def test_a_disk_that_a_slice_cuts_is_as_large_as_its_guest_sees_it() -> None:
+    cut = disk(slice_bytes=GiB + LUKS_HEADER)
+    found = image(virtual_bytes=GiB + 4 * MiB, payload_offset=LUKS_HEADER)
+    (row,) = document.disks(domain(cut), {}, {str(cut.path): found})["disks"]
+    assert row["virtual_bytes"] == GiB
 
 
 def test_the_disks_of_a_guest_that_is_off_are_those_of_its_next_start() -> None:
