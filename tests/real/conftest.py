@@ -16,11 +16,9 @@ import pytest
 
 from svmove.lab import Lab
 from svmove.lab.command import run
-from tests.real.network import network
+from tests.real.network import SSH, network
 from tests.real.sshd import sshd
 from tests.real.world import GUEST, Place, World, passable
-
-SSH = bool(os.environ.get("SVMOVE_TEST_SSH"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

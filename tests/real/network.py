@@ -1,5 +1,6 @@
 """A network of the lab's own, by a cable to ours: what listens on loopback there is not on loopback here."""
 
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +11,9 @@ from pathlib import Path
 
 from svmove.lab.command import run
 from svmove.lab.errors import LabError
+
+# Whether the lab of this run is another host.
+SSH = bool(os.environ.get("SVMOVE_TEST_SSH"))
 
 # For benchmarks of networks (RFC 2544), so nobody's: four addresses a cable.
 _SUBNETS = 255

@@ -4,6 +4,7 @@ them (docs/vagrant.md)."""
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
+from tests.real.pools import luks
 from tests.real.pools.groups import group, nfs
 from tests.real.pools.kinds import HOME, KINDS, SIZE, Place
 from tests.real.world import World
@@ -28,6 +29,14 @@ def _logical_thin(world: World) -> Iterator[Place]:
 
 
 @contextmanager
+def _luks_logical(world: World) -> Iterator[Place]:
+    """A header is of no whole extents."""
+    with luks.passphrase(world, "logical") as secret, group(world, SIZE + SIZE // 4, name="svmove-locked") as made:
+        disk = f"vdb={made.name},name=vdb"
+        yield Place(kind="logical in LUKS", disk=disk, words=("--encrypt", secret), locked=True, thin=False)
+
+
+@contextmanager
 def _nfs(world: World) -> Iterator[Place]:
     with nfs(world):
         yield Place(kind="netfs, raw on NFS", disk="vdb=exported,format=raw,name=vdb.img")
@@ -45,6 +54,7 @@ KERNEL_KINDS: Mapping[str, Callable[[World], AbstractContextManager[Place]]] = {
     "iscsi": KINDS["iscsi"],
     "logical": _logical,
     "logical-thin": _logical_thin,
+    "luks-logical": _luks_logical,
     "nfs": _nfs,
     "nfs-qcow2": _nfs_qcow2,
 }

@@ -1,4 +1,5 @@
-"""Volume groups: sizes that are not theirs, what lay on their disk before, thin volumes, and moves that don't end."""
+"""Volume groups: sizes that are not theirs, what lay on their disk before, LUKS, thin volumes, and moves that don't
+end."""
 
 import os
 import re
@@ -10,7 +11,9 @@ from lxml import etree
 
 from svmove.lab.command import run
 from svmove.units import MiB
+from svmove.volumes import LUKS_HEADER
 from tests.real.cli import finished
+from tests.real.pools import luks
 from tests.real.pools.groups import Group, group
 from tests.real.world import World, disk, until
 
@@ -66,6 +69,30 @@ def test_a_disk_of_no_whole_extents_has_its_size_by_a_slice_and_nothing_old_is_l
     assert (world.lab.paths.pool("lab-b") / f"{NAME}.img").read_bytes() == before
     assert slices(world, "--inactive") == []
     assert made.volumes == {}
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["running", "off"])
+def test_a_disk_goes_into_luks_in_a_group_and_out_again(world: World, made: Group, running: bool) -> None:
+    with luks.passphrase(world, "group") as uuid:
+        before = guest(world, running=running)
+        result = world.cli.move(NAME, "--disk", f"vda={made.name},name={NAME}", "--encrypt", uuid)
+        assert result.code == 0, result.stdout + result.stderr
+        assert result.document["disks"][0]["verified"] is True
+        assert slices(world, "--inactive") == [str(SIZE + LUKS_HEADER)]
+        there = made.path(NAME).read_bytes()
+        assert there[:6] == b"LUKS\xba\xbe"
+        assert before[: 64 * 1024] not in there
+        assert OLD not in there
+        assert there[SIZE + LUKS_HEADER :] == bytes(len(there) - SIZE - LUKS_HEADER), "behind it are zeroes"
+        if running:
+            world.virsh("destroy", NAME)
+        world.virsh("start", NAME)  # QEMU opens it anew, by its header
+        if not running:
+            world.virsh("destroy", NAME)
+        result = world.cli.move(NAME, "--disk", f"vda=lab-b,name={NAME}.img", "--decrypt")
+        assert result.code == 0, result.stdout + result.stderr
+        assert (world.lab.paths.pool("lab-b") / f"{NAME}.img").read_bytes() == before
+        assert made.volumes == {}
 
 
 def test_extents_that_had_a_file_system_become_a_volume_all_the_same(world: World, made: Group) -> None:

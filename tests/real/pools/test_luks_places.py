@@ -18,7 +18,7 @@ from tests.real.pools.iscsi import iscsi, iscsi_pool
 from tests.real.pools.nbd import nbd
 from tests.real.pools.places import capacity, described, home
 from tests.real.pools.secrets import secret, set_value
-from tests.real.pools.test_luks import PASSPHRASE, SMALL, keys, locked, to
+from tests.real.pools.test_luks import PASSPHRASE, SMALL, keys, locked, silently, to
 from tests.real.world import GUEST, World
 
 SIZE = GiB  # of the guest's vdb
@@ -72,7 +72,7 @@ def test_a_disk_goes_into_luks_where_no_file_is_and_out_with_another_key(
         place(away, SIZE + LUKS_HEADER + more) as (where, read),
     ):
         try:
-            result = to(away, where, "--encrypt", one)
+            result = silently(away, where, "--encrypt", one)
             codes = {finding["code"] for finding in result.document["findings"]}
             assert ("slice" in codes) == bool(more)
             assert keys(away) == [("raw", [one])] * 2

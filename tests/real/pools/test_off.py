@@ -286,7 +286,7 @@ def test_a_disk_goes_into_luks_to_other_keys_and_out_while_its_guest_is_off(cold
         cold.starts()
 
 
-def test_a_disk_goes_into_luks_on_a_lun_and_in_ceph_and_out_while_its_guest_is_off(cold: Cold) -> None:
+def test_a_disk_goes_into_luks_on_a_lun_in_ceph_and_on_an_export_and_out_while_its_guest_is_off(cold: Cold) -> None:
     world = cold.world
     with (
         luks.passphrase(world, "one", PASSPHRASE) as one,
@@ -294,6 +294,7 @@ def test_a_disk_goes_into_luks_on_a_lun_and_in_ceph_and_out_while_its_guest_is_o
         ceph(world.network, world.folder / "ceph", 3 * GiB) as cluster,
         rbd_pool(world, cluster),
         luns(world, SIZE + LUKS_HEADER + MiB) as target,
+        nbd(world.network, world.folder / "nbd", SIZE + LUKS_HEADER) as server,
     ):
         assert world.cli.move(NAME, "--disk", LUN, "--encrypt", one).codes == ["not-blank"]
         cold.goes(LUN, "--encrypt", one, "--overwrite", finds=["slice", "plain-traces"])
@@ -309,9 +310,15 @@ def test_a_disk_goes_into_luks_on_a_lun_and_in_ceph_and_out_while_its_guest_is_o
         assert [key.get("usage") for key in cold.starts().iterfind("encryption/secret")] == ["two"]
         assert target.luns[0].read_bytes() == lun, "a LUN that was left was touched"
 
+        cold.goes(f"vda={server.uri('disk')}", "--encrypt", one)
+        assert cluster("rbd", "ls", "vms") == ""
+        there = (server.folder / "disk").read_bytes()
+        assert there[:6] == b"LUKS\xba\xbe"
+        assert cold.bytes[: 64 * 1024] not in there
+        assert [key.get("uuid") for key in cold.starts().iterfind("encryption/secret")] == [one]
+
         back = Path(cold.goes("vda=lab-b,name=back.img", "--decrypt", finds=["decrypted"]))
         assert back.read_bytes() == cold.bytes
-        assert cluster("rbd", "ls", "vms") == ""
         cold.starts()
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.real.conftest import SSH, another_host, clean
+from tests.real.conftest import another_host, clean
+from tests.real.network import SSH
 from tests.real.sshd import Server
 from tests.real.world import Place, World
 
