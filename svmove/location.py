@@ -174,8 +174,12 @@ def identity(location: str) -> str:
 
 
 def name(location: str) -> str:
-    """The last part: what a volume of the same kind would be called elsewhere."""
-    return PurePosixPath(parse(location).name if is_network(location) else location).name
+    """The last part: what a volume of the same kind would be called elsewhere. Empty where there is none: of a LUN,
+    which has a number, and of an export without a name."""
+    if not is_network(location):
+        return PurePosixPath(location).name
+    where = parse(location)
+    return "" if where.protocol is Protocol.ISCSI else PurePosixPath(where.name).name
 
 
 def child(pool: str, volume: str) -> str:

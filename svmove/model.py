@@ -232,26 +232,6 @@ class Versions:
     qemu: int
 
 
-class EventKind(StrEnum):
-    READY = "ready"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELED = "canceled"
-    REASON = "reason"  # QEMU's own words on why a job failed; libvirt's event has none
-    STARTED = "started"
-    STOPPED = "stopped"  # the domain is off
-    PAUSED = "paused"
-    IO_ERROR = "io-error"  # QEMU paused the guest because a write failed
-    DISCONNECTED = "disconnected"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    kind: EventKind
-    target: str | None = None
-    text: str | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRate:
     """What a guest writes to a disk, per second."""

@@ -9,10 +9,11 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
+from svmove.events import Event
 from svmove.fleet import Counters, DiskKey
 from svmove.health import Setup
 from svmove.location import Secret, SecretState
-from svmove.model import Agent, Domain, Event, Job, Pool, Tuning, Versions, Volume
+from svmove.model import Agent, Domain, Job, Pool, Tuning, Versions, Volume
 from svmove.outcomes import Progress
 from svmove.retries import Retry
 from svmove.survey import Survey

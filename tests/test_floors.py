@@ -12,7 +12,7 @@ FLOORS = {
     **dict.fromkeys(("errors", "units", "model", "ports", "ports_host", "clock", "policy", "policy_file", "redact"), 0),
     **dict.fromkeys(("requests", "volumes", "moves", "outcomes", "decisions", "location", "blockdev", "budgets"), 0),
     **dict.fromkeys(("objections", "layers", "windows", "addresses", "retries"), 0),
-    **dict.fromkeys(("affinity", "fleet", "health", "latency", "proposals", "survey"), 0),
+    **dict.fromkeys(("affinity", "events", "fleet", "health", "latency", "proposals", "survey"), 0),
     **dict.fromkeys(("virt", "host"), 1),
     **dict.fromkeys(("plan", "journal", "reach"), 2),
     "move": 3,

@@ -10,9 +10,9 @@ from typing import Any
 from svmove import location
 from svmove.budgets import Place, read
 from svmove.errors import CopyError, InterruptedMoveError, NotFoundError, SilentStorageError
+from svmove.events import Event
 from svmove.journal import Ask, Entry, Journal, Kind, Record
 from svmove.location import Protocol
-from svmove.model import Event
 from svmove.move.observe import Seen, observe
 from svmove.move.phases import ENDED, NEXT, Phase
 from svmove.move.share import Share

@@ -29,7 +29,8 @@ from dataclasses import dataclass
 
 from svmove import location
 from svmove.errors import CopyError, HostError, HypervisorError, SilentStorageError, SvmoveError, UnreachableError
-from svmove.model import DomainState, Event, EventKind
+from svmove.events import Event, EventKind
+from svmove.model import DomainState
 from svmove.move.context import Move
 from svmove.move.mirror import lost, unless_cut, unless_replaced
 from svmove.move.observe import Where

@@ -8,7 +8,7 @@ once. A window that closes between here and the guest's suspend leads back to he
 from collections.abc import Callable
 
 from svmove.errors import SilentStorageError
-from svmove.model import Event
+from svmove.events import Event
 from svmove.move import limits, mirror, room
 from svmove.move.context import Move
 from svmove.move.phases import Phase

@@ -12,7 +12,8 @@ nothing is merged any more: which file is the newer one can't be told, and the m
 from collections.abc import Mapping
 
 from svmove.errors import CopyError, HostError, HypervisorError
-from svmove.model import Domain, DomainState, Event
+from svmove.events import Event
+from svmove.model import Domain, DomainState
 from svmove.move.context import Move
 from svmove.move.observe import DiskSeen
 from svmove.volumes import DiskPlan, VolumeSpec

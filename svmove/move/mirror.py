@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from svmove import location
 from svmove.errors import CopyError, HostError, HypervisorError, SilentStorageError
-from svmove.model import Event, EventKind, Job
+from svmove.events import Event, EventKind
+from svmove.model import Job
 from svmove.move import converge, limits, room, storage, throttle
 from svmove.move.allocation import allocate
 from svmove.move.context import Move

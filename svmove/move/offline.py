@@ -18,7 +18,8 @@ from collections.abc import Iterator
 
 from svmove import location
 from svmove.errors import CopyError, HostError, HypervisorError
-from svmove.model import DomainState, Event
+from svmove.events import Event
+from svmove.model import DomainState
 from svmove.move import allocation, gate, media, mirror, prepare, watch
 from svmove.move.bring import bring, prove
 from svmove.move.context import Move

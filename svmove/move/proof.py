@@ -5,8 +5,8 @@ The three witnesses are asked until they agree: live XML, inactive XML and QEMU'
 """
 
 from svmove.errors import CopyError, HostError, HypervisorError
+from svmove.events import Event
 from svmove.journal import Kind
-from svmove.model import Event
 from svmove.move import throttle
 from svmove.move.context import Move
 from svmove.move.definition import define

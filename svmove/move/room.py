@@ -5,7 +5,7 @@ with as much left as the way back takes, since what is in the overlays is writte
 """
 
 from svmove.errors import CopyError
-from svmove.model import Event, EventKind
+from svmove.events import Event, EventKind
 from svmove.move.context import Move
 from svmove.units import show_size
 

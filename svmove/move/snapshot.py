@@ -6,7 +6,7 @@ copy of the data.
 """
 
 from svmove.errors import CopyError
-from svmove.model import EventKind
+from svmove.events import EventKind
 from svmove.move import mirror, room, storage
 from svmove.move.bring import bring
 from svmove.move.context import Move

@@ -3,8 +3,9 @@
 from collections.abc import Collection
 
 from svmove.errors import HostError, SvmoveError
+from svmove.events import Event
 from svmove.journal import Record
-from svmove.model import Domain, DomainState, Event
+from svmove.model import Domain, DomainState
 from svmove.move.context import Move
 from svmove.move.observe import Where
 from svmove.move.quiet import thaw

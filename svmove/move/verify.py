@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
 from svmove.errors import HostError, InterruptedMoveError, UnverifiedError
-from svmove.model import EventKind
+from svmove.events import EventKind
 from svmove.move import storage
 from svmove.move.compare import Comparison, Piece, Read, covering, slices
 from svmove.move.context import Move

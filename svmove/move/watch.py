@@ -9,8 +9,9 @@ It is compared again, and what differs then is rolled back.
 
 from svmove import location
 from svmove.errors import CopyError
+from svmove.events import Event, EventKind
 from svmove.journal import Entry, Kind
-from svmove.model import DomainState, Event, EventKind
+from svmove.model import DomainState
 from svmove.move.context import Move
 from svmove.requests import Method
 

@@ -1,6 +1,5 @@
 """Which disks a request means, where each goes and as what: before anything is judged."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -17,6 +16,7 @@ from svmove.volumes import Layer, VolumeSpec
 _SECTOR = 512
 # Drives whose medium can be changed; plan/media.py has what becomes of it.
 REMOVABLE = ("cdrom", "floppy")
+_SUFFIX = {"raw": ".img", "qcow2": ".qcow2"}
 _SUFFIXES = {".raw": "raw", ".img": "raw", ".qcow2": "qcow2", ".qcow": "qcow2"}
 
 
@@ -102,8 +102,7 @@ def _choice(asked: DiskRequest, request: Request, inventory: Inventory, *, named
     destination = None
     below = layers(disk, request, inventory, pool)
     if pool is not None and pool.location is not None and image is not None:
-        there = {*inventory.taken, *inventory.troubles}
-        destination = on(_destination(asked, request, disk, image, pool, there), below, flatten=request.flatten)
+        destination = on(_destination(asked, request, disk, image, pool, inventory), below, flatten=request.flatten)
     return Choice(
         disk=disk,
         asked=asked,
@@ -118,16 +117,15 @@ def _choice(asked: DiskRequest, request: Request, inventory: Inventory, *, named
 
 
 def _destination(
-    asked: DiskRequest, request: Request, disk: Disk, image: Image, pool: Pool, there: Collection[str]
+    asked: DiskRequest, request: Request, disk: Disk, image: Image, pool: Pool, inventory: Inventory
 ) -> VolumeSpec:
-    """`there`: the locations of volumes that could be taken."""
     wanted = asked.format or request.format
     kind = places.kind(pool) or places.KINDS["dir"]  # of an unknown one the checks of pools tell
     # What is no file can carry a qcow2, and has no use for one.
     format_ = (disk.format if kind.files else "raw") if wanted is Format.KEEP else wanted.value
-    name = asked.name or _name(location.name(disk.path or disk.target), format_)
+    name = asked.name or _name(disk, inventory.domain.name, format_, file=kind.files)
     key = _key(asked, request, disk)
-    taken = not kind.makes or (kind.takes and _location(pool, name) in there)
+    taken = not kind.makes or (kind.takes and _location(pool, name) in {*inventory.taken, *inventory.troubles})
     # The source's options are kept; a raw source has none, and QEMU's defaults are right for it.
     keeps = format_ == "qcow2" and image.format == "qcow2"
     return VolumeSpec(
@@ -169,8 +167,11 @@ def fully_allocated(image: Image) -> bool:
     return 0 < image.virtual_bytes <= image.allocated_bytes
 
 
-def _name(name: str, format_: str) -> str:
-    """The source's file name; a suffix that names the other format is changed to what it becomes."""
+def _name(disk: Disk, domain: str, format_: str, *, file: bool) -> str:
+    """The source's, where it has one; a suffix that names the other format is changed to what it becomes."""
+    name = location.name(disk.path or "")
+    if not name:
+        return f"{domain}-{disk.target}" + (_SUFFIX.get(format_, "") if file else "")
     path = PurePosixPath(name)
     if _SUFFIXES.get(path.suffix, format_) == format_:
         return name

@@ -12,7 +12,7 @@ from typing import Any
 import libvirt
 import libvirt_qemu
 
-from svmove.model import Event, EventKind
+from svmove.events import Event, EventKind
 from svmove.redact import without_keys
 from svmove.virt.connection import Connection
 

@@ -3,7 +3,8 @@
 import pytest
 
 from svmove.errors import HostError, HypervisorError
-from svmove.model import CopyWay, EventKind
+from svmove.events import EventKind
+from svmove.model import CopyWay
 from svmove.volumes import VolumeSpec
 from tests.contract.side import Side, awaited
 

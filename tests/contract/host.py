@@ -3,7 +3,8 @@
 import pytest
 
 from svmove.errors import HostError, SvmoveError
-from svmove.model import DomainState, EventKind
+from svmove.events import EventKind
+from svmove.model import DomainState
 from svmove.volumes import CopyOptions
 from tests.contract.side import Side, awaited
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from svmove.errors import HostError, HypervisorError, NotFoundError, NotReadyError, UnverifiedError
-from svmove.model import Agent, DomainState, EventKind, Tuning
+from svmove.events import EventKind
+from svmove.model import Agent, DomainState, Tuning
 from svmove.volumes import NVRAM, CopyOptions, VolumeSpec
 from tests.builders import disk_plan
 from tests.contract.side import SLOW, Side, awaited

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from lxml.builder import E
 
+from svmove.events import Event, EventKind
 from svmove.host.command import run
-from svmove.model import Agent, Disk, DomainState, Event, EventKind, Process
+from svmove.model import Agent, Disk, DomainState, Process
 from svmove.ports import Events, Hypervisor
 from svmove.ports_host import Host
 from svmove.units import KiB, MiB

@@ -1,8 +1,6 @@
 """The time of the world, and the events that come with it."""
 
-from svmove.model import (
-    Event,
-)
+from svmove.events import Event
 from tests.builders import NOW
 from tests.fake.world import World, counted
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from svmove import location
 from svmove.errors import HypervisorError, NotFoundError, NotReadyError
+from svmove.events import Event, EventKind
 from svmove.fleet import Counters, DiskKey
 from svmove.health import Setup
 from svmove.location import Secret, SecretState
@@ -17,8 +18,6 @@ from svmove.model import (
     Disk,
     Domain,
     DomainState,
-    Event,
-    EventKind,
     Job,
     MarkedDisk,
     Mirror,

@@ -9,16 +9,9 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from svmove.errors import HypervisorError
+from svmove.events import Event, EventKind
 from svmove.location import Secret, SecretState
-from svmove.model import (
-    Agent,
-    DomainState,
-    Event,
-    EventKind,
-    MarkedDisk,
-    Pool,
-    Process,
-)
+from svmove.model import Agent, DomainState, MarkedDisk, Pool, Process
 from svmove.retries import Retry
 from svmove.units import GiB, KiB
 from svmove.volumes import CopyOptions

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from svmove.errors import InterruptedMoveError
-from svmove.model import DomainState, Event, EventKind
+from svmove.events import Event, EventKind
+from svmove.model import DomainState
 from svmove.outcomes import State
 from svmove.units import MiB
 from tests.fake import Copying, World, refuse

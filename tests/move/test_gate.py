@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from svmove.events import Event, EventKind
 from svmove.journal import Ask
-from svmove.model import Event, EventKind
 from svmove.move.phases import Phase
 from svmove.outcomes import State
 from svmove.policy import Policy

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from svmove.decisions import Way
 from svmove.errors import RefusedError, SvmoveError
-from svmove.model import DomainState, Event, EventKind
+from svmove.events import Event, EventKind
+from svmove.model import DomainState
 from svmove.move.phases import RESTING, Phase
 from svmove.moves import Plan
 from svmove.requests import Verify

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from svmove.errors import HypervisorError, RefusedError
+from svmove.events import Event, EventKind
 from svmove.journal import Kind
-from svmove.model import DomainState, Event, EventKind
+from svmove.model import DomainState
 from svmove.outcomes import GuestOn, Outcome, State
 from svmove.requests import Method, Verify
 from svmove.units import MiB

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from svmove.errors import HostError, InterruptedMoveError, RefusedError
-from svmove.model import DomainState, Event, EventKind
+from svmove.events import Event, EventKind
+from svmove.model import DomainState
 from svmove.outcomes import GuestOn, State
 from svmove.policy import SpacePolicy
 from tests.fake import BLOCK, World, refuse

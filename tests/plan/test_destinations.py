@@ -117,3 +117,12 @@ def test_two_disks_of_one_name_in_two_pools_are_none_the_worse() -> None:
     third = replace(twins, names={}, pools=(pool(), pool("slow"), pool("third")))
     asked = named(DiskRequest(target="vda"), DiskRequest(target="vdb", pool="third"))
     assert planned(asked, third).findings == ()
+
+
+@pytest.mark.parametrize("source", ["nbd://10.0.0.7/", "iscsi://10.0.0.5/iqn.2026-11.org:san/3"])
+def test_a_disk_that_comes_from_where_nothing_has_a_name_is_called_by_its_guest(source: str) -> None:
+    from_there = inventory(disk(path=source, format="raw"))
+    assert planned(request(), from_there).disks[0].destination.name == "web-vda.img"
+    assert planned(request(format=Format.QCOW2), from_there).disks[0].destination.name == "web-vda.qcow2"
+    to_ceph = replace(from_there, pools=(pool(type="rbd", path=None, network="rbd://10.0.0.1/vms"), pool("slow")))
+    assert planned(request(), to_ceph).disks[0].destination.name == "web-vda"

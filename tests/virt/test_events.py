@@ -5,7 +5,7 @@ import json
 import libvirt
 import pytest
 
-from svmove.model import Event, EventKind
+from svmove.events import Event, EventKind
 from svmove.virt.events import EventQueue
 
 
