@@ -10,9 +10,11 @@ strikes at the N-th call of all.
 """
 
 from tests.fake.events import FakeClock, FakeEvents
+from tests.fake.faults import CrashError, Faults, ViolationError
 from tests.fake.host import FakeHost, FaultyJournal
 from tests.fake.hypervisor import FakeHypervisor
-from tests.fake.world import BLOCK, BLOCKS, Copying, CrashError, Faults, ViolationError, World, refuse
+from tests.fake.things import BLOCK, BLOCKS, Copying
+from tests.fake.world import World, refuse
 
 __all__ = [
     "BLOCK",

@@ -2,7 +2,8 @@
 
 from svmove.events import Event
 from tests.builders import NOW
-from tests.fake.world import World, counted
+from tests.fake.faults import counted
+from tests.fake.world import World
 
 
 class FakeClock:

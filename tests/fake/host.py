@@ -17,7 +17,9 @@ from svmove.model import (
 )
 from svmove.moves import Plan
 from svmove.volumes import Taken
-from tests.fake.world import BLOCK, BLOCKS, QEMU, ViolationError, World, counted
+from tests.fake.faults import ViolationError, counted
+from tests.fake.things import BLOCK, BLOCKS
+from tests.fake.world import QEMU, World
 
 
 class FakeHost:

@@ -1,27 +1,22 @@
 """`Hypervisor` on the fake world."""
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from types import MappingProxyType
 
 from svmove import location
 from svmove.errors import HypervisorError, NotFoundError, NotReadyError
 from svmove.events import Event, EventKind
 from svmove.fleet import Counters, DiskKey
 from svmove.health import Setup
-from svmove.location import Secret, SecretState
 from svmove.model import (
-    Agent,
     Checkpoint,
     Disk,
     Domain,
     DomainState,
     Job,
-    MarkedDisk,
     Mirror,
-    Pool,
     SourceKind,
     Tuning,
     Versions,
@@ -30,32 +25,24 @@ from svmove.model import (
 from svmove.retries import Retry
 from svmove.survey import Survey
 from svmove.units import KiB
-from svmove.volumes import NVRAM, CopyOptions, DiskPlan, VolumeSpec
+from svmove.volumes import NVRAM, CopyOptions, VolumeSpec
+from tests.fake.agent import FakeAgent
+from tests.fake.definition import FakeDefinition
 from tests.fake.events import FakeEvents
-from tests.fake.world import BLOCK, BLOCKS, QEMU, Copying, Drive, ViolationError, World, counted
+from tests.fake.faults import counted
+from tests.fake.storage import FakeStorage
+from tests.fake.things import BLOCK, BLOCKS, Copying, Drive
+from tests.fake.world import QEMU
 
 WRITE_SECONDS = 0.002  # that each write of the guest takes
 
 
-class FakeHypervisor:
-    room = "virt"
+class FakeHypervisor(FakeStorage, FakeDefinition, FakeAgent):
     uri = "fake:///"
 
     def retried(self) -> tuple[Retry, ...]:
         found, self.world.retries = tuple(self.world.retries), []
         return found
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def _known(self, uuid: str) -> None:
-        if uuid != self.world.uuid:
-            raise NotFoundError("domain", uuid)
-
-    def _drive(self, target: str) -> Drive:
-        if self.world.state is DomainState.OFF:
-            raise HypervisorError("domain is not running")
-        return self.world.drives[target]
 
     @counted
     def versions(self) -> Versions:
@@ -180,55 +167,6 @@ class FakeHypervisor:
         return dict(self.world.used_by)
 
     @counted
-    def secret_state(self, secret: Secret) -> SecretState:
-        return self.world.secrets.get(secret, SecretState.MISSING)
-
-    @counted
-    def pools(self) -> tuple[Pool, ...]:
-        return tuple(self.world.pools.values())
-
-    @counted
-    def refresh_pool(self, pool: str) -> None:
-        pass
-
-    @counted
-    def volume_names(self, pool: str) -> frozenset[str]:
-        where = self.world.pools[pool].location or ""
-        names = (location.volume(where, path) for path in self.world.files)
-        return frozenset(name for name in names if name is not None)
-
-    @counted
-    def volume_at(self, path: str) -> Volume | None:
-        if path not in self.world.files:
-            return None
-        for pool in self.world.pools.values():
-            if (name := location.volume(pool.location or "", path)) is not None:
-                size = BLOCKS * BLOCK
-                return Volume(pool=pool.name, name=name, path=path, capacity=size, allocation=size)
-        return None
-
-    @counted
-    def create_volume(self, spec: VolumeSpec) -> Volume:
-        if spec.path in self.world.files:
-            raise HypervisorError(f"storage volume name '{spec.name}' already in use.")
-        made = self.world.make_file(spec.path)
-        made.format, made.luks = spec.format, None if spec.header else spec.luks
-        if location.is_device(spec.path):  # a volume group's extents have what lay there before
-            made.blocks = [99] * BLOCKS
-        if spec.backing is not None:
-            made.below = self.world.files[spec.backing]
-        return Volume(pool=spec.pool, name=spec.name, path=spec.path, capacity=spec.length, allocation=0)
-
-    @counted
-    def delete_volume(self, pool: str, name: str, path: str) -> None:
-        if path != location.child(self.world.pools[pool].location or "", name):
-            raise HypervisorError(f"pool {pool} has {name} elsewhere")
-        if path in self.world.files:
-            self.world.check_deletion(path)
-            del self.world.files[path]
-            self.world.check_copies()
-
-    @counted
     def start_copy(self, uuid: str, target: str, destination: VolumeSpec, options: CopyOptions) -> None:
         self._known(uuid)
         drive = self._drive(target)
@@ -342,64 +280,6 @@ class FakeHypervisor:
         self.world.go_on()
 
     @counted
-    def change_medium(self, uuid: str, target: str, path: str, format_: str, *, live: bool, config: bool) -> None:
-        self._known(uuid)
-        medium = self.world.media[target]
-        if path not in self.world.files:
-            raise HypervisorError(f"{path}: No such file or directory")
-        off = self.world.state is DomainState.OFF
-        if live and off:
-            raise HypervisorError("domain is not running")
-        if live and medium.locked:
-            raise HypervisorError(f"tray of disk '{target}' is locked")
-        if config:
-            medium.inactive = path
-        if live or off:
-            medium.path, medium.file = path, self.world.files[path]
-
-    @counted
-    def agent(self, uuid: str, seconds: float) -> Agent:
-        if self.world.time < self.world.busy_until:
-            self.world.pass_time(seconds)
-            return Agent.SILENT
-        answers = self.world.state is DomainState.RUNNING and not self.world.frozen
-        return Agent.SILENT if self.world.agent is Agent.ANSWERS and not answers else self.world.agent
-
-    def _told(self, uuid: str, seconds: float) -> None:
-        self._known(uuid)
-        if self.world.state is not DomainState.RUNNING:
-            raise HypervisorError("domain is not running")
-        if self.world.agent is not Agent.ANSWERS:
-            self.world.pass_time(seconds)
-            raise HypervisorError("Guest agent is not responding")
-
-    @counted
-    def trim(self, uuid: str, seconds: float) -> None:
-        self._told(uuid, seconds)
-        for drive in self.world.drives.values():
-            for block in self.world.unused:
-                drive.file.blocks[block] = drive.truth[block] = 0
-        if self.world.trim_takes > seconds:
-            self.world.busy_until = self.world.time + self.world.trim_takes
-            self.world.pass_time(seconds)
-            raise HypervisorError("Guest agent is not responding: guest agent command timed out")
-
-    @counted
-    def freeze(self, uuid: str, seconds: float) -> int:
-        self._told(uuid, seconds)
-        if self.world.frozen:
-            raise HypervisorError("the agent is in frozen state")
-        self.world.frozen = True
-        self.world.pass_time(self.world.freeze_takes)
-        return 1
-
-    @counted
-    def thaw(self, uuid: str, seconds: float) -> int:
-        self._told(uuid, seconds)
-        was, self.world.frozen = self.world.frozen, False
-        return int(was)
-
-    @counted
     def begin_export(self, uuid: str, scratch: Mapping[str, str], socket: str) -> None:
         if self.world.export is not None:
             raise HypervisorError("backup already in progress")
@@ -419,79 +299,6 @@ class FakeHypervisor:
     @counted
     def exports(self, uuid: str, socket: str) -> bool:
         return self.world.export == socket
-
-    @counted
-    def set_marker(self, uuid: str, move: str | None, disks: Sequence[DiskPlan] = ()) -> None:
-        self._known(uuid)
-        self.world.marker = move
-        self.world.marked = tuple(
-            MarkedDisk(
-                target=disk.target,
-                source=disk.source,
-                source_format=disk.source_format,
-                destination=disk.destination.path,
-                destination_format=disk.destination.format,
-                pool=disk.destination.pool,
-                volume=disk.destination.name,
-                overlay=disk.overlay.source.path if disk.overlay else "",
-                overlay_destination=disk.overlay.destination.path if disk.overlay else "",
-                source_luks=str(disk.source_luks or ""),
-                destination_luks=str(disk.destination.luks or ""),
-            )
-            for disk in disks
-        )
-
-    @counted
-    def lost_bitmaps(self, uuid: str) -> Mapping[str, Collection[str]]:
-        self._known(uuid)
-        if self.world.state is DomainState.OFF:
-            return {}
-        pivoted = {t for t, drive in self.world.drives.items() if not drive.path.startswith("/pools/slow/")}
-        raw = {t for t, drive in self.world.drives.items() if self.world.files[drive.path].format == "raw"}
-        found = {
-            name: sorted(targets & (raw | (pivoted if name in self.world.lost else set())))
-            for name, targets in self.world.checkpoints.items()
-        }
-        return {name: targets for name, targets in found.items() if targets}
-
-    @counted
-    def forget_checkpoint(self, uuid: str, name: str, targets: Collection[str]) -> None:
-        self._known(uuid)
-        if name in self.world.checkpoints:
-            self.world.checkpoints[name] -= set(targets)
-            if not self.world.checkpoints[name]:
-                del self.world.checkpoints[name]
-
-    @counted
-    def set_sources(
-        self,
-        uuid: str,
-        sources: Mapping[str, tuple[str, str]],
-        *,
-        running: bool,
-        keys: Mapping[str, Secret | None] = MappingProxyType({}),
-        slices: Mapping[str, int] = MappingProxyType({}),
-    ) -> None:
-        self._known(uuid)
-        off = self.world.state is DomainState.OFF
-        if off is running:
-            raise HypervisorError("the domain was started or stopped meanwhile")
-        if NVRAM in sources and NVRAM not in self.world.drives:
-            raise HypervisorError("the domain has no UEFI variables")
-        for target, (path, _format) in sources.items():
-            drive = self.world.drives[target]
-            drive.inactive = path
-            if keys.get(path) != self.world.files[path].luks:
-                raise ViolationError(f"the next start would read {path} without its key")
-            if path in self.world.larger and path not in slices:
-                raise ViolationError(f"the guest would see all of {path}")
-            self.world.sliced |= {path: slices[path]} if path in slices else {}
-            if off:
-                drive.path, drive.file = path, self.world.files[path]
-
-    @counted
-    def redirect_snapshots(self, uuid: str, moved: Mapping[str, str]) -> None:
-        self._known(uuid)
 
     @contextmanager
     def events(self, uuid: str) -> Iterator[FakeEvents]:

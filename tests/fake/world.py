@@ -1,156 +1,22 @@
-"""What there is beside svmove, which is why it outlives a crash of it; and what strikes at its calls."""
+"""What there is beside svmove, which is why it outlives a crash of it."""
 
 import itertools
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from svmove.errors import HypervisorError
 from svmove.events import Event, EventKind
 from svmove.location import Secret, SecretState
 from svmove.model import Agent, DomainState, MarkedDisk, Pool, Process
 from svmove.retries import Retry
-from svmove.units import GiB, KiB
+from svmove.units import GiB
 from svmove.volumes import CopyOptions
 from tests.builders import UUID
+from tests.fake.faults import Faults, ViolationError
+from tests.fake.things import BLOCK, BLOCKS, Drive, File, Medium
 
-BLOCK = 64 * KiB
-BLOCKS = 4
 QEMU = Process(pid=4242, uid=107, gid=107)
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class CrashError(BaseException):
-    """svmove dies here, as by kill -9: nothing of it runs any more, no `finally` either."""
-
-
-class ViolationError(BaseException):
-    """What must never happen has happened."""
-
-
-@dataclass
-class Faults:
-    """Strikes at call number `at` (from 1) of all calls into the world, before its effect or after it."""
-
-    at: int | None = None
-    after_effect: bool = False
-    make: Callable[[str, str], BaseException] = lambda _room, call: CrashError(call)
-    calls: list[str] = field(default_factory=list)
-    rooms: list[str] = field(default_factory=list)  # of these calls
-    struck: str | None = None
-    dead: bool = False
-
-    def enter(self, room: str, call: str) -> bool:
-        """Whether this is the call that is to fail once it has had its effect."""
-        if self.dead:
-            raise CrashError(call)
-        self.calls.append(call)
-        self.rooms.append(room)
-        if len(self.calls) != self.at:
-            return False
-        if not self.after_effect:
-            self.strike(room, call)
-        return True
-
-    def strike(self, room: str, call: str) -> None:
-        self.struck = call
-        error = self.make(room, call)
-        self.dead = isinstance(error, CrashError)
-        raise error
-
-
-def counted(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
-    @wraps(method)
-    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        world: World = self.world
-        name = method.__name__
-        strikes = world.faults.enter(self.room, name)
-        if (harm := world.before.get(name)) is not None:
-            harm()
-        result = method(self, *args, **kwargs)
-        if strikes:
-            world.faults.strike(self.room, name)
-        return result
-
-    return call
-
-
-@dataclass(eq=False)
-class File:
-    identity: str
-    blocks: list[int] = field(default_factory=lambda: [0] * BLOCKS)
-    format: str = "qcow2"
-    below: "File | None" = None
-    version: int = 0  # differs after each write
-    luks: Secret | None = None  # what opens it
-    own: set[int] = field(default_factory=set)  # the blocks that it has itself, when there is a file below
-
-    def read(self, block: int) -> int:
-        return self.blocks[block] if self.below is None or block in self.own else self.below.read(block)
-
-    def write(self, block: int, value: int) -> None:
-        self.version += 1
-        self.blocks[block] = value
-        self.own.add(block)
-
-    def content(self) -> list[int]:
-        return [self.read(block) for block in range(BLOCKS)]
-
-    def chain(self) -> "list[File]":
-        return [self, *(self.below.chain() if self.below else ())]
-
-
-@dataclass(eq=False)
-class Copying:
-    path: str
-    file: File
-    job: str = "copy"
-    dirty: set[int] = field(default_factory=lambda: set(range(BLOCKS)))
-    end: int = BLOCKS * BLOCK
-    ready: bool = False
-    pivoting: bool = False
-    cancelled: bool = False
-    per_tick: int = 2  # blocks; 0: it hangs
-    cap: int | None = None  # one below a block per second stops it
-    synchronous: bool = False
-    pivot_error: str | None = None
-
-
-@dataclass(eq=False)
-class Drive:
-    """One disk of the guest."""
-
-    target: str
-    path: str  # what libvirt says live
-    inactive: str
-    file: File  # what QEMU writes to
-    mirror: Copying | None = None
-    # After a pivot libvirt has work to do: let go of the old file, write the inactive XML.
-    old: File | None = None
-    frozen: list[int] | None = None  # as the export shows it
-    truth: list[int] = field(default_factory=list)  # all that the guest ever wrote
-    requests: int = 0  # of these writes
-    limits: dict[str, int] = field(default_factory=dict)
-    group: str = ""
-    credit: float = 1.0  # writes that its limits allow now
-
-
-@dataclass(eq=False)
-class Medium:
-    """What a CD-ROM drive has, and how its guest takes a change of that."""
-
-    target: str
-    path: str | None
-    inactive: str | None
-    file: File | None  # that QEMU has open
-    truth: list[int]
-    locked: bool = False
-    tray_open: bool = False
 
 
 class World:
