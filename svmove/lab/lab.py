@@ -148,6 +148,11 @@ class Lab:
             virsh("destroy", name)
         virsh("undefine", name, "--managed-save", "--snapshots-metadata", "--checkpoints-metadata", "--nvram")
 
+    def fetch(self, say: Say = _silent) -> None:
+        """What `up` wants from outside, into the cache: for a lab whose network leads nowhere. Raises LabError."""
+        with lock.held(self.paths.cache_lock):
+            initramfs.provide(kernel.provide(self.paths.cache, say), self.paths.cache)
+
     def down(self, say: Say = _silent, *, keep_cache: bool = False) -> None:
         """Takes away the lab's guests, pools, daemon and files; nothing of it is left.
 

@@ -37,6 +37,7 @@ def another_host() -> Iterator[Place]:
         folder = passable(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="svmove-test-", dir="/var/tmp"))))
         cable = stack.enter_context(network())
         lab = Lab.open(folder / "lab")
+        lab.fetch()
         stack.callback(lab.down, keep_cache=True)
         run([*cable.enter, Path(sys.executable).with_name("svmove"), "lab", "up", "--dir", lab.paths.root])
         yield Place(lab=lab, server=stack.enter_context(sshd(lab, cable, folder / "sshd")))
