@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.real import world as worlds
-from tests.real.pools.kernel import KERNEL_KINDS
+from tests.real.pools.kernel import KERNEL_KINDS, LOCKED_KINDS
 from tests.real.pools.kinds import HOME, KINDS
 from tests.real.pools.test_matrix import Places, all_of, every_pair
 from tests.real.pools.test_round_trips import there_and_back
@@ -24,12 +24,13 @@ def test_a_disk_goes_there_and_comes_back(guest: World, kind: str) -> None:
 
 @pytest.fixture(scope="module")
 def places(lab_place: worlds.Place) -> Iterator[Places]:
-    with all_of(KERNEL_KINDS, lab_place) as found:
+    with all_of({**KERNEL_KINDS, **LOCKED_KINDS}, lab_place) as found:
         yield found
 
 
 # Pairs of which neither needs such a kernel are `test_matrix`'s.
 PAIRS = [pair for pair in itertools.pairwise(every_pair(list(KERNEL_KINDS))) if not KINDS.keys() >= set(pair)]
+PAIRS += [pair for kind in LOCKED_KINDS for pair in ((HOME, kind), (kind, HOME))]
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)
