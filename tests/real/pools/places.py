@@ -56,11 +56,11 @@ def home(world: World, target: str) -> None:
     source = described(world, target).find("source")
     if source is not None and Path(source.get("file", "")).name.startswith(f"{GUEST}-{target}."):
         return
-    size = capacity(world, target)
     path = world.lab.paths.pool(HOME) / f"{GUEST}-{target}.img"
-    with path.open("wb") as empty:
-        empty.truncate(size)
     try:
+        size = capacity(world, target)  # an error where QEMU waits for that storage
+        with path.open("wb") as empty:
+            empty.truncate(size)
         put(world, target, disk_xml(E.source(file=str(path))))
     except LabError:
         _start_from(world, target, path)
