@@ -22,7 +22,8 @@ SIZE = GiB  # of the guest's vdb
 # The guest writes on, and formats have metadata of their own.
 _MORE = 1.5
 # What a move can lose, by the finding that tells of it.
-_LOSSES = ("decrypted", "thinness")
+_LOSSES = ("checkpoints", "decrypted", "thinness")
+_POINT = "svmove-tests"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +189,10 @@ def _goes(world: World, before: Place, place: Place) -> record.Row:
     assert old is not None
     assert old.path is not None
     allocated = _allocated(world, old.path, old.format)
+    point = old.format == "qcow2"  # alone it has dirty bitmaps
+    if point:
+        specs = [word for spec in ("vda,checkpoint=no", "vdb,checkpoint=bitmap") for word in ("--diskspec", spec)]
+        world.virsh("checkpoint-create-as", GUEST, _POINT, *specs)
     if place.ready is not None:
         place.ready()
     words = [*place.words, *(["--decrypt"] if before.locked and not place.locked else [])]
@@ -207,13 +212,16 @@ def _goes(world: World, before: Place, place: Place) -> record.Row:
     assert watch.pause is not None
     assert watch.pause.suspended < 2.0
     after = _allocated(world, moved["destination"], moved["format"])
-    told = tuple(code for code in _LOSSES if code in {finding["code"] for finding in document["findings"]})
+    along = ("checkpoints", "note")  # these say that they are carried over
+    said = {finding["code"] for finding in document["findings"] if (finding["code"], finding["level"]) != along}
+    told = tuple(code for code in _LOSSES if code in said)
     # A volume that is taken and full tells of no holes, though it may take them.
     lost = after > allocated * _MORE or (full and allocated < SIZE * 0.9)
     assert ("thinness" in told) == lost, f"{allocated} → {after}, told: {told}"
     if place.no_cow:
         assert "C" in run(["lsattr", moved["destination"]]).split()[0]
     assert ("decrypted" in told) == (before.locked and not place.locked)
+    assert ("checkpoints" in told) == (point and not forget(world))
     seconds = document["seconds"]
     return record.Row(
         source=before.kind,
@@ -225,6 +233,14 @@ def _goes(world: World, before: Place, place: Place) -> record.Row:
         after=after,
         told=told,
     )
+
+
+def forget(world: World) -> bool:
+    """The checkpoint that a disk in qcow2 is given, and whether it was there."""
+    points = world.domain().checkpoints
+    for point in points:
+        world.virsh("checkpoint-delete", GUEST, point.name)
+    return bool(points)
 
 
 def _allocated(world: World, path: str, format_: str) -> int:

@@ -19,7 +19,8 @@ Written by the test that ran it, `make pools`: on a real libvirt with real serve
 guest that writes and checks goes from each kind of place to each other one, live, every byte compared. On two cores
 without KVM, one run each; a machine that is busy with something else takes longer. "Allocated": before and after, as
 the storage tells (of a partition: all). "Told": the findings by which the plan said before the start what the disk
-would lose, its thinness or its encryption; the test fails where that is not what came.
+would lose: its thinness, its encryption, or the checkpoint (a dirty bitmap) that each disk in qcow2 has; the test fails
+where that is not what came.
 
 LVM and NFS need what not every machine has (device-mapper, NFS in the kernel): they have a table of their own, below.
 

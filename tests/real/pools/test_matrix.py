@@ -14,7 +14,7 @@ import pytest
 from svmove.lab.errors import LabError
 from tests.real import world as worlds
 from tests.real.network import SSH
-from tests.real.pools.kinds import HOME, KINDS, SIZE, Place, goes
+from tests.real.pools.kinds import HOME, KINDS, SIZE, Place, forget, goes
 from tests.real.pools.places import home, thin
 from tests.real.world import World, passable
 
@@ -68,6 +68,8 @@ class Places:
 
     def _tidy(self, world: World) -> None:
         """What a move that failed has left, or virsh, which took the disk home."""
+        with suppress(LabError):
+            forget(world)
         for place in self.places.values():
             if place.volume is not None and world.path("vdb").name != place.volume[1]:
                 with suppress(LabError):
