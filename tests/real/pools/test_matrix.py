@@ -73,6 +73,8 @@ class Places:
         for place in self.places.values():
             if place.volume is not None and world.path("vdb").name != place.volume[1]:
                 with suppress(LabError):
+                    # On NFS libvirt deletes as the file's owner, by what it knows: QEMU's, until it looks again.
+                    world.virsh("pool-refresh", place.volume[0])
                     world.virsh("vol-delete", place.volume[1], "--pool", place.volume[0])
 
     def go(self, world: World, before: Place, kind: str) -> None:
