@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import libvirt
+from lxml import etree
 
 from svmove.errors import HypervisorError
 from svmove.virt import xml
@@ -33,16 +34,18 @@ def by_volumes(c: Any, ours: Collection[str], *, certain: bool) -> dict[str, str
         if pool_network(xml.parse(pool.XMLDesc(0))) is not None:
             continue  # of images there libvirt knows no backing file, and would open each
         for volume in pool.listAllVolumes():
-            below = _below(volume, pool, certain=certain)
-            if below and volume.path() not in ours:
+            described = _described(volume, pool, certain=certain)
+            if described is None or described.findtext("target/path") in ours:
+                continue
+            if below := described.findtext("backingStore/path"):
                 used[below] = f"volume {volume.name()} of pool {pool.name()}, which is based on it,"
     return used
 
 
-def _below(volume: Any, pool: Any, *, certain: bool) -> str | None:
+def _described(volume: Any, pool: Any, *, certain: bool) -> etree._Element | None:
     try:
         with _unless(libvirt.VIR_ERR_NO_STORAGE_VOL):  # deleted since it was listed
-            return xml.parse(volume.XMLDesc()).findtext("backingStore/path")
+            return xml.parse(volume.XMLDesc())
     except libvirt.libvirtError as error:
         if error.get_error_domain() != libvirt.VIR_FROM_STORAGE:  # the connection is gone
             raise

@@ -4,13 +4,26 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import svmove.plan
-from svmove.health import Line, Mark, Trouble
-from svmove.plan.health import CHECKS, judge, worst
-from tests.plan import test_health_host, test_health_pools, test_health_records
-from tests.plan.health import WELL, host, not_well
+import pytest
 
-TOLD = [*test_health_host.TOLD, *test_health_pools.TOLD, *test_health_records.TOLD]
+import svmove.plan
+from svmove.health import Facts, Line, Mark, Trouble
+from svmove.plan.health import CHECKS, judge, worst
+from tests.plan import health_host, health_pools, health_records
+from tests.plan.health import WELL, Told, host, is_told_once_with_its_remedy, not_well
+
+TOLD = [*health_host.TOLD, *health_pools.TOLD, *health_records.TOLD]
+QUIET = [*health_host.QUIET, *health_pools.QUIET, *health_records.QUIET]
+
+
+@pytest.mark.parametrize("case", TOLD, ids=lambda case: f"{case.code}-{case.mark}")
+def test_what_is_not_well_is_told_once_with_its_remedy_and_nothing_else_is(case: Told) -> None:
+    is_told_once_with_its_remedy(case)
+
+
+@pytest.mark.parametrize(("code", "facts"), QUIET)
+def test_nothing_is_told_without_a_cause(code: str, facts: Facts) -> None:
+    assert code not in {line.code for line in not_well(facts)}
 
 
 def test_where_all_is_well_each_subject_says_so() -> None:

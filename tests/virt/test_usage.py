@@ -9,7 +9,10 @@ from svmove.errors import HypervisorError
 from svmove.virt import usage
 
 DOMAIN = "<domain><devices><disk type='file'><source file='/pools/db.img'/></disk></devices></domain>"
-OVERLAY = "<volume><backingStore><path>/pools/base.img</path></backingStore></volume>"
+OVERLAY = (
+    "<volume><target><path>/pools/overlay</path></target>"
+    "<backingStore><path>/pools/base.img</path></backingStore></volume>"
+)
 
 
 def failing(code: int, origin: int = libvirt.VIR_FROM_STORAGE) -> libvirt.libvirtError:
@@ -27,9 +30,6 @@ class Thing:
 
     def name(self) -> str:
         return self._name
-
-    def path(self) -> str:
-        return f"/pools/{self._name}"
 
     def UUIDString(self) -> str:  # noqa: N802  (libvirt's)
         return self._name
@@ -71,6 +71,7 @@ def pool(*volumes: Thing, kind: str = "dir") -> Any:
 def test_a_volume_that_is_deleted_since_it_was_listed_is_based_on_nothing() -> None:
     listed = pool(Thing("gone", failing(libvirt.VIR_ERR_NO_STORAGE_VOL)), Thing("overlay", OVERLAY))
     assert list(usage.by_volumes(listed, (), certain=True)) == ["/pools/base.img"]
+    assert usage.by_volumes(listed, ("/pools/overlay",), certain=True) == {}
 
 
 def test_a_volume_that_can_not_be_read_is_an_error_unless_nothing_depends_on_it() -> None:

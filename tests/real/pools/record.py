@@ -22,14 +22,15 @@ the storage tells (of a partition: all). "Told": the findings by which the plan 
 would lose: its thinness, its encryption, or the checkpoint (a dirty bitmap) that each disk in qcow2 has; the test fails
 where that is not what came.
 
-LVM and NFS need what not every machine has (device-mapper, NFS in the kernel): they have a table of their own, below.
+LVM and NFS need what not every machine has (device-mapper, NFS in the kernel): `make vagrant-pools` puts a table of
+theirs below.
 
 """
 
 _KERNEL_HEAD = """
 ## Places that need a kernel of their own
 
-Likewise, written by `make vagrant-smoke` in the Vagrant lab ([vagrant.md](vagrant.md)): pools of type logical (LVM),
+Likewise, written by `make vagrant-pools` in the Vagrant lab ([vagrant.md](vagrant.md)): pools of type logical (LVM),
 thick and thin, and netfs on the kernel's NFS server. There all of it runs in a virtual machine, and the guest in one
 inside it: where the outer one has no KVM either, the seconds say little.
 

@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 
-import pytest
-
 from svmove.budgets import PoolPolicy
-from svmove.health import Facts, Mark, Trouble
+from svmove.health import Mark, Trouble
 from svmove.policy import Policy
 from svmove.units import MiB
 from tests.builders import NOW
-from tests.plan.health import GONE, WELL, Told, is_told_once_with_its_remedy, journal, moves, not_well
+from tests.plan.health import GONE, WELL, Told, journal, moves
 
 TOLD = [
     Told(
@@ -49,13 +47,3 @@ QUIET = [
     ("clock", journal(newest=NOW + 2)),
     ("journal-full", journal(free=None, on_server=True, kind=None)),
 ]
-
-
-@pytest.mark.parametrize("case", TOLD, ids=lambda case: f"{case.code}-{case.mark}")
-def test_what_is_not_well_is_told_once_with_its_remedy_and_nothing_else_is(case: Told) -> None:
-    is_told_once_with_its_remedy(case)
-
-
-@pytest.mark.parametrize(("code", "facts"), QUIET)
-def test_nothing_is_told_without_a_cause(code: str, facts: Facts) -> None:
-    assert code not in {line.code for line in not_well(facts)}

@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 
-import pytest
-
-from svmove.health import Facts, Mark
+from svmove.health import Mark
 from svmove.location import SecretState
 from svmove.plan.places import KINDS
 from svmove.units import MiB
 from tests.builders import pool
-from tests.plan.health import WELL, Told, is_told_once_with_its_remedy, not_well, one_pool, setup
+from tests.plan.health import WELL, Told, one_pool, setup
 
 TOLD = [
     Told(
@@ -114,13 +112,3 @@ QUIET = [
     ("no-direct", one_pool(direct=None)),
     ("no-such-pool", replace(WELL, asked=frozenset({"fast"}))),
 ]
-
-
-@pytest.mark.parametrize("case", TOLD, ids=lambda case: f"{case.code}-{case.mark}")
-def test_what_is_not_well_is_told_once_with_its_remedy_and_nothing_else_is(case: Told) -> None:
-    is_told_once_with_its_remedy(case)
-
-
-@pytest.mark.parametrize(("code", "facts"), QUIET)
-def test_nothing_is_told_without_a_cause(code: str, facts: Facts) -> None:
-    assert code not in {line.code for line in not_well(facts)}

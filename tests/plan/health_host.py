@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from svmove.health import Facts, LibvirtFacts, Mark, Trouble
 from svmove.model import Versions
 from tests.builders import NOW, pool
@@ -15,9 +13,7 @@ from tests.plan.health import (
     SETUP,
     Told,
     host,
-    is_told_once_with_its_remedy,
     libvirt,
-    not_well,
     setup,
 )
 
@@ -127,13 +123,3 @@ QUIET = [
     ("kvm-shut", host(kvm_open=None)),
     ("scratch-shut", host(scratch_open=None)),
 ]
-
-
-@pytest.mark.parametrize("case", TOLD, ids=lambda case: f"{case.code}-{case.mark}")
-def test_what_is_not_well_is_told_once_with_its_remedy_and_nothing_else_is(case: Told) -> None:
-    is_told_once_with_its_remedy(case)
-
-
-@pytest.mark.parametrize(("code", "facts"), QUIET)
-def test_nothing_is_told_without_a_cause(code: str, facts: Facts) -> None:
-    assert code not in {line.code for line in not_well(facts)}
