@@ -137,6 +137,19 @@ def volume_path(c: Any, pool: str, volume: str) -> str | None:
         return None
 
 
+def named_path(c: Any, pool: str, volume: str) -> str | None:
+    """Where the pool's definition puts a volume of that name, though the pool be inactive, or not list it. None when no
+    such pool is defined, or its volumes' paths are not made of their names."""
+    try:
+        described = xml.parse(c.storagePoolLookupByName(pool).XMLDesc(0))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_POOL:
+            raise
+        return None
+    where = pool_network(described) or described.findtext("target/path")
+    return None if where is None else location.child(where, volume)
+
+
 def find(c: Any, path: str) -> tuple[Any, Any]:
     """The pool and the volume at a location. Raises libvirtError, or NotFoundError when no active pool has it."""
     if not location.is_network(path):

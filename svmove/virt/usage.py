@@ -9,19 +9,24 @@ from lxml import etree
 
 from svmove.errors import HypervisorError
 from svmove.virt import xml
-from svmove.virt.storage import pool_network, volume_path
+from svmove.virt.storage import named_path, pool_network, volume_path
 
 
 def by_domains(c: Any, besides: str) -> dict[str, str]:
     """Every path that a domain other than `besides` (a UUID) names, live or inactive → who that is."""
     used: dict[str, str] = {}
+
+    def path_of(pool: str, volume: str) -> str | None:
+        # A guest that is off may be started when its pool is active again.
+        return volume_path(c, pool, volume) or named_path(c, pool, volume)
+
     for domain in c.listAllDomains():
         if domain.UUIDString() == besides:
             continue
         for flags in (0, libvirt.VIR_DOMAIN_XML_INACTIVE):
             with _unless(libvirt.VIR_ERR_NO_DOMAIN):  # gone since it was listed
                 described = xml.parse(domain.XMLDesc(flags))
-                for path in xml.paths(described, lambda p, v: volume_path(c, p, v)):
+                for path in xml.paths(described, path_of):
                     used[path] = f"domain {domain.name()}"
     return used
 

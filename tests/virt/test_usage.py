@@ -1,5 +1,6 @@
 """Who uses which file: what is gone since it was listed is passed over, what can't be read is not taken for unused."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import libvirt
@@ -39,13 +40,25 @@ class Thing:
             return self._text
         raise self._text
 
+    def storageVolLookupByName(self, name: str) -> "Thing":  # noqa: N802
+        for volume in self._volumes:
+            if volume.name() == name:
+                return volume
+        raise failing(libvirt.VIR_ERR_OPERATION_INVALID)  # as of a pool that is not active
+
     def listAllVolumes(self) -> tuple["Thing", ...]:  # noqa: N802
         return self._volumes
 
 
 class Daemon:
-    def __init__(self, *things: Thing) -> None:
+    def __init__(self, *things: Thing, pools: Mapping[str, Thing] | None = None) -> None:
         self._things = things
+        self._pools = pools or {}
+
+    def storagePoolLookupByName(self, name: str) -> Thing:  # noqa: N802
+        if name not in self._pools:
+            raise failing(libvirt.VIR_ERR_NO_STORAGE_POOL)
+        return self._pools[name]
 
     def listAllDomains(self) -> tuple[Thing, ...]:  # noqa: N802
         return self._things
@@ -62,6 +75,29 @@ def test_a_domain_that_is_gone_since_it_was_listed_uses_nothing() -> None:
 def test_a_domain_that_can_not_be_read_is_an_error() -> None:
     with pytest.raises(libvirt.libvirtError):
         usage.by_domains(Daemon(Thing("db", failing(libvirt.VIR_ERR_INTERNAL_ERROR))), "besides")
+
+
+@pytest.mark.parametrize(
+    ("defined", "path"),
+    [
+        ("<pool type='dir'><target><path>/pools/a</path></target></pool>", "/pools/a/db.img"),
+        ("<pool type='rbd'><source><name>vms</name></source></pool>", "rbd:///vms/db.img"),
+        ("<pool type='scsi'><source/></pool>", None),
+        (None, None),
+    ],
+)
+def test_a_volume_of_an_inactive_pool_is_where_the_definition_puts_it(defined: str | None, path: str | None) -> None:
+    domain = "<domain><devices><disk type='volume'><source pool='cold' volume='db.img'/></disk></devices></domain>"
+    pools = {} if defined is None else {"cold": Thing("cold", defined)}
+    used = usage.by_domains(Daemon(Thing("db", domain), pools=pools), "besides")
+    assert used == ({} if path is None else {path: "domain db"})
+
+
+def test_a_pool_that_can_not_be_read_is_an_error() -> None:
+    domain = "<domain><devices><disk type='volume'><source pool='cold' volume='db.img'/></disk></devices></domain>"
+    pools = {"cold": Thing("cold", failing(libvirt.VIR_ERR_SYSTEM_ERROR))}
+    with pytest.raises(libvirt.libvirtError):
+        usage.by_domains(Daemon(Thing("db", domain), pools=pools), "besides")
 
 
 def pool(*volumes: Thing, kind: str = "dir") -> Any:
