@@ -11,8 +11,9 @@ strikes at the N-th call of all.
 
 from tests.fake.events import FakeClock, FakeEvents
 from tests.fake.faults import CrashError, Faults, ViolationError
-from tests.fake.host import FakeHost, FaultyJournal
+from tests.fake.host import FakeHost
 from tests.fake.hypervisor import FakeHypervisor
+from tests.fake.journal import FaultyJournal
 from tests.fake.things import BLOCK, BLOCKS, Copying
 from tests.fake.world import World, refuse
 
