@@ -48,10 +48,10 @@ def _nfs_qcow2(world: World) -> Iterator[Place]:
         yield Place(kind="netfs, qcow2 on NFS", disk="vdb=exported-too,format=qcow2,name=vdb.qcow2")
 
 
+# With them one of each way in which QEMU opens a disk.
 KERNEL_KINDS: Mapping[str, Callable[[World], AbstractContextManager[Place]]] = {
     HOME: KINDS[HOME],
-    "qcow2": KINDS["qcow2"],
-    "iscsi": KINDS["iscsi"],
+    **{kind: KINDS[kind] for kind in ("qcow2", "iscsi", "nbd", "rbd", "partition")},
     "logical": _logical,
     "logical-thin": _logical_thin,
     "nfs": _nfs,

@@ -29,7 +29,7 @@ def places(lab_place: worlds.Place) -> Iterator[Places]:
 
 
 # Pairs of which neither needs such a kernel are `test_matrix`'s.
-PAIRS = [pair for pair in itertools.pairwise(every_pair(list(KERNEL_KINDS))) if not KINDS.keys() >= set(pair)]
+PAIRS = list(itertools.pairwise(every_pair(list(KERNEL_KINDS), elsewhere=KINDS)))
 PAIRS += [pair for kind in LOCKED_KINDS for pair in ((HOME, kind), (kind, HOME))]
 
 

@@ -3,7 +3,7 @@ said that it would lose is what it lost."""
 
 import itertools
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +22,10 @@ from tests.real.world import World, passable
 LABS = 2
 
 
-def every_pair(kinds: Sequence[str]) -> list[str]:
-    """A walk that begins and ends at the first of the kinds, and goes from each to each other one once."""
-    left = {kind: [other for other in kinds if other != kind] for kind in kinds}
+def every_pair(kinds: Sequence[str], elsewhere: Collection[str] = ()) -> list[str]:
+    """A walk that begins and ends at the first of the kinds, and goes from each to each other one once, but never
+    between two that are `elsewhere`."""
+    left = {kind: [other for other in kinds if other != kind and not {kind, other} <= set(elsewhere)] for kind in kinds}
     walk, path = list[str](), [kinds[0]]
     while path:  # Hierholzer
         if left[path[-1]]:
