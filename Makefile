@@ -41,7 +41,7 @@ remote: setup-tests ## the lab's tests with the lab as another host, which svmov
 # These two over SSH as well, into docs/faults-ssh.md: make faults SVMOVE_TEST_SSH=1
 OVER := $(if $(SVMOVE_TEST_SSH),-ssh)
 
-faults: setup-tests ## the whole fault matrix on the lab, which writes docs/faults.md (about an hour)
+faults: setup-tests ## the whole fault matrix on the lab, which writes docs/faults.md (about 50 minutes)
 	rm -f .faults.jsonl
 	$(ROOT) env SVMOVE_FAULTS=$(CURDIR)/.faults.jsonl $(PYTEST) -n 2 --dist loadfile tests/real -m "(fault or chosen) and not kernel"
 	.venv/bin/python -m tests.real.faults.record .faults.jsonl docs/faults$(OVER).md

@@ -7,12 +7,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.real.network import SSH
+
 # A file of JSON lines; `make faults` names one.
 VARIABLE = "SVMOVE_FAULTS"
 
-_HEAD = """\
-# The fault matrix
+_HERE = "# The fault matrix\n\n"
+_REMOTE = """\
+# The fault matrix, over SSH
 
+As [faults.md](faults.md), with the lab as another host, in a network of its own, which svmove reaches by SSH alone
+([remote.md](remote.md)): `make faults SVMOVE_TEST_SSH=1`.
+
+"""
+_HEAD = """\
 Written by the tests that ran it, on a real libvirt with a real guest that writes and checks: `make faults`. After each
 row the guest's fio had 0 verify errors (or the guest was started again and went on), no volume was without an owner, no
 file that was deleted had been in use, and no marker was left unless the move is held.
@@ -45,7 +53,7 @@ def write(row: Row) -> None:
 
 def table(rows: Sequence[Row]) -> str:
     """Markdown: a table for each group, in the order of names."""
-    parts = [_HEAD]
+    parts = [_REMOTE if SSH else _HERE, _HEAD]
     for group in sorted({row.group for row in rows}):
         parts.append(
             f"## {group}\n\n| fault | when | the move | the guest | left behind |\n| --- | --- | --- | --- | --- |\n"

@@ -1,14 +1,15 @@
 """Volumes encrypted with LUKS, made by libvirt with a secret of its store."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lxml import etree
 from lxml.builder import E
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from svmove.lab.errors import LabError
+from svmove.retries import UNMEASURED
 from tests.real.pools.secrets import secret
 from tests.real.world import World
 
@@ -33,7 +34,7 @@ def volume(world: World, name: str, size: int, uuid: str, format_: str = "raw", 
     """A volume of `size` bytes for the guest, in a directory pool. Deriving its keys takes seconds.
 
     libvirt's formatting fails now and then: "Unable to get accurate CPU usage" is qemu-img, that measures how long
-    a key takes on a CPU which is busy. So it is tried three times.
+    a key takes on a CPU which is busy: three times in a row with two other labs beside it. So it is tried ten times.
     """
     element = E.volume(
         E.name(name),
@@ -41,14 +42,7 @@ def volume(world: World, name: str, size: int, uuid: str, format_: str = "raw", 
         E.allocation("0"),
         E.target(E.format(type=format_), encryption(uuid)),
     )
-    for _ in range(2):
-        try:
-            world.virsh.define("vol-create", element, pool)
-            break
-        except LabError as error:
-            if "accurate CPU usage" not in str(error):
-                raise
-            time.sleep(1)
-    else:
-        world.virsh.define("vol-create", element, pool)
+    again = retry_if_exception(lambda error: isinstance(error, LabError) and UNMEASURED in str(error))
+    retrying = Retrying(stop=stop_after_attempt(10), wait=wait_fixed(1), retry=again, reraise=True)
+    retrying(world.virsh.define, "vol-create", element, pool)
     return Path(world.virsh("vol-path", "--pool", pool, name))

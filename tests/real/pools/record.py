@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from svmove.units import show_duration, show_size
+from tests.real.network import SSH
 
 # A file of JSON lines; `make pools` names one.
 VARIABLE = "SVMOVE_POOLS"
@@ -24,6 +25,15 @@ where that is not what came.
 
 LVM and NFS need what not every machine has (device-mapper, NFS in the kernel): `make vagrant-pools` puts a table of
 theirs below.
+
+"""
+
+_REMOTE_HEAD = """\
+# Into each kind of pool and out of it, over SSH
+
+As [pools.md](pools.md), with the lab as another host, in a network of its own, which svmove reaches by SSH alone
+([remote.md](remote.md)): `make pools SVMOVE_TEST_SSH=1`. What SSH changes is how svmove gets at a place, and not what
+the other one is: so each kind is gone into once, and left once.
 
 """
 
@@ -73,7 +83,7 @@ def document(before: str, rows: Sequence[Row], *, kernel: bool) -> str:
     first, _, second = before.partition(_KERNEL_HEAD)
     if kernel:
         return first + _KERNEL_HEAD + table(rows)
-    return _HEAD + table(rows) + (_KERNEL_HEAD + second if second else "")
+    return (_REMOTE_HEAD if SSH else _HEAD) + table(rows) + (_KERNEL_HEAD + second if second else "")
 
 
 def main(source: str, target: str, *words: str) -> None:
