@@ -30,8 +30,9 @@ def served(
     *,
     end: signal.Signals = signal.SIGTERM,
     environment: Mapping[str, str] | None = None,
+    within: float = 30.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A server in the foreground, until it is `ready`; `log` has what it says. It may be dead at the end."""
+    """A server in the foreground, `ready` `within` seconds; `log` has what it says. It may be dead at the end."""
     words = network.words(argv)
     with log.open("ab") as out:
         process = subprocess.Popen(
@@ -44,7 +45,7 @@ def served(
         return ready()
 
     try:
-        until(up, f"{argv[0]} is ready")
+        until(up, f"{argv[0]} is ready", within)
         yield process
     finally:
         ended(process, end)
