@@ -41,8 +41,9 @@ _KERNEL_HEAD = """
 ## Places that need a kernel of their own
 
 Likewise, written by `make vagrant-pools` in the Vagrant lab ([vagrant.md](vagrant.md)): pools of type logical (LVM),
-thick and thin, and netfs on the kernel's NFS server. There all of it runs in a virtual machine, and the guest in one
-inside it: where the outer one has no KVM either, the seconds say little.
+thick and thin, and netfs on the kernel's NFS server, between each other and with one of each way in which QEMU opens a
+disk: files, partitions, LUNs, NBD, Ceph. There all of it runs in a virtual machine, and the guest in one inside it: where
+the outer one has no KVM either, the seconds say little.
 
 """
 
