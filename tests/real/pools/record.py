@@ -42,8 +42,8 @@ _KERNEL_HEAD = """
 
 Likewise, written by `make vagrant-pools` in the Vagrant lab ([vagrant.md](vagrant.md)): pools of type logical (LVM),
 thick and thin, and netfs on the kernel's NFS server, between each other and with one of each way in which QEMU opens a
-disk: files, partitions, LUNs, NBD, Ceph. There all of it runs in a virtual machine, and the guest in one inside it: where
-the outer one has no KVM either, the seconds say little.
+disk: files, partitions, LUNs, NBD, Ceph. There all of it runs in a virtual machine, and the guest in one inside it:
+where the outer one has no KVM either, the seconds say little.
 
 """
 
