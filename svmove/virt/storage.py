@@ -138,14 +138,9 @@ def volume_path(c: Any, pool: str, volume: str) -> str | None:
 
 
 def named_path(c: Any, pool: str, volume: str) -> str | None:
-    """Where the pool's definition puts a volume of that name, though the pool be inactive, or not list it. None when no
-    such pool is defined, or its volumes' paths are not made of their names."""
-    try:
-        described = xml.parse(c.storagePoolLookupByName(pool).XMLDesc(0))
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_POOL:
-            raise
-        return None
+    """Where the pool's definition puts a volume of that name, though it be inactive, or not list it. None: it does
+    not say where. Raises libvirtError, also when there is no such pool."""
+    described = xml.parse(c.storagePoolLookupByName(pool).XMLDesc(0))
     where = pool_network(described) or described.findtext("target/path")
     return None if where is None else location.child(where, volume)
 

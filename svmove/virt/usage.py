@@ -17,8 +17,11 @@ def by_domains(c: Any, besides: str) -> dict[str, str]:
     used: dict[str, str] = {}
 
     def path_of(pool: str, volume: str) -> str | None:
-        # A guest that is off may be started when its pool is active again.
-        return volume_path(c, pool, volume) or named_path(c, pool, volume)
+        path = volume_path(c, pool, volume)
+        if path is None:  # a guest that is off may be started when its pool is active again
+            with _unless(libvirt.VIR_ERR_NO_STORAGE_POOL):
+                path = named_path(c, pool, volume)
+        return path
 
     for domain in c.listAllDomains():
         if domain.UUIDString() == besides:

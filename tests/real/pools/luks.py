@@ -34,7 +34,7 @@ def volume(world: World, name: str, size: int, uuid: str, format_: str = "raw", 
     """A volume of `size` bytes for the guest, in a directory pool. Deriving its keys takes seconds.
 
     libvirt's formatting fails now and then: "Unable to get accurate CPU usage" is qemu-img, that measures how long
-    a key takes on a CPU which is busy: three times in a row with two other labs beside it. So it is tried ten times.
+    a key takes on a CPU which is busy. It did so three times in a row: it is tried ten times.
     """
     element = E.volume(
         E.name(name),

@@ -32,7 +32,7 @@ def served(
     environment: Mapping[str, str] | None = None,
     within: float = 30.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A server in the foreground, `ready` `within` seconds; `log` has what it says. It may be dead at the end."""
+    """A server in the foreground, `ready` in `within` seconds at most; `log` has what it says. It may end early."""
     words = network.words(argv)
     with log.open("ab") as out:
         process = subprocess.Popen(
