@@ -1,12 +1,12 @@
 """The kinds of places that need a kernel of their own. The tests of them have the marker `kernel`: the Vagrant lab runs
 them (docs/vagrant.md)."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from tests.real.pools import luks
 from tests.real.pools.groups import group, nfs
-from tests.real.pools.kinds import HOME, KINDS, SIZE, Place
+from tests.real.pools.kinds import HOME, SIZE, Place
 from tests.real.world import World
 
 
@@ -48,14 +48,14 @@ def _nfs_qcow2(world: World) -> Iterator[Place]:
         yield Place(kind="netfs, qcow2 on NFS", disk="vdb=exported-too,format=qcow2,name=vdb.qcow2")
 
 
-# With them one of each way in which QEMU opens a disk.
-KERNEL_KINDS: Mapping[str, Callable[[World], AbstractContextManager[Place]]] = {
-    HOME: KINDS[HOME],
-    **{kind: KINDS[kind] for kind in ("qcow2", "iscsi", "nbd", "rbd", "partition")},
-    "logical": _logical,
-    "logical-thin": _logical_thin,
-    "nfs": _nfs,
-    "nfs-qcow2": _nfs_qcow2,
+Makers = Mapping[str, Callable[[World], AbstractContextManager[Place]]]
+
+KERNEL_KINDS: Makers = {"logical": _logical, "logical-thin": _logical_thin, "nfs": _nfs, "nfs-qcow2": _nfs_qcow2}
+# Of which there and back is all that is walked.
+LOCKED_KINDS: Makers = {"luks-logical": _luks_logical}
+# Between KERNEL_KINDS and each of these, a walk for each line: so many servers at once have room in the machine.
+OTHERS: Mapping[str, Sequence[str]] = {
+    "drivers": (HOME, "qcow2", "iscsi", "nbd", "rbd", "partition"),  # one of each way in which QEMU opens a disk
+    "systems": ("xfs", "btrfs", "tmpfs"),
+    "locked": ("luks-raw", "luks-qcow2", "luks-partition", "luks-iscsi", "luks-rbd"),
 }
-# Of which there and back is all that is walked: without KVM to encrypt takes minutes inside the machine.
-LOCKED_KINDS: Mapping[str, Callable[[World], AbstractContextManager[Place]]] = {"luks-logical": _luks_logical}

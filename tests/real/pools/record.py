@@ -41,9 +41,9 @@ _KERNEL_HEAD = """
 ## Places that need a kernel of their own
 
 Likewise, written by `make vagrant-pools` in the Vagrant lab ([vagrant.md](vagrant.md)): pools of type logical (LVM),
-thick and thin, and netfs on the kernel's NFS server, between each other and with one of each way in which QEMU opens a
-disk: files, partitions, LUNs, NBD, Ceph. There all of it runs in a virtual machine, and the guest in one inside it:
-where the outer one has no KVM either, the seconds say little.
+thick and thin, and netfs on the kernel's NFS server, between each other, and from and to each of the places above.
+There all of it runs in a virtual machine, and the guest in one inside it: where the outer one has no KVM either, the
+seconds say little.
 
 """
 
@@ -66,31 +66,39 @@ def write(row: Row) -> None:
             file.write(json.dumps(asdict(row)) + "\n")
 
 
-def table(rows: Sequence[Row]) -> str:
-    parts = ["| from | to | copy | verification | pause | allocated | told |\n", "| --- " * 7 + "|\n"]
-    found = {(row.source, row.destination): row for row in rows}
-    parts.extend(
-        f"| {row.source} | {row.destination} | {show_duration(row.copy)} | {show_duration(row.verify)} | "
-        f"{show_duration(row.pause)} | {show_size(row.before)} → {show_size(row.after)} | "
-        f"{', '.join(f'`{code}`' for code in row.told)} |\n"
-        for _, row in sorted(found.items())
-        if row.source != "home"
-    )
-    return "".join(parts)
+def table(rows: Sequence[Row], before: str = "") -> str:
+    """Lines that stood there before, of pairs that are not in `rows`, go on to stand there."""
+    lines = {tuple(line.split(" | ")[:2]): line for line in before.splitlines()[2:]}
+    for row in rows:
+        if row.source != "home":
+            words = (
+                f"| {row.source}",
+                row.destination,
+                show_duration(row.copy),
+                show_duration(row.verify),
+                show_duration(row.pause),
+                f"{show_size(row.before)} → {show_size(row.after)}",
+                f"{', '.join(f'`{code}`' for code in row.told)} |",
+            )
+            lines[words[:2]] = " | ".join(words)
+    head = ["| from | to | copy | verification | pause | allocated | told |", "| --- " * 7 + "|"]
+    return "\n".join([*head, *(line for _, line in sorted(lines.items())), ""])
 
 
-def document(before: str, rows: Sequence[Row], *, kernel: bool) -> str:
+def document(before: str, rows: Sequence[Row], *, kernel: bool, add: bool = False) -> str:
     """With one of its two tables anew, and the other one as it was."""
     first, _, second = before.partition(_KERNEL_HEAD)
     if kernel:
-        return first + _KERNEL_HEAD + table(rows)
+        return first + _KERNEL_HEAD + table(rows, second if add else "")
     return (_REMOTE_HEAD if SSH else _HEAD) + table(rows) + (_KERNEL_HEAD + second if second else "")
 
 
 def main(source: str, target: str, *words: str) -> None:
+    """`--kernel`: the second table. `--add`: to it, of a part of the walks."""
     rows = [Row(**json.loads(line)) for line in Path(source).read_text().splitlines()]
     file = Path(target)
-    file.write_text(document(file.read_text() if file.exists() else "", rows, kernel="--kernel" in words))
+    before = file.read_text() if file.exists() else ""
+    file.write_text(document(before, rows, kernel="--kernel" in words, add="--add" in words))
 
 
 if __name__ == "__main__":

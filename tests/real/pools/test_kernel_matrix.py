@@ -1,12 +1,12 @@
-"""As `test_matrix`, between places that need a kernel of their own, and some that don't."""
+"""As `test_matrix`, between places that need a kernel of their own, and from and to all that don't."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
 from tests.real import world as worlds
-from tests.real.pools.kernel import KERNEL_KINDS, LOCKED_KINDS
+from tests.real.pools.kernel import KERNEL_KINDS, LOCKED_KINDS, OTHERS, Makers
 from tests.real.pools.kinds import HOME, KINDS
 from tests.real.pools.test_matrix import Places, all_of, every_pair
 from tests.real.pools.test_round_trips import there_and_back
@@ -18,25 +18,46 @@ pytestmark = pytest.mark.kernel
 @pytest.mark.chosen
 @pytest.mark.parametrize("kind", ["nfs", "logical", "logical-thin"])
 def test_a_disk_goes_there_and_comes_back(guest: World, kind: str) -> None:
-    with KERNEL_KINDS[HOME](guest) as at_home, KERNEL_KINDS[kind](guest) as place:
+    with KINDS[HOME](guest) as at_home, KERNEL_KINDS[kind](guest) as place:
         there_and_back(guest, at_home, place)
 
 
+WALKS: Mapping[str, Makers] = {
+    **{name: {**{kind: KINDS[kind] for kind in others}, **KERNEL_KINDS} for name, others in OTHERS.items()},
+    "there and back": {HOME: KINDS[HOME], **LOCKED_KINDS},
+}
+
+
+def pairs() -> Iterator[tuple[str, str, str]]:
+    """A walk's name, from where, to where. Pairs of which neither needs such a kernel are `test_matrix`'s; those of
+    which both do are in the first walk."""
+    apart = [set(KINDS)]
+    for name, kinds in WALKS.items():
+        for before, after in itertools.pairwise(every_pair(list(kinds), apart)):
+            yield name, before, after
+        apart = [set(KINDS), set(KERNEL_KINDS)]
+
+
+PAIRS = list(pairs())
+
+
 @pytest.fixture(scope="module")
-def places(lab_place: worlds.Place) -> Iterator[Places]:
-    with all_of({**KERNEL_KINDS, **LOCKED_KINDS}, lab_place) as found:
+def places(lab_place: worlds.Place, request: pytest.FixtureRequest) -> Iterator[Places]:
+    with all_of(WALKS[request.param], lab_place) as found:
         yield found
 
 
-# Pairs of which neither needs such a kernel are `test_matrix`'s.
-PAIRS = list(itertools.pairwise(every_pair(list(KERNEL_KINDS), elsewhere=KINDS)))
-PAIRS += [pair for kind in LOCKED_KINDS for pair in ((HOME, kind), (kind, HOME))]
-
-
-@pytest.mark.parametrize(("before", "after"), PAIRS)
+@pytest.mark.parametrize(("places", "before", "after"), PAIRS, indirect=["places"])
 def test_a_disk_goes_to_and_from_places_that_need_a_kernel_of_their_own(
     world: World, places: Places, before: str, after: str
 ) -> None:
     places.go(world, places.bring(world, before), after)
     world.lab.check()
     assert world.domain().marker is None
+
+
+def test_no_pair_is_left_out() -> None:
+    every = {*KINDS, *KERNEL_KINDS}
+    walked = {(before, after) for _, before, after in PAIRS}
+    assert walked >= {(a, b) for a in every for b in every if a != b and not {a, b} <= set(KINDS)}
+    assert len(walked) == len(PAIRS)

@@ -3,7 +3,7 @@ said that it would lose is what it lost."""
 
 import itertools
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +22,14 @@ from tests.real.world import World, passable
 LABS = 2
 
 
-def every_pair(kinds: Sequence[str], elsewhere: Collection[str] = ()) -> list[str]:
+def every_pair(kinds: Sequence[str], apart: Sequence[Set[str]] = ()) -> list[str]:
     """A walk that begins and ends at the first of the kinds, and goes from each to each other one once, but never
-    between two that are `elsewhere`."""
-    left = {kind: [other for other in kinds if other != kind and not {kind, other} <= set(elsewhere)] for kind in kinds}
+    between two of one set of `apart`."""
+
+    def meet(one: str, other: str) -> bool:
+        return one != other and not any({one, other} <= kinds for kinds in apart)
+
+    left = {kind: [other for other in kinds if meet(kind, other)] for kind in kinds}
     walk, path = list[str](), [kinds[0]]
     while path:  # Hierholzer
         if left[path[-1]]:
