@@ -1,7 +1,7 @@
 """File systems, loop devices and pools on them, as the tests make and take them away.
 
-Each file system is mounted twice, here and in the mount namespace of the lab's daemon, since the host's mounts are
-private there.
+Each file system is mounted here and in the mount namespace of the lab's daemon: where the host's mounts are shared, as
+systemd makes them, the daemon's namespace has it by itself; where they are private, it is mounted twice.
 """
 
 import os
@@ -28,14 +28,26 @@ class Pool:
 @contextmanager
 def filesystem(world: World, device: str, folder: Path) -> Iterator[Path]:
     """`device` mounted at `folder`, here and for the lab's daemon and its guests."""
-    inside = ["nsenter", "--mount", f"--target={world.lab.daemon.pid()}"]
+    inside = _inside(world)
     folder.mkdir()
     with ExitStack() as stack:
         for prefix in ([], inside):
-            run([*prefix, "mount", "-n", device, folder])
-            stack.callback(unmount, prefix, folder)
+            if not _is_mounted(prefix, folder):
+                run([*prefix, "mount", "-n", device, folder])
+                stack.callback(unmount, prefix, folder)
         folder.chmod(0o755)
         yield folder
+
+
+def _inside(world: World) -> list[str]:
+    return ["nsenter", "--mount", f"--target={world.lab.daemon.pid()}"]
+
+
+def _is_mounted(prefix: list[str], folder: Path) -> bool:
+    with suppress(LabError):
+        run([*prefix, "mountpoint", "-q", folder])
+        return True
+    return False
 
 
 def unmount(prefix: list[str], folder: Path) -> None:
@@ -117,13 +129,14 @@ demand(libc.syscall(429, tree, b"", -100, folder, 4))
 
 @contextmanager
 def _in_memory(world: World, kind: str, size: str, folder: Path) -> Iterator[Path]:
-    pid, options = world.lab.daemon.pid(), f"size={size}," if kind == "tmpfs" else ""
+    inside, options = _inside(world), f"size={size}," if kind == "tmpfs" else ""
     folder.mkdir()
     with ExitStack() as stack:
         run(["mount", "-n", "-t", kind, "-o", f"{options}mode=755", kind, folder])
         stack.callback(unmount, [], folder)
-        run([sys.executable, "-c", _TAKE_ALONG, str(pid), folder])
-        stack.callback(unmount, ["nsenter", "--mount", f"--target={pid}"], folder)
+        if not _is_mounted(inside, folder):
+            run([sys.executable, "-c", _TAKE_ALONG, str(world.lab.daemon.pid()), folder])
+            stack.callback(unmount, inside, folder)
         yield folder
 
 

@@ -5,8 +5,11 @@ import signal
 from pathlib import Path
 
 from lxml import etree
+from lxml.builder import E
 
+from svmove.lab.command import run
 from tests.real.cli import finished
+from tests.real.filesystems import pool
 from tests.real.world import GUEST, World, copying, disk, until
 
 
@@ -89,6 +92,24 @@ def test_another_guest_that_names_the_file_by_a_link_is_found(world: World) -> N
     world.guest("second", disk(link / image.name, format_="raw"), start=False)
 
     assert world.cli.move("first", "--to", "lab-b").codes == ["used-elsewhere"]
+
+
+def test_another_guest_whose_disk_is_a_volume_of_a_pool_that_is_not_active_is_found(world: World) -> None:
+    cold = world.folder / "cold"
+    cold.mkdir(mode=0o755)
+    image = cold / "two.img"
+    run(["qemu-img", "create", "-q", "-f", "raw", image, "8M"])
+    with pool(world, cold, "cold"):
+        world.guest("first", disk(image, format_="raw"))
+        volume = disk(None, format_="raw")
+        volume.set("type", "volume")
+        volume.append(E.source(pool="cold", volume=image.name))
+        world.guest("second", volume, start=False)
+        world.virsh("pool-destroy", "cold")
+        try:
+            assert world.cli.move("first", "--to", "lab-b").codes == ["used-elsewhere"]
+        finally:
+            world.virsh("pool-start", "cold")
 
 
 def test_a_move_that_is_being_worked_on_is_not_resumed_by_another(guest: World) -> None:
