@@ -10,6 +10,9 @@ from typing import Any
 from svmove.lab import Lab
 from tests.real.sshd import Server
 
+# Seconds: no command of a test takes longer. TCG inside TCG wants more than 120 to move 1 GiB into LUKS.
+_HUNG = 300
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
@@ -55,7 +58,7 @@ class Cli:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=_HUNG,
             check=False,
         )
         return Result(code=done.returncode, stdout=done.stdout, stderr=done.stderr)
@@ -82,5 +85,5 @@ class Cli:
 
 
 def finished(process: "subprocess.Popen[str]") -> Result:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=_HUNG)
     return Result(code=process.returncode, stdout=out, stderr=err)

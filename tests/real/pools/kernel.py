@@ -57,5 +57,6 @@ LOCKED_KINDS: Makers = {"luks-logical": _luks_logical}
 OTHERS: Mapping[str, Sequence[str]] = {
     "drivers": (HOME, "qcow2", "iscsi", "nbd", "rbd", "partition"),  # one of each way in which QEMU opens a disk
     "systems": ("xfs", "btrfs", "tmpfs"),
-    "locked": ("luks-raw", "luks-qcow2", "luks-partition", "luks-iscsi", "luks-rbd"),
+    "locked": ("luks-raw", "luks-qcow2", "luks-partition", "luks-iscsi"),
+    "ceph-locked": ("luks-rbd",),
 }
