@@ -4,10 +4,12 @@ them (docs/vagrant.md)."""
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+from lxml import etree
+
 from tests.real.pools import luks
 from tests.real.pools.groups import group, nfs
-from tests.real.pools.kinds import HOME, SIZE, Place
-from tests.real.world import World
+from tests.real.pools.kinds import HOME, KINDS, SIZE, Place
+from tests.real.world import GUEST, World
 
 
 @contextmanager
@@ -48,15 +50,38 @@ def _nfs_qcow2(world: World) -> Iterator[Place]:
         yield Place(kind="netfs, qcow2 on NFS", disk="vdb=exported-too,format=qcow2,name=vdb.qcow2")
 
 
+@contextmanager
+def _tmpfs(world: World) -> Iterator[Place]:
+    """To a disk that goes through the page cache: O_DIRECT is there since Linux 6.6, and Debian 12 has 6.1."""
+    _open(world, cache="writeback")
+    try:
+        with KINDS["tmpfs"](world) as place:
+            yield place
+    finally:
+        _open(world, cache="none")
+
+
+def _open(world: World, *, cache: str) -> None:
+    """From now on the guest's vdb is opened so. It starts anew."""
+    world.virsh("destroy", GUEST)
+    domain = etree.fromstring(world.virsh("dumpxml", GUEST, "--inactive").encode())
+    (driver,) = domain.iterfind("devices/disk/target[@dev='vdb']/../driver")
+    driver.set("cache", cache)
+    world.virsh.define("define", domain)
+    world.start_guest()
+
+
 Makers = Mapping[str, Callable[[World], AbstractContextManager[Place]]]
 
 KERNEL_KINDS: Makers = {"logical": _logical, "logical-thin": _logical_thin, "nfs": _nfs, "nfs-qcow2": _nfs_qcow2}
+OTHER_KINDS: Makers = {**KINDS, "tmpfs": _tmpfs}
 # Of which there and back is all that is walked.
 LOCKED_KINDS: Makers = {"luks-logical": _luks_logical}
 # Between KERNEL_KINDS and each of these, a walk for each line: so many servers at once have room in the machine.
 OTHERS: Mapping[str, Sequence[str]] = {
     "drivers": (HOME, "qcow2", "iscsi", "nbd", "rbd", "partition"),  # one of each way in which QEMU opens a disk
-    "systems": ("xfs", "btrfs", "tmpfs"),
+    "systems": ("xfs", "btrfs"),
+    "memory": ("tmpfs",),
     "locked": ("luks-raw", "luks-qcow2", "luks-partition", "luks-iscsi"),
     "ceph-locked": ("luks-rbd",),
 }

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 import pytest
 
 from tests.real import world as worlds
-from tests.real.pools.kernel import KERNEL_KINDS, LOCKED_KINDS, OTHERS, Makers
+from tests.real.pools.kernel import KERNEL_KINDS, LOCKED_KINDS, OTHER_KINDS, OTHERS, Makers
 from tests.real.pools.kinds import HOME, KINDS
 from tests.real.pools.test_matrix import Places, all_of, every_pair
 from tests.real.pools.test_round_trips import there_and_back
@@ -24,7 +24,7 @@ def test_a_disk_goes_there_and_comes_back(guest: World, kind: str) -> None:
 
 
 WALKS: Mapping[str, Makers] = {
-    **{name: {**{kind: KINDS[kind] for kind in others}, **KERNEL_KINDS} for name, others in OTHERS.items()},
+    **{name: {**{kind: OTHER_KINDS[kind] for kind in others}, **KERNEL_KINDS} for name, others in OTHERS.items()},
     "there and back": {HOME: KINDS[HOME], **LOCKED_KINDS},
 }
 
