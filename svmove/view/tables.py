@@ -13,6 +13,7 @@ from svmove.requests import Method, Verify
 from svmove.units import show_duration, show_rate, show_size
 
 _STYLES = {Level.REFUSE: "bold red", Level.WARN: "yellow", Level.NOTE: "cyan"}
+_WEIGHTS = {Level.NOTE: 0, Level.WARN: 1, Level.REFUSE: 2}
 _STATES = {
     State.DONE: "green",
     State.ALREADY_THERE: "green",
@@ -143,8 +144,9 @@ def plan(found: Plan) -> RenderableType:
 
 
 def _findings(findings: Sequence[Finding]) -> list[Text]:
+    """What weighs most comes last: beside the prompt, where it is read."""
     lines = []
-    for finding in findings:
+    for finding in sorted(findings, key=lambda finding: _WEIGHTS[finding.level]):
         line = Text(f"{finding.level}", style=_STYLES[finding.level])
         line.append(f" {finding.code}: ", style="bold")
         line.append(finding.text, style="default")

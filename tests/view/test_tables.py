@@ -84,6 +84,14 @@ def test_a_refused_plan_says_so() -> None:
     assert "refused" not in text(tables.plan(planned()))
 
 
+def test_what_a_move_is_refused_for_is_the_last_thing_said_of_it() -> None:
+    levels = (Level.REFUSE, Level.NOTE, Level.WARN)
+    findings = tuple(Finding(level=level, code=f"a-{level}", text="so it is") for level in levels)
+    printed = text(tables.outcome(outcome(state=State.REFUSED, findings=findings))).splitlines()
+    said = [line.split()[0] for line in printed if "so it is" in line]
+    assert (said, printed[-1].split()[0]) == (["note", "warn", "refuse"], "refused")
+
+
 def test_a_plan_says_what_becomes_of_each_source() -> None:
     assert "deleted" in text(tables.plan(planned()))
     assert "kept" in text(tables.plan(planned(request(keep_source=True))))
