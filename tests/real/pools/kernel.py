@@ -53,20 +53,20 @@ def _nfs_qcow2(world: World) -> Iterator[Place]:
 @contextmanager
 def _tmpfs(world: World) -> Iterator[Place]:
     """To a disk that goes through the page cache: O_DIRECT is there since Linux 6.6, and Debian 12 has 6.1."""
-    _open(world, cache="writeback")
+    _open(world, cache="writeback", io="threads")
     try:
         with KINDS["tmpfs"](world) as place:
             yield place
     finally:
-        _open(world, cache="none")
+        _open(world, cache="none", io="native")
 
 
-def _open(world: World, *, cache: str) -> None:
+def _open(world: World, **how: str) -> None:
     """From now on the guest's vdb is opened so. It starts anew."""
     world.virsh("destroy", GUEST)
     domain = etree.fromstring(world.virsh("dumpxml", GUEST, "--inactive").encode())
     (driver,) = domain.iterfind("devices/disk/target[@dev='vdb']/../driver")
-    driver.set("cache", cache)
+    driver.attrib.update(how)
     world.virsh.define("define", domain)
     world.start_guest()
 
