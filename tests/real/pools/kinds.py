@@ -8,7 +8,7 @@ from pathlib import Path
 
 from svmove.lab.command import run
 from svmove.lab.watch import Watch
-from svmove.units import GiB, MiB
+from svmove.units import MiB
 from svmove.volumes import LUKS_HEADER
 from tests.real.filesystems import small
 from tests.real.pools import luks, record
@@ -16,14 +16,19 @@ from tests.real.pools.blocks import partitions
 from tests.real.pools.ceph import ceph, rbd_pool
 from tests.real.pools.iscsi import iscsi, iscsi_pool
 from tests.real.pools.nbd import nbd
+from tests.real.pools.places import capacity
 from tests.real.world import GUEST, World
 
-SIZE = GiB  # of the guest's vdb
 # The guest writes on, and formats have metadata of their own.
 _MORE = 1.5
 # What a move can lose, by the finding that tells of it.
 _LOSSES = ("checkpoints", "decrypted", "thinness")
 _POINT = "svmove-tests"
+
+
+def size(world: World) -> int:
+    """Bytes, of the guest's vdb."""
+    return capacity(world, "vdb")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +85,7 @@ def _tmpfs(world: World) -> Iterator[Place]:
 
 @contextmanager
 def _lun(world: World) -> Iterator[Place]:
-    with iscsi(world.network, world.folder / "iscsi", [SIZE]) as target, iscsi_pool(world, target):
+    with iscsi(world.network, world.folder / "iscsi", [size(world)]) as target, iscsi_pool(world, target):
         yield Place(
             kind="iscsi-direct", disk="vdb=luns,name=unit:0:0:1", words=("--overwrite",), backing=target.luns[0]
         )
@@ -88,7 +93,7 @@ def _lun(world: World) -> Iterator[Place]:
 
 @contextmanager
 def _export(world: World) -> Iterator[Place]:
-    with nbd(world.network, world.folder / "nbd", SIZE) as server:
+    with nbd(world.network, world.folder / "nbd", size(world)) as server:
         disk = f"vdb={server.uri('disk')}"
         yield Place(kind="nbd", disk=disk, words=("--overwrite",), backing=server.folder / "disk")
 
@@ -101,7 +106,7 @@ def _image(world: World) -> Iterator[Place]:
 
 @contextmanager
 def _partition(world: World) -> Iterator[Place]:
-    with partitions(world, SIZE, [SIZE]) as device:
+    with partitions(world, size(world), [size(world)]) as device:
         disk = f"vdb=parts,name={Path(device).name}p1"
         yield Place(kind="disk, a block device", disk=disk, words=("--overwrite",), thin=False)
 
@@ -123,7 +128,7 @@ def _luks_qcow2(world: World) -> Iterator[Place]:
 @contextmanager
 def _luks_partition(world: World) -> Iterator[Place]:
     """Larger, by some MiB."""
-    length = SIZE + 4 * MiB
+    length = size(world) + 4 * MiB
     with luks.passphrase(world, "partition") as secret, partitions(world, length, [length], "locked-parts") as device:
         disk = f"vdb=locked-parts,name={Path(device).name}p1"
         words = ("--overwrite", "--encrypt", secret)
@@ -134,7 +139,7 @@ def _luks_partition(world: World) -> Iterator[Place]:
 def _luks_lun(world: World) -> Iterator[Place]:
     with (
         luks.passphrase(world, "lun") as secret,
-        iscsi(world.network, world.folder / "locked-iscsi", [SIZE + LUKS_HEADER]) as target,
+        iscsi(world.network, world.folder / "locked-iscsi", [size(world) + LUKS_HEADER]) as target,
         iscsi_pool(world, target, "locked-luns"),
     ):
         yield Place(
@@ -196,7 +201,8 @@ def _goes(world: World, before: Place, place: Place) -> record.Row:
     if place.ready is not None:
         place.ready()
     words = [*place.words, *(["--decrypt"] if before.locked and not place.locked else [])]
-    full = place.backing is not None and place.backing.stat().st_blocks * 512 > SIZE * 0.9
+    most = size(world) * 0.9
+    full = place.backing is not None and place.backing.stat().st_blocks * 512 > most
     with Watch(world.lab.console) as watch:
         result = world.cli.move(GUEST, "--disk", place.disk, *words)
     document = result.document
@@ -216,7 +222,7 @@ def _goes(world: World, before: Place, place: Place) -> record.Row:
     said = {finding["code"] for finding in document["findings"] if (finding["code"], finding["level"]) != along}
     told = tuple(code for code in _LOSSES if code in said)
     # A volume that is taken and full tells of no holes, though it may take them.
-    lost = after > allocated * _MORE or (full and allocated < SIZE * 0.9)
+    lost = after > allocated * _MORE or (full and allocated < most)
     assert ("thinness" in told) == lost, f"{allocated} → {after}, told: {told}"
     if place.no_cow:
         assert "C" in run(["lsattr", moved["destination"]]).split()[0]

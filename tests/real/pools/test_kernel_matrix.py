@@ -2,12 +2,12 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 
 import pytest
 
 from tests.real import world as worlds
-from tests.real.pools.kernel import KERNEL_KINDS, LOCKED_KINDS, OTHER_KINDS, OTHERS, Makers
+from tests.real.pools.kernel import GIVEN, KERNEL_KINDS, LOCKED_KINDS, OTHERS, Makers
 from tests.real.pools.kinds import HOME, KINDS
 from tests.real.pools.test_matrix import Places, all_of, every_pair
 from tests.real.pools.test_round_trips import there_and_back
@@ -24,7 +24,7 @@ def test_a_disk_goes_there_and_comes_back(guest: World, kind: str) -> None:
 
 
 WALKS: Mapping[str, Makers] = {
-    **{name: {**{kind: OTHER_KINDS[kind] for kind in others}, **KERNEL_KINDS} for name, others in OTHERS.items()},
+    **{name: {**{kind: KINDS[kind] for kind in others}, **KERNEL_KINDS} for name, others in OTHERS.items()},
     "there and back": {HOME: KINDS[HOME], **LOCKED_KINDS},
 }
 
@@ -53,7 +53,10 @@ class Walks:
     def on(self, name: str) -> Places:
         if self._at is None or self._at[0] != name:
             self.close()
-            self._at = name, self._open.enter_context(all_of(WALKS[name], self._lab_place))
+            self._at = (
+                name,
+                self._open.enter_context(all_of(WALKS[name], self._lab_place, GIVEN.get(name, nullcontext))),
+            )
         return self._at[1]
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ said that it would lose is what it lost."""
 import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from svmove.lab.errors import LabError
 from tests.real import world as worlds
 from tests.real.network import SSH
-from tests.real.pools.kinds import HOME, KINDS, SIZE, Place, forget, goes
+from tests.real.pools.kinds import HOME, KINDS, Place, forget, goes, size
 from tests.real.pools.places import home, thin
 from tests.real.world import World, passable
 
@@ -85,17 +85,20 @@ class Places:
     def go(self, world: World, before: Place, kind: str) -> None:
         self.now = None
         row = goes(world, before, self.places[kind])
-        self.now, self.dense = kind, row.after >= SIZE * 0.9
+        self.now, self.dense = kind, row.after >= size(world) * 0.9
 
 
 Kinds = Mapping[str, Callable[[World], AbstractContextManager[Place]]]
+Given = Callable[[World], AbstractContextManager[object]]
 
 
 @contextmanager
-def all_of(kinds: Kinds, place: worlds.Place) -> Iterator[Places]:
+def all_of(kinds: Kinds, place: worlds.Place, given: Given = nullcontext) -> Iterator[Places]:
+    """`given`: what is so of the guest meanwhile."""
     with tempfile.TemporaryDirectory(prefix="svmove-test-", dir="/var/tmp") as folder, ExitStack() as stack:
         world = World(place, passable(Path(folder)))
         stack.callback(world.hypervisor.close)
+        stack.enter_context(given(world))
         found = Places({name: stack.enter_context(make(world)) for name, make in kinds.items()})
         stack.callback(home, world, "vdb")  # before its servers end
         yield found
