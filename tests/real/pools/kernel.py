@@ -83,8 +83,9 @@ def _smaller(world: World) -> Iterator[None]:
 
 
 def _cut(world: World, length: int) -> None:
+    path = world.path("vdb")
     with _off(world):
-        os.truncate(world.path("vdb"), length)
+        os.truncate(path, length)
         world.virsh("pool-refresh", "lab-a")
 
 
@@ -92,8 +93,10 @@ def _cut(world: World, length: int) -> None:
 def _off(world: World) -> Iterator[None]:
     """It starts anew afterwards."""
     world.virsh("destroy", GUEST)
-    yield
-    world.start_guest()
+    try:
+        yield
+    finally:
+        world.start_guest()
 
 
 Makers = Mapping[str, Callable[[World], AbstractContextManager[Place]]]
