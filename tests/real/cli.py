@@ -10,7 +10,7 @@ from typing import Any
 from svmove.lab import Lab
 from tests.real.sshd import Server
 
-# Seconds: no command of a test takes longer. TCG inside TCG wants more than 120 to move 1 GiB into LUKS.
+# Seconds: no command of a test takes longer. A machine under TCG wants more than 120 to move 1 GiB into LUKS.
 _HUNG = 300
 
 
