@@ -83,6 +83,7 @@ class Disk:
     throttled: bool = False  # it has limits of its own (<iotune>)
     tray_open: bool = False  # of a drive whose medium the guest has ejected
     direct: bool = False  # QEMU opens it past the page cache (cache none or directsync)
+    flushed: bool = True  # no: QEMU heeds no flush (cache unsafe)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

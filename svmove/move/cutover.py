@@ -27,11 +27,11 @@ this instant, and the released source can't change any more. Comparing the two p
 from contextlib import suppress
 from dataclasses import dataclass
 
-from svmove import location
 from svmove.errors import CopyError, HostError, HypervisorError, SilentStorageError, SvmoveError, UnreachableError
 from svmove.events import Event, EventKind
-from svmove.model import DomainState
+from svmove.model import Domain, DomainState
 from svmove.move.context import Move
+from svmove.move.flush import await_storage
 from svmove.move.mirror import lost, unless_cut, unless_replaced
 from svmove.move.observe import Where
 from svmove.move.phases import Phase
@@ -41,9 +41,6 @@ from svmove.move.standstill import begin_export, release
 from svmove.requests import Verify
 from svmove.units import show_duration
 
-# A process that opens a connection to ask: 0.1 to 0.3 s, and more on a busy host.
-_CONNECTS = 2.0
-_ASK_AGAIN = 0.25
 # Between two looks at what is left to drain; there is no event for it. A look takes about 1 ms.
 _DRAIN_LOOK = 0.003
 
@@ -70,7 +67,7 @@ def cut_over(move: Move) -> Phase:
     rest = seen.of(move.pending)
     if rest.where is Where.SOURCE and (rest.all_ready or (move.short is not None and rest.all_go_on)):
         unless_replaced(rest)
-        return _switch(move, seen.domain.state)
+        return _switch(move, seen.domain)
     if rest.where is Where.SOURCE and rest.all_go_on and not move.may_be_over:
         return Phase.PREPARED  # what was left did not fit in the pause, and somebody died over it
     if rest.where is Where.SOURCE and not move.may_be_over:
@@ -78,15 +75,15 @@ def cut_over(move: Move) -> Phase:
     return settle(move, trouble="svmove was stopped in the middle of the cutover")
 
 
-def _switch(move: Move, state: DomainState) -> Phase:
+def _switch(move: Move, domain: Domain) -> Phase:
     policy = move.world.policy.move
     for number in range(1, policy.cutover_attempts + 1):
-        _await_answer(move)
+        await_storage(move, domain)
         move.may_go_on()  # the last chance: what comes later is held, not rolled back
         if move.opens is not None and move.short is None:  # a window that has closed meanwhile
             return Phase.PREPARED
         try:
-            attempt = _quietly(move, number, suspends=state is DomainState.RUNNING)
+            attempt = _quietly(move, number, suspends=domain.state is DomainState.RUNNING)
         except CopyError as error:
             raise _cause(move, error) from error
         if attempt.requested:
@@ -96,7 +93,7 @@ def _switch(move: Move, state: DomainState) -> Phase:
             return Phase.PREPARED
         if number < policy.cutover_attempts:
             move.world.clock.sleep(policy.attempt_wait)
-            state = move.observe().domain.state
+            domain = move.observe().domain
     raise CopyError(
         f"the guest would have stood still for more than {show_duration(move.max_pause)}: {attempt.trouble}",
         reason="pause-exceeded" if attempt.began else "freeze-failed",
@@ -114,40 +111,6 @@ def _cause(move: Move, error: CopyError) -> CopyError:
         return CopyError("the guest was stopped before its cutover", reason="guest-stopped")
     rest = seen.of(move.pending)
     return error if rest.all_copy else lost(move, rest)
-
-
-def _await_answer(move: Move) -> None:
-    """Suspending a guest flushes all that QEMU has open, so a destination that hangs would hang the guest with it:
-    one that hung for 6 s cost it 6 s. And a mirror that fails in that flush, because its server has died, leaves its
-    filter above the guest's disk (QEMU 7.2, docs/internals.md): no copy of that disk can be begun any more.
-
-    Raises CopyError when it does not answer in the policy's time, or the copy is gone."""
-    clock = move.world.clock
-    deadline = clock.monotonic() + move.world.policy.move.answer_wait
-    for path in dict.fromkeys(disk.lands.path for disk in move.pending):
-        while (trouble := _no_answer(move, path)) is not None:
-            move.may_go_on()
-            rest = move.glance().of(move.pending)
-            if not (rest.all_copy or rest.off or move.may_be_over):
-                raise lost(move, rest)
-            if clock.monotonic() > deadline:
-                raise CopyError(
-                    f"the storage of {path} does not answer{trouble}",
-                    reason="destination-hangs",
-                    remedy="mend that storage, or choose another pool",
-                )
-            move.say(text=f"the storage of {path} does not answer{trouble}: the cutover waits")
-            clock.sleep(_ASK_AGAIN)
-    move.answered()
-
-
-def _no_answer(move: Move, path: str) -> str | None:
-    """None: the storage answers. To a file an error is an answer, which QEMU gets as quickly; a server must answer."""
-    host, patience = move.world.host, move.terms().max_pause / 4
-    if not location.is_network(path):
-        return None if host.answers(path, patience) else ""
-    trouble = host.trouble(path, patience + _CONNECTS)
-    return None if trouble is None else f" ({trouble})"
 
 
 def _quietly(move: Move, number: int, *, suspends: bool) -> _Attempt:

@@ -66,6 +66,7 @@ def _disk(element: etree._Element, volume_path: VolumePath, controllers: Collect
         throttled=element.find("iotune") is not None,
         tray_open=get(target, "tray") == "open",
         direct=get(driver, "cache") in ("none", "directsync"),
+        flushed=get(driver, "cache") != "unsafe",
     )
 
 

@@ -5,13 +5,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from lxml import etree
-
 from svmove.units import MiB
+from tests.real.caching import off, through_the_page_cache
 from tests.real.pools import luks
 from tests.real.pools.groups import group, nfs
 from tests.real.pools.kinds import HOME, Place, size
-from tests.real.world import GUEST, World
+from tests.real.world import World
 
 
 @contextmanager
@@ -54,24 +53,6 @@ def _nfs_qcow2(world: World) -> Iterator[Place]:
 
 
 @contextmanager
-def _through_the_page_cache(world: World) -> Iterator[None]:
-    """The guest's vdb. On tmpfs there is O_DIRECT since Linux 6.6; Debian 12 has 6.1."""
-    _open(world, cache="writeback", io="threads")
-    try:
-        yield
-    finally:
-        _open(world, cache="none", io="native")
-
-
-def _open(world: World, **how: str) -> None:
-    with _off(world):
-        domain = etree.fromstring(world.virsh("dumpxml", GUEST, "--inactive").encode())
-        (driver,) = domain.iterfind("devices/disk/target[@dev='vdb']/../driver")
-        driver.attrib.update(how)
-        world.virsh.define("define", domain)
-
-
-@contextmanager
 def _smaller(world: World) -> Iterator[None]:
     """The guest's vdb: without KVM the machine encrypts 20 MB a second. What the guest writes is below that."""
     before = size(world)
@@ -84,19 +65,9 @@ def _smaller(world: World) -> Iterator[None]:
 
 def _cut(world: World, length: int) -> None:
     path = world.path("vdb")
-    with _off(world):
+    with off(world):
         os.truncate(path, length)
         world.virsh("pool-refresh", "lab-a")
-
-
-@contextmanager
-def _off(world: World) -> Iterator[None]:
-    """It starts anew afterwards."""
-    world.virsh("destroy", GUEST)
-    try:
-        yield
-    finally:
-        world.start_guest()
 
 
 Makers = Mapping[str, Callable[[World], AbstractContextManager[Place]]]
@@ -113,6 +84,6 @@ OTHERS: Mapping[str, Sequence[str]] = {
     "ceph-locked": ("luks-rbd",),
 }
 GIVEN: Mapping[str, Callable[[World], AbstractContextManager[None]]] = {
-    "memory": _through_the_page_cache,
+    "memory": through_the_page_cache,  # on tmpfs there is O_DIRECT since Linux 6.6; Debian 12 has 6.1
     **dict.fromkeys(("locked", "ceph-locked", "there and back"), _smaller),
 }
