@@ -1,4 +1,4 @@
-"""What a suspend would wait for, since it flushes all that QEMU has open: it is waited for while the guest still runs."""
+"""What a suspend would wait for, since it flushes all that QEMU has open: that is done before, while the guest runs."""
 
 from collections.abc import Iterator
 

@@ -132,6 +132,10 @@ class FakeHost(FakeImages):
 
     @counted
     def answers(self, path: str, seconds: float) -> bool:
+        if (left := self.world.unwritten.get(path, 0.0)) > 0:
+            self.world.pass_time(min(left, seconds))
+            self.world.unwritten[path] = max(left - seconds, 0.0)
+            return left <= seconds
         if self.world.hangs:
             self.world.pass_time(seconds)
         return not self.world.hangs

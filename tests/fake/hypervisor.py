@@ -120,6 +120,7 @@ class FakeHypervisor(FakeStorage, FakeDefinition, FakeAgent):
             chain=chain,
             chain_formats=tuple(self.world.files[name].format for name in chain),
             discard="unmap",
+            direct=path not in self.world.unwritten,
         )
 
     def setup(self) -> Setup:
@@ -271,6 +272,9 @@ class FakeHypervisor(FakeStorage, FakeDefinition, FakeAgent):
             raise HypervisorError("domain is not running")
         self.world.suspended.append(self.world.time)
         self.world.state = DomainState.PAUSED
+        for path in self.world.unwritten:
+            self.world.pass_time(self.world.unwritten[path])
+            self.world.unwritten[path] = 0.0
         self.world.emit(Event(kind=EventKind.PAUSED))
 
     @counted

@@ -55,6 +55,8 @@ class World:
         self.daemon_is_dead = False  # for QEMU's monitor; calls fail by `before` or `faults`
         self.cut: set[str] = set()  # paths of truncated files
         self.hangs = False  # the destination's storage
+        # Of each disk that is opened through the page cache: the seconds that writing what lies there takes.
+        self.unwritten: dict[str, float] = {}
         self.hung_until = 0.0  # likewise
         self.write_takes = 0.0  # seconds, there
         self.options: list[CopyOptions] = []  # of each copy that was begun
