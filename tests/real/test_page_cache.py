@@ -3,7 +3,7 @@
 import time
 
 from svmove.lab.watch import Watch
-from svmove.units import KiB
+from svmove.units import MiB
 from tests.real.caching import through_the_page_cache
 from tests.real.faults import storage
 from tests.real.world import GUEST, World
@@ -13,9 +13,9 @@ def test_what_the_page_cache_holds_for_a_slow_source_is_written_before_the_guest
     with storage.failing(guest) as disk, through_the_page_cache(guest):
         there = guest.cli.move(GUEST, "--disk", f"vdb={disk.pool.name}")
         assert there.code == 0, there.stdout
-        disk.slow_down(512 * KiB)
+        disk.slow_down(MiB)
         try:
-            time.sleep(15)  # the guest writes 200 KB/s meanwhile, and flushes nothing
+            time.sleep(25)  # the guest writes 200 KB/s meanwhile, and flushes nothing
             with Watch(guest.lab.console) as watch:
                 back = guest.cli.move(GUEST, "--disk", "vdb=lab-a", "--verify", "none", "--keep-source")
         finally:
