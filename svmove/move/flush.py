@@ -15,29 +15,48 @@ _ASK_AGAIN = 0.25
 
 
 def await_storage(move: Move, domain: Domain) -> None:
-    """Raises CopyError when something would hold the guest for longer than it was promised, or the copy is gone."""
-    _await_page_cache(move, domain)
-    _await_answer(move)
+    """Until in one round nothing is in the way: what is flushed late in it leaves the others little time to fill up.
 
-
-def _await_page_cache(move: Move, domain: Domain) -> None:
-    """What the host's page cache holds for a disk that is opened through it is written by the suspend, however long
-    that takes: 3.4 MB for a storage that takes 512 KiB/s were 6.8 s of a standing guest.
-
-    Once it was written in half the pause, the next flush has only what the guest has written since."""
-    clock, patience = move.world.clock, move.max_pause / 2
+    Raises CopyError when that does not come in the policy's time, or the copy is gone."""
+    clock = move.world.clock
     deadline = clock.monotonic() + move.world.policy.move.answer_wait
+    while (error := _in_the_way(move, domain)) is not None:
+        move.may_go_on()
+        rest = move.glance().of(move.pending)
+        if not (rest.all_copy or rest.off or move.may_be_over):
+            raise lost(move, rest)
+        if clock.monotonic() > deadline:
+            raise error
+        move.say(text=f"{error.text}: the cutover waits")
+        clock.sleep(_ASK_AGAIN)
+    move.answered()
+
+
+def _in_the_way(move: Move, domain: Domain) -> CopyError | None:
+    """A destination that hangs would hang the guest: one that hung for 6 s cost it 6 s. And a mirror that fails in that
+    flush, because its server has died, leaves its filter above the guest's disk (QEMU 7.2, docs/internals.md): no copy
+    of that disk can be begun any more.
+
+    What the host's page cache holds for a disk that is opened through it is written by the suspend, however long that
+    takes: for a source of 512 KiB/s, which the guest had written to for 15 s, 6.8 s. Once it was written in half the
+    pause, the next flush has only what the guest has written since."""
+    patience = move.max_pause / 2
     for path in _cached(domain):
-        while not move.world.host.answers(path, patience):
-            text = f"what the host's page cache holds for {path} was not written in {show_duration(patience)}"
-            if clock.monotonic() > deadline:
-                raise CopyError(
-                    f"{text}: the guest would stand still for as long as that takes",
-                    reason="pause-exceeded",
-                    remedy="allow a longer pause (--max-pause), move when the guest writes less, or give the disk "
-                    "cache='none' on its <driver>, which counts from the guest's next start",
-                )
-            _go_on(move, f"{text}: the cutover waits")
+        if not move.world.host.answers(path, patience):
+            return CopyError(
+                f"what the host's page cache holds for {path} was not written in {show_duration(patience)}",
+                reason="pause-exceeded",
+                remedy="allow a longer pause (--max-pause), move when the guest writes less, or give the disk "
+                "cache='none' on its <driver>, which counts from the guest's next start",
+            )
+    for path in dict.fromkeys(disk.lands.path for disk in move.pending):
+        if (trouble := _no_answer(move, path)) is not None:
+            return CopyError(
+                f"the storage of {path} does not answer{trouble}",
+                reason="destination-hangs",
+                remedy="mend that storage, or choose another pool",
+            )
+    return None
 
 
 def _cached(domain: Domain) -> Iterator[str]:
@@ -46,33 +65,6 @@ def _cached(domain: Domain) -> Iterator[str]:
         held = disk.flushed and not (disk.direct or disk.read_only)
         if held and disk.path is not None and not location.is_network(disk.path):
             yield disk.path
-
-
-def _await_answer(move: Move) -> None:
-    """A destination that hangs would hang the guest: one that hung for 6 s cost it 6 s. And a mirror that fails in that
-    flush, because its server has died, leaves its filter above the guest's disk (QEMU 7.2, docs/internals.md): no copy
-    of that disk can be begun any more."""
-    clock = move.world.clock
-    deadline = clock.monotonic() + move.world.policy.move.answer_wait
-    for path in dict.fromkeys(disk.lands.path for disk in move.pending):
-        while (trouble := _no_answer(move, path)) is not None:
-            if clock.monotonic() > deadline:
-                raise CopyError(
-                    f"the storage of {path} does not answer{trouble}",
-                    reason="destination-hangs",
-                    remedy="mend that storage, or choose another pool",
-                )
-            _go_on(move, f"the storage of {path} does not answer{trouble}: the cutover waits")
-    move.answered()
-
-
-def _go_on(move: Move, text: str) -> None:
-    move.may_go_on()
-    rest = move.glance().of(move.pending)
-    if not (rest.all_copy or rest.off or move.may_be_over):
-        raise lost(move, rest)
-    move.say(text=text)
-    move.world.clock.sleep(_ASK_AGAIN)
 
 
 def _no_answer(move: Move, path: str) -> str | None:

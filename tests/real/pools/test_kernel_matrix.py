@@ -53,10 +53,8 @@ class Walks:
     def on(self, name: str) -> Places:
         if self._at is None or self._at[0] != name:
             self.close()
-            self._at = (
-                name,
-                self._open.enter_context(all_of(WALKS[name], self._lab_place, GIVEN.get(name, nullcontext))),
-            )
+            made = all_of(WALKS[name], self._lab_place, GIVEN.get(name, nullcontext))
+            self._at = name, self._open.enter_context(made)
         return self._at[1]
 
     def close(self) -> None:
