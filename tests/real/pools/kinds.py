@@ -216,7 +216,7 @@ def _goes(world: World, before: Place, place: Place) -> record.Row:
         assert (luks_ is not None) == place.locked
     assert domain.marker is None
     assert watch.pause is not None
-    assert watch.pause.suspended < 2.0
+    assert watch.pause.suspended < 2.0, (watch.pause, document["seconds"])
     after = _allocated(world, moved["destination"], moved["format"])
     along = ("checkpoints", "note")  # these say that they are carried over
     said = {finding["code"] for finding in document["findings"] if (finding["code"], finding["level"]) != along}
