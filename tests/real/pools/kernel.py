@@ -12,10 +12,13 @@ from tests.real.pools.groups import group, nfs
 from tests.real.pools.kinds import HOME, Place, size
 from tests.real.world import World
 
+# The policy's reserve of 256 MiB, and 32 for a header of LUKS and LVM's own.
+_BESIDES = 288 * MiB
+
 
 @contextmanager
 def _logical(world: World) -> Iterator[Place]:
-    with group(world, size(world) * 5 // 4) as made:
+    with group(world, size(world) + _BESIDES) as made:
         yield Place(kind="logical", disk=f"vdb={made.name},name=vdb", thin=False)
 
 
@@ -35,7 +38,7 @@ def _logical_thin(world: World) -> Iterator[Place]:
 @contextmanager
 def _luks_logical(world: World) -> Iterator[Place]:
     """A header is of no whole extents."""
-    with luks.passphrase(world, "logical") as secret, group(world, size(world) * 5 // 4, name="svmove-locked") as made:
+    with luks.passphrase(world, "logical") as secret, group(world, size(world) + _BESIDES, name="svmove-locked") as made:
         disk = f"vdb={made.name},name=vdb"
         yield Place(kind="logical in LUKS", disk=disk, words=("--encrypt", secret), locked=True, thin=False)
 

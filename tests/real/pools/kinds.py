@@ -183,8 +183,9 @@ KINDS: Mapping[str, Callable[[World], AbstractContextManager[Place]]] = {
 
 
 def goes(world: World, before: Place, place: Place) -> record.Row:
-    """The guest's vdb goes there: live, verified, and with no other losses than those that were told."""
+    """The guest's vdb goes there: live, verified, and with no other losses than those that were told; it goes on."""
     row = _goes(world, before, place)
+    world.lab.check()
     record.write(row)
     return row
 
