@@ -38,7 +38,8 @@ def _logical_thin(world: World) -> Iterator[Place]:
 @contextmanager
 def _luks_logical(world: World) -> Iterator[Place]:
     """A header is of no whole extents."""
-    with luks.passphrase(world, "logical") as secret, group(world, size(world) + _BESIDES, name="svmove-locked") as made:
+    length = size(world) + _BESIDES
+    with luks.passphrase(world, "logical") as secret, group(world, length, name="svmove-locked") as made:
         disk = f"vdb={made.name},name=vdb"
         yield Place(kind="logical in LUKS", disk=disk, words=("--encrypt", secret), locked=True, thin=False)
 
