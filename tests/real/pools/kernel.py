@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+from svmove.policy import Policy
 from svmove.units import MiB
 from tests.real.caching import off, through_the_page_cache
 from tests.real.pools import luks
@@ -12,8 +13,8 @@ from tests.real.pools.groups import group, nfs
 from tests.real.pools.kinds import HOME, Place, size
 from tests.real.world import World
 
-# The policy's reserve of 256 MiB, and 32 for a header of LUKS and LVM's own.
-_BESIDES = 288 * MiB
+# What the policy leaves free, and a header of LUKS: 16 MiB, and up to an extent of 4.
+_BESIDES = Policy().space.reserve + 32 * MiB
 
 
 @contextmanager
