@@ -96,7 +96,7 @@ vagrant-up: setup-vagrant ## a machine with LVM, NFS, iSCSI, and svmove in it (d
 vagrant-smoke: setup-vagrant ## bring it up, move guests through its pools, run the tests that want its kernel, and destroy it
 	$(ROOT) vagrant/lab check
 
-vagrant-pools: setup-vagrant ## between any two of its pools, in the machine that is up (under TCG about two and a half hours); its table goes into docs/pools.md
+vagrant-pools: setup-vagrant ## between any two of its pools, in the machine that is up (under TCG about three hours); its table goes into docs/pools.md
 	$(ROOT) vagrant/lab matrix
 
 vagrant-down: setup-vagrant ## destroy it (the box stays)

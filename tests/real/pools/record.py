@@ -44,8 +44,7 @@ Likewise, written by `make vagrant-pools` in the Vagrant lab ([vagrant.md](vagra
 thick and thin, and netfs on the kernel's NFS server, between each other, and from and to each of the places above.
 There all of it runs in a virtual machine, and the guest in one inside it: where the outer one has no KVM either, the
 seconds say little. With what is in LUKS the disk is a smaller one, of 384 MiB, since 20 MB/s are encrypted then. With
-tmpfs it goes through the page cache: the machine's Linux 6.1 knows no O_DIRECT there. Pairs with LUKS that are not here
-have not been seen yet.
+tmpfs it goes through the page cache: the machine's Linux 6.1 knows no O_DIRECT there.
 
 """
 
