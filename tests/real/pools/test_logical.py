@@ -110,7 +110,9 @@ def test_extents_that_had_a_file_system_become_a_volume_all_the_same(world: Worl
 
 def test_a_move_that_is_cancelled_leaves_no_volume(world: World, made: Group) -> None:
     guest(world, running=True)
-    process = world.cli.start("move", NAME, "--disk", f"vda={made.name},name={NAME}", "--bandwidth", "1MiB/s", "--json")
+    # A minute: where the machine is slow, one of 16 s was over before `cancel` was there.
+    slow = ("--bandwidth", "256KiB/s", "--json")
+    process = world.cli.start("move", NAME, "--disk", f"vda={made.name},name={NAME}", *slow)
     until(lambda: NAME in made.volumes, "the volume is made", 60)
     until(lambda: world.domain(NAME).live[0].mirror is not None, "the copy runs", 60)
     assert world.cli("cancel", world.domain(NAME).marker or "").code == 0
