@@ -13,9 +13,8 @@ from tests.real.pools.test_matrix import Places, all_of, every_pair
 from tests.real.pools.test_round_trips import there_and_back
 from tests.real.world import World
 
-pytestmark = pytest.mark.kernel
 
-
+@pytest.mark.kernel
 @pytest.mark.chosen
 @pytest.mark.parametrize("kind", ["nfs", "logical", "logical-thin"])
 def test_a_disk_goes_there_and_comes_back(guest: World, kind: str) -> None:
@@ -68,6 +67,7 @@ def walks(lab_place: worlds.Place) -> Iterator[Walks]:
         yield found
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize(("walk", "before", "after"), PAIRS)
 def test_a_disk_goes_to_and_from_places_that_need_a_kernel_of_their_own(
     world: World, walks: Walks, walk: str, before: str, after: str
@@ -76,6 +76,7 @@ def test_a_disk_goes_to_and_from_places_that_need_a_kernel_of_their_own(
     places.go(world, places.bring(world, before), after)
 
 
+@pytest.mark.chosen
 def test_no_pair_is_left_out() -> None:
     every = {*KINDS, *KERNEL_KINDS}
     walked = {(before, after) for _, before, after in PAIRS}
