@@ -250,6 +250,15 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unlisted:
+    """An image that libvirt lists nowhere: what it is based on it says itself, in its header."""
+
+    path: str
+    format: str
+    user: str  # in words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
     """All that a plan is made from, gathered at one moment."""
 

@@ -13,7 +13,7 @@ from svmove.events import Event
 from svmove.fleet import Counters, DiskKey
 from svmove.health import Setup
 from svmove.location import Secret, SecretState
-from svmove.model import Agent, Domain, Job, Pool, Tuning, Versions, Volume
+from svmove.model import Agent, Domain, Job, Pool, Tuning, Unlisted, Versions, Volume
 from svmove.outcomes import Progress
 from svmove.retries import Retry
 from svmove.survey import Survey
@@ -80,6 +80,11 @@ class Hypervisor(Protocol):
 
         Raises HypervisorError; where nothing is to be deleted or overwritten, `certain=False` passes over volumes
         that can't be read: a failing array may have some."""
+        ...
+
+    def unlisted(self, *, besides: str) -> tuple[Unlisted, ...]:
+        """What the domains that are off, other than `besides`, lie on, and `paths_in_use` does not know: of each disk
+        the first image of its chain that is in no list of volumes."""
         ...
 
     def secret_state(self, secret: Secret) -> SecretState: ...

@@ -86,6 +86,10 @@ class Host(Protocol):
         """Path and format of each file below an image, nearest first, as the images say themselves."""
         ...
 
+    def based_on(self, path: str, format_: str) -> tuple[str, str] | None:
+        """Path and format of the file right below an image in a file, which need not be there. None: there is none."""
+        ...
+
     def taken(self, path: str) -> Taken | None:
         """What is there at a location that a move is to write to, and did not make. None: nothing. Changes nothing."""
         ...

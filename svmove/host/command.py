@@ -95,6 +95,19 @@ def below(path: str, format_: str) -> list[tuple[str, str]]:
     return [(without_keys(image["filename"]), image["format"]) for image in json.loads(run(argv))[1:]]
 
 
+def based_on(path: str, format_: str) -> tuple[str, str] | None:
+    """Path and format of what lies right below an image, which need not be there, without keys. Raises HostError."""
+    info = image_info(path, format_)
+    name = info.get("full-backing-filename") or info.get("backing-filename")
+    if name is None:
+        return None
+    if name.startswith("json:"):  # as QEMU names what no plain name says
+        node = json.loads(name.removeprefix("json:"))
+        name = node.get("filename") or node.get("file.filename") or (node.get("file") or {}).get("filename") or name
+    # Of an image that does not say it libvirt takes it for raw as well.
+    return without_keys(name.removeprefix("file:")), info.get("backing-filename-format", "raw")
+
+
 def holds_nothing(path: str, format_: str) -> bool:
     """Whether no extent of the image has data. Raises HostError."""
     extents = json.loads(run(["qemu-img", "map", "--output=json", "-U", "-f", format_, "--", path]))

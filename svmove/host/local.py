@@ -119,6 +119,9 @@ class LocalHost(Premises):
             return self._network.chain(path, format_)
         return tuple(command.below(path, format_))
 
+    def based_on(self, path: str, format_: str) -> tuple[str, str] | None:
+        return command.based_on(path, format_)
+
     def taken(self, path: str) -> Taken | None:
         return self._network.taken(path) if location.is_network(path) else files.taken(path)
 

@@ -26,6 +26,7 @@ from svmove.model import (
 from svmove.move import fleet, held, keys, taken
 from svmove.move.keys import Secrets
 from svmove.move.observe import same
+from svmove.move.usage import in_use
 from svmove.plan import estimate, granularity
 from svmove.plan.choice import REMOVABLE
 from svmove.policy import Policy
@@ -286,9 +287,7 @@ def _offloads(disks: Sequence[Disk], request: Request, pools: Sequence[Pool], ho
 def _used_elsewhere(uuid: str, disks: Sequence[Disk], hypervisor: Hypervisor, host: Host) -> dict[str, str]:
     """Path of each file of our disks that somebody else names too, by whatever path → who."""
     ours = {path for disk in disks for path in (disk.path, *disk.chain) if path}
-    used = hypervisor.paths_in_use(besides=uuid, ours=ours, certain=False)
-    others = {same(path, host): who for path, who in used.items()}
-    others.pop(None, None)
+    others = in_use(hypervisor, host, besides=uuid, ours=ours, certain=False)
     identities = {path: same(path, host) for path in ours}
     return {path: others[identity] for path, identity in identities.items() if identity in others}
 

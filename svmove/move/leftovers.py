@@ -13,9 +13,9 @@ from pathlib import PurePosixPath
 from svmove.errors import HypervisorError, NotFoundError
 from svmove.journal import Entry, Journal, Kind, Record
 from svmove.move import keeping, lost, throttle
-from svmove.move.observe import same
 from svmove.move.phases import Phase
 from svmove.move.throttle import InForce
+from svmove.move.usage import in_use
 from svmove.ports import Hypervisor
 from svmove.ports_host import Host
 from svmove.volumes import DiskPlan
@@ -50,7 +50,7 @@ def find(
     records = [journal.read(summary.move) for summary in summaries if summary.ended and summary.uri == uri]
     if keeping.is_due(records, now):
         _refresh(hypervisor)
-    used = _identities_in_use(hypervisor, host)
+    used = in_use(hypervisor, host, besides="")  # also by the domains that were moved
     found: list[Leftover] = []
     for number, record in enumerate(records):
         same_guest = [one for one in records[number:] if one.plan.uuid == record.plan.uuid]
@@ -81,12 +81,6 @@ def remove(leftover: Leftover, hypervisor: Hypervisor, host: Host) -> None:
             domain = hypervisor.find_domain(leftover.domain)
             if domain.marker == leftover.move:
                 hypervisor.set_marker(domain.uuid, None)
-
-
-def _identities_in_use(hypervisor: Hypervisor, host: Host) -> dict[str, str]:
-    """Of every domain, also of those that were moved."""
-    used = hypervisor.paths_in_use(besides="")
-    return {identity: who for path, who in used.items() if (identity := same(path, host)) is not None}
 
 
 def _volumes(record: Record, host: Host, used: dict[str, str]) -> Iterator[Leftover]:

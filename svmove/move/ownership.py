@@ -10,17 +10,17 @@ from svmove import location
 from svmove.move import watch
 from svmove.move.context import Move
 from svmove.move.observe import Seen, Where, same
+from svmove.move.usage import in_use
 from svmove.requests import Method, Verify
 from svmove.volumes import DiskPlan, VolumeSpec
 
 
 def used_elsewhere(move: Move) -> dict[str, str]:
-    """Identity of each file that somebody else names → who. By identity: a path may be a link."""
-    host, plan = move.world.host, move.plan
+    """Identity of each file that somebody else uses → who."""
+    plan = move.plan
     ours = {spec.path for disk in plan.disks for spec in disk.made.values()}
     ours |= {path for disk in plan.disks for path in disk.deletable.values()}
-    used = move.world.hypervisor.paths_in_use(besides=plan.uuid, ours=ours)
-    return {identity: who for path, who in used.items() if (identity := same(path, host)) is not None}
+    return in_use(move.world.hypervisor, move.world.host, besides=plan.uuid, ours=ours)
 
 
 def doubt_about_source(

@@ -7,6 +7,7 @@ from svmove import location
 from svmove.errors import HostError, HypervisorError
 from svmove.model import Disk, Pool
 from svmove.move.observe import same
+from svmove.move.usage import in_use
 from svmove.plan import places
 from svmove.ports import Hypervisor
 from svmove.ports_host import Host
@@ -54,7 +55,7 @@ def look(
         if there is not None:
             found[path] = there
     if found:
-        used = {same(path, host): who for path, who in hypervisor.paths_in_use(besides=uuid).items()}
         own = {same(disk.path, host): f"disk {disk.target} of the guest" for disk in disks if disk.path}
-        found = {path: replace(t, used_by=(used | own).get(same(path, host))) for path, t in found.items()}
+        used = own | in_use(hypervisor, host, besides=uuid)
+        found = {path: replace(t, used_by=used.get(same(path, host))) for path, t in found.items()}
     return found

@@ -7,15 +7,31 @@ from typing import Any
 import libvirt
 from lxml import etree
 
+from svmove import location
 from svmove.errors import HypervisorError
+from svmove.model import Unlisted
 from svmove.virt import xml
+from svmove.virt.sources import VolumePath, get
 from svmove.virt.storage import named_path, pool_network, volume_path
+
+_LAYERED = frozenset({"qcow2", "qcow", "qed", "vmdk"})  # the formats whose images can be based on another one
 
 
 def by_domains(c: Any, besides: str) -> dict[str, str]:
     """Every path that a domain other than `besides` (a UUID) names, live or inactive → who that is."""
     used: dict[str, str] = {}
+    for domain in c.listAllDomains():
+        if domain.UUIDString() == besides:
+            continue
+        for flags in (0, libvirt.VIR_DOMAIN_XML_INACTIVE):
+            with _unless(libvirt.VIR_ERR_NO_DOMAIN):  # gone since it was listed
+                described = xml.parse(domain.XMLDesc(flags))
+                for path in xml.paths(described, _resolver(c)):
+                    used[path] = f"domain {domain.name()}"
+    return used
 
+
+def _resolver(c: Any) -> VolumePath:
     def path_of(pool: str, volume: str) -> str | None:
         path = volume_path(c, pool, volume)
         if path is None:  # a guest that is off may be started when its pool is active again
@@ -23,15 +39,7 @@ def by_domains(c: Any, besides: str) -> dict[str, str]:
                 path = named_path(c, pool, volume)
         return path
 
-    for domain in c.listAllDomains():
-        if domain.UUIDString() == besides:
-            continue
-        for flags in (0, libvirt.VIR_DOMAIN_XML_INACTIVE):
-            with _unless(libvirt.VIR_ERR_NO_DOMAIN):  # gone since it was listed
-                described = xml.parse(domain.XMLDesc(flags))
-                for path in xml.paths(described, path_of):
-                    used[path] = f"domain {domain.name()}"
-    return used
+    return path_of
 
 
 def by_volumes(c: Any, ours: Collection[str], *, certain: bool) -> dict[str, str]:
@@ -48,6 +56,38 @@ def by_volumes(c: Any, ours: Collection[str], *, certain: bool) -> dict[str, str
             if below := described.findtext("backingStore/path"):
                 used[below] = f"volume {volume.name()} of pool {pool.name()}, which is based on it,"
     return used
+
+
+def unlisted(c: Any, besides: str) -> Iterator[Unlisted]:
+    """See `svmove.ports.Hypervisor.unlisted`. The chain of a guest that runs is in its live XML."""
+    for domain in c.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE):
+        if domain.UUIDString() == besides:
+            continue
+        with _unless(libvirt.VIR_ERR_NO_DOMAIN):
+            described = xml.parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+            for disk in xml.disks(described, _resolver(c)):
+                if disk.path is not None and (end := _end_of_list(c, disk.path, disk.format)) is not None:
+                    yield Unlisted(path=end[0], format=end[1], user=f"domain {domain.name()}")
+
+
+def _end_of_list(c: Any, path: str, format_: str) -> tuple[str, str] | None:
+    """The first image of a chain, from its top, of which libvirt does not know what lies below it."""
+    passed = set[str]()
+    while format_ in _LAYERED and path not in passed and not location.is_network(path):
+        passed.add(path)
+        volume = None
+        with _unless(libvirt.VIR_ERR_NO_STORAGE_VOL):
+            volume = c.storageVolLookupByPath(path)
+        # Below a logical volume libvirt knows LVM's origin, and not what is in the header.
+        if volume is None or volume.info()[0] != libvirt.VIR_STORAGE_VOL_FILE:
+            return path, format_
+        pool = volume.storagePoolLookupByVolume()
+        described = _described(volume, pool, certain=False)  # of one that can't be read `by_volumes` tells
+        below = None if described is None else described.find("backingStore")
+        if below is None or not (path := below.findtext("path") or ""):
+            return None
+        format_ = get(below.find("format"), "type") or "raw"
+    return None
 
 
 def _described(volume: Any, pool: Any, *, certain: bool) -> etree._Element | None:

@@ -19,6 +19,7 @@ from svmove.model import (
     Mirror,
     SourceKind,
     Tuning,
+    Unlisted,
     Versions,
     Volume,
 )
@@ -166,6 +167,10 @@ class FakeHypervisor(FakeStorage, FakeDefinition, FakeAgent):
     @counted
     def paths_in_use(self, *, besides: str, ours: Collection[str] = (), certain: bool = True) -> Mapping[str, str]:
         return dict(self.world.used_by)
+
+    @counted
+    def unlisted(self, *, besides: str) -> tuple[Unlisted, ...]:
+        return self.world.unlisted
 
     @counted
     def start_copy(self, uuid: str, target: str, destination: VolumeSpec, options: CopyOptions) -> None:

@@ -50,6 +50,10 @@ class FakeImages:
         return tuple((names[file.identity], file.format) for file in below)
 
     @counted
+    def based_on(self, path: str, format_: str) -> tuple[str, str] | None:
+        return next(iter(self.chain(path, format_)), None)
+
+    @counted
     def allocated(self, path: str) -> int:
         if path not in self.world.files:
             raise HostError(f"{path}: No such file or directory")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from svmove.errors import HypervisorError
 from svmove.events import Event, EventKind
 from svmove.location import Secret, SecretState
-from svmove.model import Agent, DomainState, MarkedDisk, Pool, Process
+from svmove.model import Agent, DomainState, MarkedDisk, Pool, Process, Unlisted
 from svmove.retries import Retry
 from svmove.units import GiB
 from svmove.volumes import CopyOptions
@@ -70,6 +70,7 @@ class World:
             for name in ("fast", "slow")
         }
         self.used_by: dict[str, str] = {}  # path → another domain
+        self.unlisted: tuple[Unlisted, ...] = ()
         self.events: deque[Event] | None = None
         self.reconnects = 0
         self.agent = Agent.ANSWERS

@@ -123,6 +123,22 @@ def test_the_key_in_the_name_of_what_lies_below_an_image_is_not_told(tmp_path: P
     assert key not in str(caught.value)
 
 
+def test_an_image_names_the_one_right_below_it_also_when_that_is_gone(tmp_path: Path) -> None:
+    base, middle, top = (str(tmp_path / name) for name in ("base.img", "middle.qcow2", "top.qcow2"))
+    command.run(["qemu-img", "create", "-q", "-f", "raw", base, "1M"])
+    command.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", "base.img", "-F", "raw", middle])
+    node = json.dumps({"driver": "qcow2", "file": {"driver": "file", "filename": middle}})
+    command.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", f"json:{node}", "-F", "qcow2", top])
+    assert command.based_on(top, "qcow2") == (middle, "qcow2")
+    assert command.based_on(middle, "qcow2") == (base, "raw")
+    Path(base).unlink()
+    assert command.based_on(middle, "qcow2") == (base, "raw")
+    command.run(["qemu-img", "create", "-q", "-f", "qcow2", base, "1M"])
+    assert command.based_on(base, "qcow2") is None
+    with pytest.raises(HostError):
+        command.based_on(str(tmp_path / "none.qcow2"), "qcow2")
+
+
 # info
 
 

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from svmove.errors import HostError
+from svmove.model import Unlisted
 from svmove.outcomes import Outcome, State
-from tests.fake import refuse
+from tests.fake import World, refuse
 from tests.move.harm import assert_held, once
 from tests.move.stage import Stage
 
@@ -39,6 +41,42 @@ def test_a_source_that_another_domain_uses_by_then_is_kept(tmp_path: Path) -> No
 
     stage.world.before["remove_scratch"] = share
     kept(stage, stage.move(), "domain db uses it")
+
+
+SOURCE = "/pools/slow/web-vda.qcow2"
+
+
+def off_on_the_source(world: World) -> None:
+    """A guest that is off, whose disk libvirt lists nowhere."""
+    world.make_file("/elsewhere/db.qcow2").below = world.files[SOURCE]
+    world.unlisted = (Unlisted(path="/elsewhere/db.qcow2", format="qcow2", user="domain db"),)
+
+
+def test_a_source_that_a_guest_which_is_off_is_based_on_by_then_is_kept(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.before["remove_scratch"] = lambda: off_on_the_source(stage.world)
+    kept(stage, stage.move(), "domain db uses it")
+
+
+def test_a_source_is_kept_when_the_image_of_a_guest_that_is_off_can_not_be_read(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+
+    def shut() -> None:
+        raise HostError("Permission denied")
+
+    stage.world.before["remove_scratch"] = lambda: off_on_the_source(stage.world)
+    stage.world.before["based_on"] = shut
+    outcome = stage.move()
+    assert (outcome.state, stage.sources()) == (State.DONE, {"vda": True})
+    texts = {finding.code: finding.text for finding in outcome.findings}
+    assert "/elsewhere/db.qcow2, of domain db, can't be read" in texts["source-kept"]
+
+
+def test_an_image_that_is_not_there_keeps_no_source(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.world.unlisted = (Unlisted(path="/elsewhere/gone.qcow2", format="qcow2", user="domain db"),)
+    assert stage.move().state is State.DONE
+    assert stage.sources() == {"vda": False}
 
 
 def test_a_guest_that_left_its_destination_keeps_its_source(tmp_path: Path) -> None:

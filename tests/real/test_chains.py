@@ -148,6 +148,43 @@ def test_a_template_that_another_guest_has_is_copied_and_kept(world: World, meth
     assert chain(world, "two")[1] == base
 
 
+def off_on(world: World, base: Path, where: str) -> Path:
+    """The disk of another guest, which is off. libvirt lists it nowhere."""
+    folder = world.folder if where == "no pool" else world.lab.paths.pool("lab-a")
+    top = folder / "two.qcow2"
+    run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "qcow2", str(top)])
+    top.chmod(0o644)
+    world.guest("two", disk(top), start=False)
+    return top
+
+
+@pytest.mark.parametrize("where", ["no pool", "a pool that was not refreshed since"])
+def test_a_template_of_a_guest_that_is_off_is_kept_also_where_libvirt_knows_nothing_of_it(
+    world: World, where: str
+) -> None:
+    base = template(world)
+    world.guest("one", disk(on(world, base, "one.qcow2")))
+    off_on(world, base, where)
+    moved(world, "one")
+    assert base.exists()
+    world.virsh("start", "two")
+
+
+def test_a_source_that_waits_is_kept_for_a_guest_that_is_off_and_based_on_it(world: World) -> None:
+    base = template(world, "one.qcow2")
+    world.guest("one", disk(base))
+    moved(world, "one", "--keep-for", "0s")
+    off_on(world, base, "no pool")
+    left = world.cli("gc", "--yes", "--json")
+    assert left.code == 0, left.stdout + left.stderr
+    (waiting,) = [one for one in left.document["leftovers"] if one["path"] == str(base)]
+    assert (waiting["removed"], waiting["kept"]) == (False, "domain two uses it")
+    assert base.exists()
+    world.virsh("undefine", "two")
+    assert world.cli("gc", "--yes", "--json").code == 0
+    assert not base.exists()
+
+
 def test_a_template_stays_where_it_is(world: World) -> None:
     base, top = two_on_a_template(world)
     moved(world, "one", "--base", "stay")
