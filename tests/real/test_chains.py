@@ -12,7 +12,7 @@ from svmove.host.command import run
 from svmove.journal import Journal
 from svmove.model import DomainState
 from svmove.units import MiB
-from tests.real.world import World, disk
+from tests.real.world import World, disk, until
 
 SIZE = 16 * MiB
 
@@ -173,8 +173,9 @@ def test_a_template_of_a_guest_that_is_off_is_kept_also_where_libvirt_knows_noth
 def test_a_source_that_waits_is_kept_for_a_guest_that_is_off_and_based_on_it(world: World) -> None:
     base = template(world, "one.qcow2")
     world.guest("one", disk(base))
-    moved(world, "one", "--keep-for", "0s")
+    moved(world, "one", "--keep-for", "1s")
     off_on(world, base, "no pool")
+    until(lambda: "not over" not in world.cli("gc").stdout, "its time is over")
     left = world.cli("gc", "--yes", "--json")
     assert left.code == 0, left.stdout + left.stderr
     (waiting,) = [one for one in left.document["leftovers"] if one["path"] == str(base)]

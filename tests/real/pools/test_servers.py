@@ -59,8 +59,10 @@ def _serves(pid: Path, names: tuple[str, ...], world: World) -> bool:
 @pytest.fixture
 def clean(guest: World) -> Iterator[World]:
     """The guest with its vdb in a file; afterwards nothing of the place is left."""
-    before = left(guest)
+    before, was = left(guest), guest.path("vdb")
     yield guest
+    if was != guest.path("vdb"):  # of another suffix, after a test that named it otherwise; virsh leaves it there
+        was.unlink()
     assert left(guest) == before
 
 
