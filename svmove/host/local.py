@@ -233,11 +233,7 @@ class LocalHost(Premises):
         )
 
     def shares_all(self, source: str, destination: str) -> bool:
-        try:
-            with Path(source).open("rb") as one, Path(destination).open("rb") as other:
-                return reflink.shares_all(one.fileno(), other.fileno())
-        except OSError as error:
-            raise HostError(f"{error.filename}: {error.strerror}") from error
+        return reflink.shares_all(source, destination)
 
     def extents(self, path: str, format_: str) -> tuple[tuple[int, int], ...]:
         if location.is_network(path):

@@ -8,6 +8,9 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterator
+from pathlib import Path
+
+from svmove.errors import HostError
 
 _FICLONE = 0x40049409
 _FIEMAP = 0xC020660B
@@ -30,11 +33,20 @@ def clone(source: int, destination: int) -> bool:
     return True
 
 
-def shares_all(source: int, destination: int) -> bool:
-    """Whether two open files are proven to have the same bytes because they are the same blocks of the disk.
+def shares_all(source: str, destination: str) -> bool:
+    """Whether two files are proven to have the same bytes because they are the same blocks of the disk.
 
-    Of one file system only: two that were made alike have different data at the same offsets of their disks.
+    Of one file system only: two that were made alike have different data at the same offsets of their disks. Raises
+    HostError.
     """
+    try:
+        with Path(source).open("rb") as one, Path(destination).open("rb") as other:
+            return _shares_all(one.fileno(), other.fileno())
+    except OSError as error:
+        raise HostError(f"{error.filename}: {error.strerror}") from error
+
+
+def _shares_all(source: int, destination: int) -> bool:
     one_status, other_status = os.fstat(source), os.fstat(destination)
     if (one_status.st_dev, one_status.st_size) != (other_status.st_dev, other_status.st_size):
         return False
