@@ -250,8 +250,8 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unlisted:
-    """An image that libvirt lists nowhere: what it is based on it says itself, in its header."""
+class InactiveImage:
+    """Of a guest that is off: what the image is based on it says itself, in its header."""
 
     path: str
     format: str

@@ -13,7 +13,7 @@ from svmove.events import Event
 from svmove.fleet import Counters, DiskKey
 from svmove.health import Setup
 from svmove.location import Secret, SecretState
-from svmove.model import Agent, Domain, Job, Pool, Tuning, Unlisted, Versions, Volume
+from svmove.model import Agent, Domain, InactiveImage, Job, Pool, Tuning, Versions, Volume
 from svmove.outcomes import Progress
 from svmove.retries import Retry
 from svmove.survey import Survey
@@ -82,9 +82,10 @@ class Hypervisor(Protocol):
         that can't be read: a failing array may have some."""
         ...
 
-    def unlisted(self, *, besides: str) -> tuple[Unlisted, ...]:
-        """What the domains that are off, other than `besides`, lie on, and `paths_in_use` does not know: of each disk
-        the first image of its chain that is in no list of volumes."""
+    def inactive_images(self, *, besides: str) -> tuple[InactiveImage, ...]:
+        """The images in files and devices, of formats that can be based on another one, of the domains that are off,
+        other than `besides`. The chain of a guest that runs is in its live XML; of one that is off libvirt tells the
+        top, and of a volume what lay below it when its pool was refreshed last."""
         ...
 
     def secret_state(self, secret: Secret) -> SecretState: ...

@@ -103,7 +103,8 @@ def based_on(path: str, format_: str) -> tuple[str, str] | None:
         return None
     if name.startswith("json:"):  # as QEMU names what no plain name says
         node = json.loads(name.removeprefix("json:"))
-        name = node.get("filename") or node.get("file.filename") or (node.get("file") or {}).get("filename") or name
+        if (name := (node.get("file") or {}).get("filename")) is None:
+            raise HostError(f"{path} is based on what is no plain file: {without_keys(json.dumps(node))}")
     # Of an image that does not say it libvirt takes it for raw as well.
     return without_keys(name.removeprefix("file:")), info.get("backing-filename-format", "raw")
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 from svmove import location
 from svmove.errors import HostError, HypervisorError
-from svmove.model import Unlisted
+from svmove.model import InactiveImage
 from svmove.move.observe import same
 from svmove.ports import Hypervisor
 from svmove.ports_host import Host
@@ -20,13 +20,13 @@ def in_use(
     """
     named = hypervisor.paths_in_use(besides=besides, ours=ours, certain=certain)
     used = {identity: who for path, who in named.items() if (identity := same(path, host)) is not None}
-    for image in hypervisor.unlisted(besides=besides):
+    for image in hypervisor.inactive_images(besides=besides):
         for identity in _chain(image, host, certain=certain):
             used.setdefault(identity, image.user)
     return used
 
 
-def _chain(image: Unlisted, host: Host, *, certain: bool) -> Iterator[str]:
+def _chain(image: InactiveImage, host: Host, *, certain: bool) -> Iterator[str]:
     """Of an image and the files below it, as far as they are there: what is missing has lost what it was based on."""
     passed = set[str]()
     below: tuple[str, str] | None = image.path, image.format

@@ -12,7 +12,7 @@ from svmove.errors import HypervisorError, NotFoundError
 from svmove.fleet import Counters, DiskKey
 from svmove.health import Setup
 from svmove.location import Secret, SecretState
-from svmove.model import Agent, Domain, DomainState, Job, Pool, Tuning, Unlisted, Versions, Volume
+from svmove.model import Agent, Domain, DomainState, InactiveImage, Job, Pool, Tuning, Versions, Volume
 from svmove.retries import Retries, Retry, RetryPolicy
 from svmove.survey import Survey
 from svmove.virt import (
@@ -128,8 +128,8 @@ class LibvirtHypervisor:
     def paths_in_use(self, *, besides: str, ours: Collection[str] = (), certain: bool = True) -> Mapping[str, str]:
         return self._connection.ask(lambda c: usage.by_domains(c, besides) | usage.by_volumes(c, ours, certain=certain))
 
-    def unlisted(self, *, besides: str) -> tuple[Unlisted, ...]:
-        return self._connection.ask(lambda c: tuple(usage.unlisted(c, besides)))
+    def inactive_images(self, *, besides: str) -> tuple[InactiveImage, ...]:
+        return self._connection.ask(lambda c: tuple(usage.inactive_images(c, besides)))
 
     def set_marker(self, uuid: str, move: str | None, disks: Sequence[DiskPlan] = ()) -> None:
         try:

@@ -9,9 +9,9 @@ from lxml import etree
 
 from svmove import location
 from svmove.errors import HypervisorError
-from svmove.model import Unlisted
+from svmove.model import InactiveImage
 from svmove.virt import xml
-from svmove.virt.sources import VolumePath, get
+from svmove.virt.sources import VolumePath
 from svmove.virt.storage import named_path, pool_network, volume_path
 
 _LAYERED = frozenset({"qcow2", "qcow", "qed", "vmdk"})  # the formats whose images can be based on another one
@@ -58,36 +58,16 @@ def by_volumes(c: Any, ours: Collection[str], *, certain: bool) -> dict[str, str
     return used
 
 
-def unlisted(c: Any, besides: str) -> Iterator[Unlisted]:
-    """See `svmove.ports.Hypervisor.unlisted`. The chain of a guest that runs is in its live XML."""
+def inactive_images(c: Any, besides: str) -> Iterator[InactiveImage]:
+    """See `svmove.ports.Hypervisor.inactive_images`."""
     for domain in c.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE):
         if domain.UUIDString() == besides:
             continue
         with _unless(libvirt.VIR_ERR_NO_DOMAIN):
             described = xml.parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
             for disk in xml.disks(described, _resolver(c)):
-                if disk.path is not None and (end := _end_of_list(c, disk.path, disk.format)) is not None:
-                    yield Unlisted(path=end[0], format=end[1], user=f"domain {domain.name()}")
-
-
-def _end_of_list(c: Any, path: str, format_: str) -> tuple[str, str] | None:
-    """The first image of a chain, from its top, of which libvirt does not know what lies below it."""
-    passed = set[str]()
-    while format_ in _LAYERED and path not in passed and not location.is_network(path):
-        passed.add(path)
-        volume = None
-        with _unless(libvirt.VIR_ERR_NO_STORAGE_VOL):
-            volume = c.storageVolLookupByPath(path)
-        # Below a logical volume libvirt knows LVM's origin, and not what is in the header.
-        if volume is None or volume.info()[0] != libvirt.VIR_STORAGE_VOL_FILE:
-            return path, format_
-        pool = volume.storagePoolLookupByVolume()
-        described = _described(volume, pool, certain=False)  # of one that can't be read `by_volumes` tells
-        below = None if described is None else described.find("backingStore")
-        if below is None or not (path := below.findtext("path") or ""):
-            return None
-        format_ = get(below.find("format"), "type") or "raw"
-    return None
+                if disk.path is not None and disk.format in _LAYERED and not location.is_network(disk.path):
+                    yield InactiveImage(path=disk.path, format=disk.format, user=f"domain {domain.name()}")
 
 
 def _described(volume: Any, pool: Any, *, certain: bool) -> etree._Element | None:

@@ -15,11 +15,11 @@ from svmove.model import (
     Disk,
     Domain,
     DomainState,
+    InactiveImage,
     Job,
     Mirror,
     SourceKind,
     Tuning,
-    Unlisted,
     Versions,
     Volume,
 )
@@ -169,8 +169,8 @@ class FakeHypervisor(FakeStorage, FakeDefinition, FakeAgent):
         return dict(self.world.used_by)
 
     @counted
-    def unlisted(self, *, besides: str) -> tuple[Unlisted, ...]:
-        return self.world.unlisted
+    def inactive_images(self, *, besides: str) -> tuple[InactiveImage, ...]:
+        return self.world.inactive_images
 
     @counted
     def start_copy(self, uuid: str, target: str, destination: VolumeSpec, options: CopyOptions) -> None:

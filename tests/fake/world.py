@@ -5,10 +5,10 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-from svmove.errors import HypervisorError
+from svmove.errors import HypervisorError, SvmoveError
 from svmove.events import Event, EventKind
 from svmove.location import Secret, SecretState
-from svmove.model import Agent, DomainState, MarkedDisk, Pool, Process, Unlisted
+from svmove.model import Agent, DomainState, InactiveImage, MarkedDisk, Pool, Process
 from svmove.retries import Retry
 from svmove.units import GiB
 from svmove.volumes import CopyOptions
@@ -70,7 +70,7 @@ class World:
             for name in ("fast", "slow")
         }
         self.used_by: dict[str, str] = {}  # path → another domain
-        self.unlisted: tuple[Unlisted, ...] = ()
+        self.inactive_images: tuple[InactiveImage, ...] = ()
         self.events: deque[Event] | None = None
         self.reconnects = 0
         self.agent = Agent.ANSWERS
@@ -257,10 +257,10 @@ class World:
                     raise ViolationError(f"{medium.target}: {path} is not what was in the drive")
 
 
-def refuse(text: str) -> Callable[[], None]:
-    """For `World.before`: libvirt says no."""
+def refuse(text: str, error: type[SvmoveError] = HypervisorError) -> Callable[[], None]:
+    """For `World.before`: libvirt, or whose error it is, says no."""
 
     def harm() -> None:
-        raise HypervisorError(text)
+        raise error(text)
 
     return harm

@@ -135,8 +135,12 @@ def test_an_image_names_the_one_right_below_it_also_when_that_is_gone(tmp_path: 
     assert command.based_on(middle, "qcow2") == (base, "raw")
     command.run(["qemu-img", "create", "-q", "-f", "qcow2", base, "1M"])
     assert command.based_on(base, "qcow2") is None
-    with pytest.raises(HostError):
-        command.based_on(str(tmp_path / "none.qcow2"), "qcow2")
+    command.run(
+        ["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", 'json:{"driver":"null-co"}', "-F", "raw", top, "1M"]
+    )
+    for unknown in (top, str(tmp_path / "none.qcow2")):
+        with pytest.raises(HostError):
+            command.based_on(unknown, "qcow2")
 
 
 # info

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from svmove.errors import HostError
-from svmove.model import Unlisted
+from svmove.model import InactiveImage
 from svmove.outcomes import Outcome, State
 from tests.fake import World, refuse
 from tests.move.harm import assert_held, once
@@ -47,9 +47,9 @@ SOURCE = "/pools/slow/web-vda.qcow2"
 
 
 def off_on_the_source(world: World) -> None:
-    """A guest that is off, whose disk libvirt lists nowhere."""
+    """The disk of a guest that is off, in no pool."""
     world.make_file("/elsewhere/db.qcow2").below = world.files[SOURCE]
-    world.unlisted = (Unlisted(path="/elsewhere/db.qcow2", format="qcow2", user="domain db"),)
+    world.inactive_images = (InactiveImage(path="/elsewhere/db.qcow2", format="qcow2", user="domain db"),)
 
 
 def test_a_source_that_a_guest_which_is_off_is_based_on_by_then_is_kept(tmp_path: Path) -> None:
@@ -60,12 +60,8 @@ def test_a_source_that_a_guest_which_is_off_is_based_on_by_then_is_kept(tmp_path
 
 def test_a_source_is_kept_when_the_image_of_a_guest_that_is_off_can_not_be_read(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
-
-    def shut() -> None:
-        raise HostError("Permission denied")
-
     stage.world.before["remove_scratch"] = lambda: off_on_the_source(stage.world)
-    stage.world.before["based_on"] = shut
+    stage.world.before["based_on"] = refuse("Permission denied", HostError)
     outcome = stage.move()
     assert (outcome.state, stage.sources()) == (State.DONE, {"vda": True})
     texts = {finding.code: finding.text for finding in outcome.findings}
@@ -74,7 +70,7 @@ def test_a_source_is_kept_when_the_image_of_a_guest_that_is_off_can_not_be_read(
 
 def test_an_image_that_is_not_there_keeps_no_source(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
-    stage.world.unlisted = (Unlisted(path="/elsewhere/gone.qcow2", format="qcow2", user="domain db"),)
+    stage.world.inactive_images = (InactiveImage(path="/elsewhere/gone.qcow2", format="qcow2", user="domain db"),)
     assert stage.move().state is State.DONE
     assert stage.sources() == {"vda": False}
 

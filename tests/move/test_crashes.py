@@ -30,7 +30,7 @@ LIVE = (Method.MIRROR, Method.SNAPSHOT)
 METHODS = (*LIVE, Method.OFFLINE)
 LOOKS = frozenset(
     {"domain", "job", "exports", "paths_in_use", "volume_at", "pools", "volume_names", "process", "holds", "holders"}
-    | {"unlisted", "based_on", "identity", "image", "allocated", "size", "answers", "probe", "free"}
+    | {"inactive_images", "based_on", "identity", "image", "allocated", "size", "answers", "probe", "free"}
     | {"extents", "shares_all", "compare_local", "compare"}
 )
 # Targets, and what is asked of the move.

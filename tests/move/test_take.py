@@ -23,7 +23,7 @@ LUN = "iscsi://10.0.0.5/iqn.2026-11.org:san/1"
 def a_move(there: Taken | None) -> Any:
     written: list[str] = []
     host = SimpleNamespace(identity=lambda path: path if there else None, taken=lambda _path: there)
-    hypervisor = SimpleNamespace(paths_in_use=lambda **_: {}, unlisted=lambda **_: ())
+    hypervisor = SimpleNamespace(paths_in_use=lambda **_: {}, inactive_images=lambda **_: ())
     return SimpleNamespace(
         world=SimpleNamespace(host=host, hypervisor=hypervisor),
         plan=SimpleNamespace(uuid="u", disks=()),

@@ -149,16 +149,20 @@ def test_a_template_that_another_guest_has_is_copied_and_kept(world: World, meth
 
 
 def off_on(world: World, base: Path, where: str) -> Path:
-    """The disk of another guest, which is off. libvirt lists it nowhere."""
+    """The disk of another guest, which is off. libvirt does not know what it is based on."""
     folder = world.folder if where == "no pool" else world.lab.paths.pool("lab-a")
     top = folder / "two.qcow2"
+    if where == "a volume that was made anew since":
+        world.image("two.qcow2")
     run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "qcow2", str(top)])
     top.chmod(0o644)
     world.guest("two", disk(top), start=False)
     return top
 
 
-@pytest.mark.parametrize("where", ["no pool", "a pool that was not refreshed since"])
+@pytest.mark.parametrize(
+    "where", ["no pool", "a pool that was not refreshed since", "a volume that was made anew since"]
+)
 def test_a_template_of_a_guest_that_is_off_is_kept_also_where_libvirt_knows_nothing_of_it(
     world: World, where: str
 ) -> None:

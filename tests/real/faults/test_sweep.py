@@ -24,7 +24,7 @@ ACTS = frozenset(
 LOOKS = frozenset(
     {"domain", "job", "exports", "volume_names", "volume_at", "paths_in_use", "pools", "image", "process", "holds"}
     | {"holders", "identity", "allocated", "size", "answers", "probe", "free", "compare", "events"}
-    | {"extents", "shares_all", "compare_local", "unlisted", "based_on"}
+    | {"extents", "shares_all", "compare_local", "inactive_images", "based_on"}
 )
 
 
