@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 from svmove import location
 from svmove.location import Secret
+from svmove.units import KiB
 
 # The file of the UEFI variables is planned, copied, journalled and redefined as if it were a disk of this target.
 # No disk can have it: libvirt takes letters after a bus's prefix (vda, sdb).
 NVRAM = "nvram"
 # Bytes before the payload of LUKS 1 with a key of 512 bits: QEMU's default, which `svmove.host.encrypted` asks for.
 LUKS_HEADER = 2_068_480
+# Bytes, where nobody asks for another size.
+QCOW2_CLUSTER = 64 * KiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

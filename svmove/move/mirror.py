@@ -42,12 +42,14 @@ def start_one(move: Move, disk: DiskPlan, seen: DiskSeen) -> None:
         raise replaced(disk.destinations)
     storage.unless_source_full(move, disk)
     bandwidth = limits.share(move, disk)
+    synchronous = converge.is_synchronous(move, disk.target)
     options = CopyOptions(
         bandwidth=bandwidth,
-        granularity=disk.granularity or move.plan.granularity,
+        # What the guest has written to both leaves gaps in what is still to be copied, and fine ones would fill holes.
+        granularity=(None if synchronous else disk.granularity) or move.plan.granularity,
         buffer=storage.buffer(move, disk, buffer_for(bandwidth, move.plan.buffer)),
         sliced=_is_larger(move, disk.lands),
-        synchronous=converge.is_synchronous(move, disk.target),
+        synchronous=synchronous,
         shallow=disk.shallow,
     )
     move.intend("copy", disk.target)

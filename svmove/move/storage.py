@@ -21,7 +21,7 @@ from svmove.move.observe import Seen
 from svmove.move.outlook import Pace, Sample
 from svmove.ports_host import Probe
 from svmove.units import KiB, MiB, show_duration, show_rate, show_size
-from svmove.volumes import DiskPlan
+from svmove.volumes import QCOW2_CLUSTER, DiskPlan
 
 # What a probe writes.
 _WRITE = 64 * KiB
@@ -60,9 +60,15 @@ def _storage(path: str) -> str:
 
 
 def buffer(move: Move, disk: DiskPlan, wanted: int) -> int:
-    """For the mirror of that disk, in bytes."""
+    """For the mirror of that disk, in bytes: whole clusters.
+
+    QEMU goes by a hole in steps of the buffer, and of a qcow2 it leaves out only what is whole clusters. With others
+    64 MiB arrived as 192 (granules of 4 KiB), 139 as 270 (clusters of 2 MiB).
+    """
     slow = {entry.data["folder"] for entry in move.record.all(Kind.FACT, "slow")}
-    return min(wanted, _SMALL) if _storage(disk.lands.path) in slow else wanted
+    size = min(wanted, _SMALL) if _storage(disk.lands.path) in slow else wanted
+    cluster = disk.lands.cluster_bytes or QCOW2_CLUSTER
+    return size and max(size // cluster, 1) * cluster  # 0: QEMU's own
 
 
 def _write_takes(move: Move, folder: str, path: str) -> float | None:

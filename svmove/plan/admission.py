@@ -43,6 +43,7 @@ CHECKS: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     place_checks.direct,
     place_checks.access,
     place_checks.kept,
+    place_checks.filled,
     place_checks.shared,
     place_checks.off,
     pool_checks.names,

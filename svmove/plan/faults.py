@@ -14,6 +14,7 @@ from svmove.plan.case import Case
 from svmove.plan.choice import Choice
 from svmove.requests import Method
 from svmove.units import KiB
+from svmove.volumes import QCOW2_CLUSTER
 
 LIVE = frozenset({Method.MIRROR, Method.SYNCHRONOUS, Method.SNAPSHOT})  # each runs a mirror job
 # QEMU's default for the dirty bitmap: the target's cluster size, at most this.
@@ -96,7 +97,7 @@ def _zeroes_meet_writes(case: Case, choice: Choice) -> bool:
     spec = choice.destination
     if spec is None or spec.format != "qcow2":
         return False
-    cluster = spec.cluster_bytes or 64 * KiB
+    cluster = spec.cluster_bytes or QCOW2_CLUSTER
     chosen = case.policy.mirror.granularity or case.granularities.get(choice.disk.target)
     granularity = chosen or min(cluster, _LARGEST_GRANULARITY)
     return case.method is Method.SYNCHRONOUS or granularity < cluster

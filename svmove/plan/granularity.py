@@ -5,7 +5,8 @@ whole granule each time. Measured on a raw disk, 690 random writes of 4 KiB a se
 64 KiB the guest dirties 43 MiB/s, and the mirror was never ready; with 4 KiB 2.7 MiB/s, ready after 43 s.
 
 Coarse is faster in bulk (1 MiB took 15 to 25 % less time), but a granule is copied whole, with the holes in it: a
-thin image of 584 MiB arrived with 704 MiB. So what is chosen here is never coarser than QEMU's own 64 KiB.
+thin image of 584 MiB arrived with 704 MiB. So what is chosen here is never coarser than QEMU's own 64 KiB, nor
+finer than what keeps holes in a qcow2 (`plan.holes`).
 """
 
 from svmove.model import WriteRate
@@ -29,8 +30,8 @@ def matters(writes: WriteRate, copy_rate: float) -> bool:
     return dirties(writes, COARSE) > copy_rate * _MATTERS
 
 
-def granularity_for(writes: WriteRate | None, copy_rate: float) -> int | None:
-    """The largest power of two that a mean write fills; None: QEMU's own.
+def granularity_for(writes: WriteRate | None, copy_rate: float, least: int = 1) -> int | None:
+    """The largest power of two that a mean write fills; None: QEMU's own, also where it would be below `least`.
 
     A table of what comes out (`copy_rate` 200 MiB/s):
 
@@ -45,4 +46,5 @@ def granularity_for(writes: WriteRate | None, copy_rate: float) -> int | None:
     mean = int(writes.bytes / writes.requests)
     if mean >= COARSE:
         return None
-    return max(1 << max(mean.bit_length() - 1, 0), FINE)
+    chosen = max(1 << max(mean.bit_length() - 1, 0), FINE)
+    return chosen if chosen >= least else None

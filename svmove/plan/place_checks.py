@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from svmove import location
 from svmove.moves import Finding, Level
-from svmove.plan import luks, places, sharing
+from svmove.plan import holes, luks, places, sharing
 from svmove.plan.case import Case, nearest, refuse
 from svmove.plan.choice import Choice
 from svmove.requests import Allocation, Method
@@ -145,6 +145,23 @@ def kept(case: Case) -> Iterator[Finding]:
                 code="thinness",
                 text=f"{target}: {show_size(choice.image.allocated_bytes)} of {show_size(spec.capacity)} are allocated "
                 f"now; a volume of pool {spec.pool} has room for all from the start, unless its storage is thin itself",
+                target=target,
+            )
+
+
+def filled(case: Case) -> Iterator[Finding]:
+    """By granules that are too fine."""
+    for choice in case.choices:
+        image, spec, target = choice.image, choice.destination, choice.disk.target
+        if image is None or spec is None or spec.full or image.allocated_bytes >= spec.capacity:
+            continue
+        if holes.filled(case, choice):
+            yield Finding(
+                level=Level.WARN,
+                code="thinness",
+                text=f"{target}: {show_size(image.allocated_bytes)} of {show_size(spec.capacity)} are allocated now; "
+                "the policy's mirror.granularity is finer than its copy's clusters, and fills what is empty",
+                remedy="leave mirror.granularity out of the policy: svmove chooses one that keeps holes",
                 target=target,
             )
 

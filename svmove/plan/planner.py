@@ -1,13 +1,13 @@
 """Request + inventory + policy → Plan."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from svmove.errors import UsageError
-from svmove.model import Inventory
+from svmove.model import Inventory, WriteRate
 from svmove.moves import Finding, Level, Plan
-from svmove.plan import admission, estimate, luks, places, room
+from svmove.plan import admission, estimate, holes, luks, places, room
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice, choose
 from svmove.plan.granularity import granularity_for
@@ -41,7 +41,8 @@ def make_plan(request: Request, inventory: Inventory, policy: Policy, *, move: s
     fastest = _fastest(begins, disks, policy)
     copy_seconds = estimate.seconds(total, fastest, past_rate)
     if policy.mirror.granularity is None:
-        disks = _granular(disks, inventory, fastest, past_rate)
+        finest = {choice.disk.target: holes.finest(choice, inventory) for choice in to_move}
+        disks = _granular(disks, finest, inventory.writes, estimate.rate(fastest, past_rate))
     facts = Facts(
         request=request,
         inventory=inventory,
@@ -184,12 +185,14 @@ def _with_overlays(disks: Sequence[DiskPlan], inventory: Inventory, move: str) -
 
 
 def _granular(
-    disks: Sequence[DiskPlan], inventory: Inventory, bandwidth: int | None, past_rate: float | None
+    disks: Sequence[DiskPlan], finest: Mapping[str, int], writes: Mapping[str, WriteRate], rate: float
 ) -> tuple[DiskPlan, ...]:
-    """Each with the granularity that its guest's writes ask for."""
-    rate = estimate.rate(bandwidth, past_rate)
+    """Each with the granularity that its guest's writes ask for, and that keeps its holes."""
     return tuple(
-        replace(disk, granularity=granularity_for(inventory.writes.get(disk.target), disk.bandwidth or rate))
+        replace(
+            disk,
+            granularity=granularity_for(writes.get(disk.target), disk.bandwidth or rate, finest[disk.target]),
+        )
         for disk in disks
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from svmove.model import Image, Pool
 from svmove.moves import Need
-from svmove.plan import luks, places, sharing
+from svmove.plan import holes, luks, places, sharing
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice
 from svmove.policy import Policy
@@ -55,15 +55,15 @@ def _size(case: Case, choice: Choice, spec: VolumeSpec, image: Image) -> int:
     """What a disk's own file takes at the destination, at most."""
     size = min(image.allocated_bytes, image.virtual_bytes)
     if sharing.shares(choice, case.request, case.inventory, case.method):
-        holes = max(spec.capacity - size, 0) if spec.full else 0
+        empty = max(spec.capacity - size, 0) if spec.full else 0
         # On one file system what the guest writes meanwhile is in both overlays, and once more in the copy when the
         # second one is merged into it.
-        return sharing.taken(size) + holes + (3 * case.overlays.get(choice.disk.target, 0))
+        return sharing.taken(size) + empty + (3 * case.overlays.get(choice.disk.target, 0))
     if spec.backing is None:  # what lies below is flattened into it
         size = min(size + sum(layer.copy_bytes for layer in choice.layers), spec.capacity)
     if luks.dense(choice.disk, spec):
         return spec.capacity + (LUKS_HEADER if spec.luks else 0)
-    return spec.capacity if spec.full or not _thin(choice) else size
+    return spec.capacity if spec.full or not _thin(choice) or holes.filled(case, choice) else size
 
 
 def _thin(choice: Choice) -> bool:

@@ -39,7 +39,8 @@ class FakeImages:
         if path not in self.world.files:
             raise HostError(f"{path}: No such file or directory")
         size = len(self.world.files[path].blocks) * BLOCK
-        return Image(format=format_, virtual_bytes=size, allocated_bytes=size, cluster_bytes=65536, compat="1.1")
+        cluster = self.world.cluster_bytes
+        return Image(format=format_, virtual_bytes=size, allocated_bytes=size, cluster_bytes=cluster, compat="1.1")
 
     @counted
     def chain(self, path: str, format_: str) -> tuple[tuple[str, str], ...]:

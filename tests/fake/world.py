@@ -60,6 +60,7 @@ class World:
         self.hung_until = 0.0  # likewise
         self.write_takes = 0.0  # seconds, there
         self.options: list[CopyOptions] = []  # of each copy that was begun
+        self.cluster_bytes = 65536  # of every image
         self.held_by: dict[str, int] = {}  # identity → pid of another process
         self.locked: set[str] = set()  # identities
         self.sliced: dict[str, int] = {}  # path → the bytes that the XML of the next start shows of it

@@ -1,5 +1,6 @@
 """A guest that writes faster than the copy: what is done about it, in the policy's order."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from svmove.journal import Ask
 from svmove.model import DomainState, Versions
 from svmove.outcomes import Outcome, State
 from svmove.policy import AtDeadline, ConvergePolicy, Policy, Step
+from svmove.requests import Method
+from svmove.units import KiB
 from tests.fake import CrashError, FakeHypervisor, Faults
 from tests.move.harm import assert_rolled_back
 from tests.move.stage import Stage
@@ -78,6 +81,16 @@ def test_the_copy_is_begun_again_with_synchronous_writes(tmp_path: Path) -> None
     outcome = stage.move()
     assert done(stage, outcome) == {"begun-again"}
     assert stage.phases(outcome.move).count("copying") == 2
+
+
+def test_fine_granules_are_for_mirrors_that_the_guests_writes_do_not_wait_for(tmp_path: Path) -> None:
+    """What it has written to both leaves gaps in what is to be copied, and those of 4 KiB would fill holes."""
+    for method, expected in ((Method.MIRROR, 4 * KiB), (Method.SYNCHRONOUS, None)):
+        stage = Stage(tmp_path / method)
+        plan = stage.plan(method=method)
+        outcome = stage.run(replace(plan, disks=tuple(replace(disk, granularity=4 * KiB) for disk in plan.disks)))
+        done(stage, outcome)
+        assert [made.granularity for made in stage.world.options] == [expected]
 
 
 def test_the_steps_come_in_the_policys_order(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from svmove.moves import Level
 from svmove.outcomes import Outcome, State
 from svmove.policy import ConvergePolicy, Policy
 from svmove.requests import DiskRequest, Method
-from svmove.units import GiB, MiB
+from svmove.units import GiB, KiB, MiB
 from tests.move.harm import assert_rolled_back
 from tests.move.stage import Stage
 
@@ -88,6 +88,15 @@ def test_one_that_takes_its_time_but_not_too_much_has_large_buffers(tmp_path: Pa
     stage.world.write_takes = 0.1
     assert (stage.move().state, stage.world.time < 5) == (State.DONE, True)
     assert {made.buffer for made in stage.world.options} == {16 * MiB}
+
+
+@pytest.mark.parametrize("cluster", [64 * KiB, 2 * MiB])
+def test_a_buffer_is_whole_clusters_of_the_destination_so_that_holes_stay(tmp_path: Path, cluster: int) -> None:
+    stage = Stage(tmp_path)
+    stage.world.cluster_bytes = cluster
+    assert stage.move(bandwidth=33 * MiB + 1).state is State.DONE
+    (made,) = stage.world.options
+    assert made.buffer == int(3.3 * MiB) // cluster * cluster
 
 
 def test_without_steps_a_slow_one_is_copied_to_for_as_long_as_it_takes(tmp_path: Path) -> None:
