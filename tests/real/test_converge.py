@@ -1,6 +1,8 @@
-"""A guest that writes three times as fast as it is copied: virsh is never ready there, and svmove ends.
+"""A guest that writes faster than it is copied: virsh is never ready there, and svmove ends.
 
-600 random writes of 4 KiB a second make 37 MiB/s dirty in granules of 64 KiB; the copy has 12 MiB/s.
+600 random writes of 4 KiB a second touch 150 MiB/s of granules of 256 KiB; the copy has 12 MiB/s. So it holds when the
+machine is so busy that the guest writes a tenth of that (of 64 KiB, 200 a second were copied: 12 busy loops on two
+cores sufficed).
 """
 
 import signal
@@ -31,8 +33,8 @@ _SPEC = GuestSpec(
     write_iops=600,
     disks=tuple(DiskSpec(target=target, capacity=192 * MiB, extents=_EXTENTS) for target in ("vda", "vdb")),
 )
-# As QEMU chooses it; svmove would choose 4 KiB, and have an easy life.
-_COARSE = '[mirror]\ngranularity = "64KiB"\n'
+# svmove would choose 4 KiB, and have an easy life.
+_COARSE = '[mirror]\ngranularity = "256KiB"\n'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,15 @@ class Writer:
     def limits(self) -> dict[str, int]:
         return dict(self.tuning("vda").limits)
 
+    def held_back(self, process: "subprocess.Popen[str]") -> None:
+        """Waits until its writes are. The first pass and the evidence take 15 s, and more on a busy machine."""
+
+        def holds() -> bool:
+            assert process.poll() is None, f"ended before that: {finished(process)}"
+            return "write_iops_sec" in self.limits()
+
+        until(holds, "the writes are held back", seconds=120)
+
     def check(self) -> None:
         """It wrote, and read back all as it had written it."""
 
@@ -81,12 +92,12 @@ def guest_that_writes(lab_place: Place) -> Iterator[World]:
             yield world
         finally:
             world.cli.end()
-            paths = [world.path(target, WRITER) for target in ("vda", "vdb")]
             lab.remove_guest(WRITER)
             world.virsh("resume", GUEST)
-            for path in paths:
-                path.unlink(missing_ok=True)
             for pool in ("lab-a", "lab-b"):
+                # In both, since a test that failed may have left a copy half-way.
+                for path in lab.paths.pool(pool).glob(f"{WRITER}-*"):
+                    path.unlink()
                 world.virsh("pool-refresh", pool)
             world.hypervisor.close()
 
@@ -116,14 +127,16 @@ def test_a_synchronous_copy_is_ready_after_its_first_pass(writer: Writer) -> Non
 
 
 def test_the_granularity_that_its_writes_ask_for_is_ready_after_the_first_pass_as_well(writer: Writer) -> None:
+    before = writer.world.path("vda", WRITER).stat().st_blocks
     result = writer.world.cli(*writer.words(steps="[]", coarse=False))
     assert ended(result) == set()
     assert result.document["seconds"]["copy"] < 20
+    assert writer.world.path("vda", WRITER).stat().st_blocks <= before * 1.05  # its holes stay
 
 
 def test_its_writes_are_held_back_until_the_copy_has_caught_up(writer: Writer) -> None:
     process = writer.world.cli.start(*writer.words(steps='["throttle"]'))
-    until(lambda: "write_iops_sec" in writer.limits(), "the writes are held back")
+    writer.held_back(process)
     limits = writer.limits()
     assert limits["write_iops_sec"] < 600
     assert limits["read_iops_sec"] + limits["write_iops_sec"] == 5000
@@ -132,9 +145,9 @@ def test_its_writes_are_held_back_until_the_copy_has_caught_up(writer: Writer) -
 
 @pytest.mark.fault
 def test_it_is_suspended_for_the_rest_when_that_fits_in_the_pause(writer: Writer) -> None:
-    result = writer.world.cli(*writer.words("--max-pause", "10s", steps='["suspend"]'))
+    result = writer.world.cli(*writer.words("--max-pause", "20s", steps='["suspend"]'))
     assert ended(result) == {"suspended-to-finish"}
-    assert result.document["seconds"]["pause"] < 10
+    assert result.document["seconds"]["pause"] < 20
 
 
 @pytest.mark.fault
@@ -186,7 +199,7 @@ def test_a_disk_that_shares_its_limits_is_not_held_back_and_the_next_step_is_tak
     groups = {target: writer.tuning(target) for target in ("vda", "vdb")}
     assert {tuning.group for tuning in groups.values()} == {"both"}
     try:
-        words = writer.words("--max-pause", "10s", steps='["throttle", "suspend"]')
+        words = writer.words("--max-pause", "20s", steps='["throttle", "suspend"]')
         process = world.cli.start(*(word for word in words if word != "--json"))
         seen = list[Tuning]()
         while process.poll() is None:
@@ -205,7 +218,7 @@ def test_a_disk_that_shares_its_limits_is_not_held_back_and_the_next_step_is_tak
 @pytest.mark.fault
 def test_a_cancelled_move_gives_its_limits_back(writer: Writer) -> None:
     process = writer.world.cli.start(*writer.words(steps='["throttle"]'))
-    until(lambda: "write_iops_sec" in writer.limits(), "the writes are held back")
+    writer.held_back(process)
     writer.world.cli("cancel", writer.world.domain(WRITER).marker or "", "--json")
     assert finished(process).code == 130
 
@@ -214,7 +227,7 @@ def test_a_guest_whose_svmove_was_killed_has_its_own_limits_within_seconds_and_t
     writer: Writer,
 ) -> None:
     process = writer.world.cli.start(*writer.words(steps='["throttle"]'))
-    until(lambda: "write_iops_sec" in writer.limits(), "the writes are held back")
+    writer.held_back(process)
     process.send_signal(signal.SIGKILL)
     finished(process)
     until(lambda: "write_iops_sec" not in writer.limits(), "the guard has put them back", seconds=5)
