@@ -9,11 +9,12 @@ places became a qcow2 of 251 MiB with granules of 4 or 16 KiB, and of 17 MiB wit
 from svmove.model import Image, Inventory
 from svmove.plan.case import Case
 from svmove.plan.choice import Choice
+from svmove.plan.granularity import COARSE
 from svmove.requests import Method
 from svmove.units import KiB
 from svmove.volumes import QCOW2_CLUSTER
 
-# Of a file system, and so the smallest hole in a raw image.
+# Of a file system, and so of what is empty in a raw image.
 _BLOCK = 4 * KiB
 # Of a cluster, with extended L2 entries.
 _SUBCLUSTERS = 32
@@ -27,11 +28,11 @@ def finest(choice: Choice, inventory: Inventory) -> int:
     below = [] if spec.backing else [inventory.images.get(layer.source) for layer in choice.layers]  # flattened into it
     smallest = min(_smallest(image) for image in (choice.image, *below))
     cluster = spec.cluster_bytes or QCOW2_CLUSTER
-    return cluster if smallest < cluster else 1
+    return min(cluster, COARSE) if smallest < cluster else 1  # QEMU's own is no coarser
 
 
 def _smallest(image: Image | None) -> int:
-    """Hole, in bytes."""
+    """The smallest hole that it can have, in bytes."""
     if image is None or image.format != "qcow2":
         return _BLOCK
     cluster = image.cluster_bytes or QCOW2_CLUSTER
@@ -39,7 +40,7 @@ def _smallest(image: Image | None) -> int:
 
 
 def filled(case: Case, choice: Choice) -> bool:
-    """Whether the policy's granularity does so."""
+    """Whether the policy's granularity fills them."""
     asked = case.policy.mirror.granularity
     mirrored = case.method in (Method.MIRROR, Method.SYNCHRONOUS)
     return mirrored and asked is not None and asked < finest(choice, case.inventory)
