@@ -218,7 +218,7 @@ def carried(build: Any, path: str, attribute: str | None, name: str) -> None:
 @example("\uffff")
 @example("\r\n")
 def test_a_path_is_carried_or_refused_in_a_copy(name: str) -> None:
-    carried(lambda path: documents.copy_destination(spec(path=path)), "source", "file", name)
+    carried(lambda path: documents.copy_destination(spec(path=path)), "source", "file", f"/pools/{name}")
 
 
 @given(NAMES)
