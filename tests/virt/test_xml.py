@@ -327,9 +327,10 @@ def test_an_agent_is_there_when_the_domain_has_its_channel() -> None:
     assert not has("com.redhat.spice.0")
 
 
-@given(path=NAMES)
-@example(path=UGLY)
-def test_a_drive_gets_another_medium_and_keeps_all_else(path: str) -> None:
+@given(name=NAMES)
+@example(name=UGLY)
+def test_a_drive_gets_another_medium_and_keeps_all_else(name: str) -> None:
+    path = f"/pools/{name}"
     drive = (
         "<disk type='volume' device='cdrom'><source pool='p' volume='v' index='2'/><backingStore/>"
         "<driver name='qemu' type='raw'/><target dev='sda' bus='sata'/><readonly/><alias name='sata0-0-0'/></disk>"
