@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from svmove import location
 from svmove.location import Secret, SecretState
 from svmove.moves import Finding, Level
-from svmove.plan import luks, places
+from svmove.plan import holes, luks, places
 from svmove.plan.case import Case, refuse
 from svmove.requests import Method, Verify
-from svmove.units import show_size
 
 
 def shapes(case: Case) -> Iterator[Finding]:
@@ -65,14 +64,8 @@ def told(case: Case) -> Iterator[Finding]:
             )
         kind, found = places.kind(choice.pool), case.inventory.taken.get(spec.path)
         thin = (kind is not None and kind.thin) or (found is not None and found.thin)
-        if luks.dense(disk, spec) and thin and image.allocated_bytes < spec.capacity:
-            yield Finding(
-                level=Level.NOTE,
-                code="thinness",
-                text=f"{target}: {show_size(image.allocated_bytes)} of {show_size(spec.capacity)} are allocated now; "
-                "with LUKS what is empty is written as well",
-                target=target,
-            )
+        if luks.dense(disk, spec) and thin:
+            yield from holes.lost(choice, "with LUKS what is empty is written as well")
 
 
 def secrets(case: Case) -> Iterator[Finding]:

@@ -139,31 +139,18 @@ def kept(case: Case) -> Iterator[Finding]:
             )
         found = case.inventory.taken.get(spec.path)
         thin = kind.thin or (found is not None and found.thin)
-        if not thin and choice.image is not None and choice.image.allocated_bytes < spec.capacity:
-            yield Finding(
-                level=Level.NOTE,
-                code="thinness",
-                text=f"{target}: {show_size(choice.image.allocated_bytes)} of {show_size(spec.capacity)} are allocated "
-                f"now; a volume of pool {spec.pool} has room for all from the start, unless its storage is thin itself",
-                target=target,
-            )
+        if not thin:
+            why = f"a volume of pool {spec.pool} has room for all from the start, unless its storage is thin itself"
+            yield from holes.lost(choice, why)
 
 
 def filled(case: Case) -> Iterator[Finding]:
     """By granules that are too fine."""
     for choice in case.choices:
-        image, spec, target = choice.image, choice.destination, choice.disk.target
-        if image is None or spec is None or spec.full or image.allocated_bytes >= spec.capacity:
-            continue
         if holes.filled(case, choice):
-            yield Finding(
-                level=Level.WARN,
-                code="thinness",
-                text=f"{target}: {show_size(image.allocated_bytes)} of {show_size(spec.capacity)} are allocated now; "
-                "the policy's mirror.granularity is finer than its copy's clusters, and fills what is empty",
-                remedy="leave mirror.granularity out of the policy: svmove chooses one that keeps holes",
-                target=target,
-            )
+            why = "the policy's mirror.granularity is finer than its copy's clusters, and fills what is empty"
+            remedy = "leave mirror.granularity out of the policy: svmove chooses one that keeps holes"
+            yield from holes.lost(choice, why, level=Level.WARN, remedy=remedy)
 
 
 def off(case: Case) -> Iterator[Finding]:
